@@ -1,0 +1,94 @@
+"""What a reader of raw data hands to the engine: scenes, frames, faults. One reader module per dataset implements `RawReader`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+
+class RawFault(Exception):
+    """A frame or scene of the raw data that cannot be used: it is skipped, written down and counted.
+
+    Never raised for errors of the system (disk full, permission, memory): those stop the run.
+    """
+
+    def __init__(self, file: str | Path, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = str(file)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class RawCamera:
+    """A camera in the raw world.
+
+    Attributes:
+        intrinsics: [3, 3] float64, pixels of the raw picture, corner origin (see `zipmap_pl.datasets.schema`).
+        cam_to_world: [4, 4] float64, OpenCV axes, raw units.
+    """
+
+    intrinsics: np.ndarray
+    cam_to_world: np.ndarray
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """One decoded frame.
+
+    Attributes:
+        camera: its camera.
+        image: [H, W, 3] uint8 RGB.
+        jpeg: the raw file's own bytes where it is a JPEG of exactly `image`, so that it can be kept byte for byte.
+        depth: [H, W] float32 planar z in raw units, registered to `image`; 0, negative or non-finite = unknown. None = no depth.
+        sky: [H, W] bool, infinitely far. None = the dataset cannot tell sky from unknown.
+        dynamic: [H, W] bool, belongs to a moving object. None = the dataset does not say.
+    """
+
+    camera: RawCamera
+    image: np.ndarray
+    jpeg: bytes | None = None
+    depth: np.ndarray | None = None
+    sky: np.ndarray | None = None
+    dynamic: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class RawScene:
+    """A scene by name: which split it belongs to and the names of its frames in order."""
+
+    name: str
+    split: str
+    frames: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is true of a whole dataset and is written to its dataset.json."""
+
+    slug: str
+    title: str
+    licence: str
+    kind: str  # "static" or "dynamic"
+    source: str  # "real" or "synthetic"
+    metres_per_raw_unit: float | None  # None = not metric
+
+
+class RawReader(Protocol):
+    """Reads one dataset. Instances are sent to worker processes: they hold options and paths, no open files."""
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is true of the whole dataset."""
+
+    def settings(self) -> dict[str, object]:
+        """Every option that changes the bytes written; part of the fingerprint. Plain JSON values; the raw folder is not one."""
+
+    def scenes(self) -> list[RawScene]:
+        """All scenes, in a fixed order that does not depend on the file system. Raises UserError if there is nothing to read."""
+
+    def camera(self, scene: RawScene, frame: str) -> RawCamera:
+        """The camera alone, without decoding pictures. Raises RawFault."""
+
+    def frame(self, scene: RawScene, frame: str) -> RawFrame:
+        """The whole frame. Raises RawFault."""

@@ -1,0 +1,1 @@
+"""Our own checkpoint folders, and published formats in and out."""

@@ -1,0 +1,8 @@
+"""The one error that a user is meant to see: one line that says which file, what was found, what was expected, what to do."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. The command line prints its one line and exits with status 2, without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

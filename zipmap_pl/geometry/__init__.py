@@ -1,0 +1,1 @@
+"""Cameras, rays, pose encoding, unprojection, alignment: pure functions on tensors."""

@@ -1,0 +1,1 @@
+"""Photos or a video in, a scene out: reconstruction, the Scene result and its exporters."""

@@ -1,0 +1,1 @@
+"""One loss per file, and the normalisation of the ground truth: tensors in, tensors out."""

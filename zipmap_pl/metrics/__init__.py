@@ -1,0 +1,1 @@
+"""What a prediction is worth: torchmetrics classes over pure functions."""

@@ -1,0 +1,26 @@
+"""What the model says about a set of views."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Prediction:
+    """Outputs for B scenes with S views of H x W pixels, under the published names.
+
+    Attributes:
+        pose_enc: [B, S, 9] world-to-camera translation (3), quaternion xyzw (4), field of view height, width in radians (2).
+        pose_enc_list: the same for every iteration of the camera head, the last one being `pose_enc`.
+        depth: [B, S, H, W, 1] planar z > 0.
+        depth_conf: [B, S, H, W] confidence > 1.
+        local_points: [B, S, H, W, 3] xyz in each camera's own frame.
+        state: per global block the fast weights (w0, w1, w2) after all updates, or empty.
+    """
+
+    pose_enc: Tensor
+    pose_enc_list: list[Tensor]
+    depth: Tensor
+    depth_conf: Tensor
+    local_points: Tensor
+    state: list[dict[str, Tensor]] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""LightningModule, stages, optimiser groups, schedule, callbacks, fit."""
