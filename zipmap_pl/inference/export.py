@@ -9,7 +9,7 @@ import trimesh
 
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits
-from zipmap_pl.drawing.sheet import sheet
+from zipmap_pl.drawing.sheet import Row, draw_sheet
 from zipmap_pl.inference.scene import Scene
 
 PREVIEW_VIEWS = 6
@@ -42,12 +42,11 @@ def write_cameras(path: Path, scene: Scene) -> None:
 def write_depth(folder: Path, scene: Scene) -> None:
     """Per view `<name>.npy` (float32 planar z at the model's size) and `<name>.png` (a picture of it, one scale for all views)."""
     folder.mkdir(parents=True, exist_ok=True)
-    everywhere = np.ones(scene.depth.shape, bool)
-    near, far = depth_limits(scene.depth, everywhere)
+    near, far = depth_limits(scene.depth)
     for i, name in enumerate(scene.names):
         stem = f"{i:06d}-{Path(name).stem}"
         np.save(folder / f"{stem}.npy", scene.depth[i])
-        picture = colour_depth(scene.depth[i], everywhere[i], near, far)
+        picture = colour_depth(scene.depth[i], None, near, far)
         _write_png(folder / f"{stem}.png", picture)
 
 
@@ -101,13 +100,12 @@ def _frustum(intrinsics: np.ndarray, size: tuple[int, ...], length: float) -> tr
 def preview(scene: Scene) -> np.ndarray:
     """One picture of the result, [H, W, 3] uint8: some views, their depth, the cameras from above."""
     chosen = np.unique(np.linspace(0, len(scene.names) - 1, PREVIEW_VIEWS).round().astype(int))
-    everywhere = np.ones(scene.depth[chosen].shape, bool)
-    near, far = depth_limits(scene.depth[chosen], everywhere)
-    depths = [colour_depth(depth, mask, near, far) for depth, mask in zip(scene.depth[chosen], everywhere, strict=True)]
+    near, far = depth_limits(scene.depth[chosen])
+    depths = [colour_depth(depth, None, near, far) for depth in scene.depth[chosen]]
     points, colours = choose_points(scene, 30.0, 20_000)
-    above = cameras_from_above([CameraPath("cameras", scene.cam_to_world, (220, 60, 40))], points=points, point_colours=colours)
-    rows = [("picture", list(scene.images[chosen])), ("depth", depths), ("from above", [above])]
-    return sheet(rows, captions=[scene.names[i] for i in chosen])
+    above = cameras_from_above([CameraPath(scene.cam_to_world, "cameras")], points, colours)
+    captions = [scene.names[i] for i in chosen]
+    return draw_sheet([Row(list(scene.images[chosen]), "picture", captions), Row(depths, "depth"), Row([above], "from above")])
 
 
 def write_scene(folder: Path, scene: Scene, confidence_percentile: float, max_points: int) -> dict[str, Path]:

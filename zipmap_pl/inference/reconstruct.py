@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from zipmap_pl.geometry.pose_encoding import decode_pose
-from zipmap_pl.geometry.rigid import compose_rigid, invert_rigid
-from zipmap_pl.geometry.unprojection import unproject_to_world
+from zipmap_pl.geometry.projection import unproject_to_world
+from zipmap_pl.geometry.rigid import relative_to_first
 from zipmap_pl.inference.pictures import ModelPicture
 from zipmap_pl.inference.scene import Scene
 from zipmap_pl.models.zipmap import ZipMap
@@ -22,8 +22,8 @@ def reconstruct(model: ZipMap, pictures: list[ModelPicture], device: torch.devic
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         prediction = model.to(device)(tensor)
     height, width = tensor.shape[-2:]
-    extrinsics, intrinsics = decode_pose(prediction.pose_enc.double(), (height, width))
-    extrinsics = compose_rigid(extrinsics, invert_rigid(extrinsics[:, :1]))
+    extrinsics, intrinsics = decode_pose(prediction.pose_enc.double(), height, width)
+    extrinsics = relative_to_first(extrinsics)
     depth = prediction.depth[..., 0]
     points = unproject_to_world(depth.double(), intrinsics, extrinsics)
     intrinsics_array = intrinsics[0].cpu().numpy()

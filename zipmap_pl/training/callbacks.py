@@ -80,7 +80,9 @@ class Pictures(lightning.Callback):
         with trainer.precision_plugin.forward_context():
             prediction = module(self._batch.images)
         module.train()
+        title = f"{self._batch.dataset[0]} {self._batch.scene[0]}, step {module.step}"
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                logger.experiment.add_image("held-out scene", picture_panel(self._batch, prediction), module.step, dataformats="HWC")
+                panel = picture_panel(self._batch, prediction, title)
+                logger.experiment.add_image("fixed scene", panel, module.step, dataformats="HWC")
 

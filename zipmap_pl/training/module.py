@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zipmap_pl.datasets.batch import Batch
-from zipmap_pl.losses.normalisation import normalise_ground_truth
+from zipmap_pl.losses.normalisation import normalise
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.metrics.reconstruction import ReconstructionMetrics
 from zipmap_pl.models.prediction import Prediction
@@ -54,7 +54,7 @@ class ZipMapModule(lightning.LightningModule):
         stage = self.config.stage
         optimizer = self.optimizers()
         rates = set_learning_rates(optimizer.optimizer, self.step, stage.steps, stage.optimizer)
-        terms = self.loss(self.model(batch.images), normalise_ground_truth(batch))
+        terms = self.loss(self.model(batch.images), normalise(batch))
         norms: dict[str, Tensor] = {}
         if self._all_ranks_finite(terms["total"]):
             self.manual_backward(terms["total"])
@@ -102,7 +102,7 @@ class ZipMapModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Compare the prediction for fixed view sets with the truth."""
-        self.metrics.update(self.model(batch.images), normalise_ground_truth(batch))
+        self.metrics.update(self.model(batch.images), normalise(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Write the metrics."""
