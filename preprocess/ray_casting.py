@@ -1,8 +1,8 @@
 """Ray casting in numpy: a room or an open ground with textured boxes and spheres, exact to rounding.
 
-World: x right, y forward (away from the viewer, towards the back wall), z up, metres; the floor is z = 0 and its centre the
-origin. Arrays of points and directions put the component first, [3, P], so that each component lies contiguous in memory.
-Algebra is written out per component, without BLAS, whose last bit differs between processors.
+World: x right, y forward (away from the viewer, towards the back wall), z up, metres; the floor is z = 0 and its centre
+    the origin. Arrays of points and directions put the component first, [3, P], so that each component lies contiguous
+    in memory. Algebra is written out per component, without BLAS, whose last bit differs between processors.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ import numpy as np
 SKY = -1  # the surface number of a ray that hits nothing
 WALLS = ("left", "right", "front", "back", "floor", "ceiling")  # surfaces 0..5; two per axis, negative side first
 FLOOR = WALLS.index("floor")
-AMBIENT, DIRECT = 0.62, 0.38  # shading = AMBIENT + DIRECT * cos(angle to the light): surfaces in shadow keep their texture
+AMBIENT, DIRECT = (
+    0.62,
+    0.38,
+)  # shading = AMBIENT + DIRECT * cos(angle to the light): surfaces in shadow keep their texture
 ZENITH, HORIZON = np.array([0.35, 0.55, 0.9]), np.array([0.8, 0.88, 0.95])  # colours of the sky
 TINY = 1e-12
 
@@ -50,7 +53,7 @@ class Texture:
 
 @dataclass(frozen=True)
 class Solid:
-    """A box or a sphere, upright, that may move: its pose is linear in the scene's time, 0 at the first frame and 1 at the last.
+    """An upright box or a sphere, still or moving: its pose is linear in time, 0 at the first frame, 1 at the last.
 
     Attributes:
         shape: "box" or "sphere".
@@ -84,17 +87,13 @@ class Solid:
         """[3] centre in metres at `time`."""
         return self.centre + time * self.travel
 
-    def turned_in(self, vectors: np.ndarray, time: float) -> np.ndarray:
+    def turned_in(self, vectors: np.ndarray, time: float | np.ndarray) -> np.ndarray:
         """World vectors [3, ...] in the axes of the solid."""
         return _about_z(vectors, -(self.yaw + time * self.turn))
 
-    def turned_out(self, vectors: np.ndarray, time: float) -> np.ndarray:
-        """Vectors [3, ...] in the axes of the solid, as world vectors."""
-        return _about_z(vectors, self.yaw + time * self.turn)
-
-    def distance(self, points: np.ndarray, time: float) -> np.ndarray:
-        """Distance [P] in metres from world points [3, P] to the solid, 0 inside."""
-        local = self.turned_in(points - self.centre_at(time)[:, None], time)
+    def distance(self, points: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Distance [P] in metres from world points [3, P], each at its own time [P], to the solid; 0 inside."""
+        local = self.turned_in(points - self.centre[:, None] - times * self.travel[:, None], times)
         if self.shape == "sphere":
             return np.maximum(np.sqrt(_dot(local, local)) - self.half_size[0], 0)
         outside = np.maximum(np.abs(local) - self.half_size[:, None], 0)
@@ -163,7 +162,7 @@ class Geometry:
         return Hits(distance, surface)
 
     def colours(self, points: np.ndarray, surface: np.ndarray, time: float) -> np.ndarray:
-        """RGB [3, P] float64 in 0..1 of surface points [3, P]; independent of the viewer (Lambert). Zero where `surface` is -1."""
+        """RGB [3, P] in 0..1 of surface points [3, P], the same from everywhere (Lambert); 0 where `surface` is -1."""
         colours = np.zeros_like(points)
         for number in np.flatnonzero(np.bincount(surface + 1)) - 1:
             if number == SKY:
@@ -215,7 +214,9 @@ class Geometry:
         local = solid.turned_in(points - solid.centre_at(time)[:, None], time)
         normals = solid.normals(local)
         light = solid.turned_in(self.light[:, None], time)
-        return solid.texture.tone(*solid.surface_coordinates(local, normals)) * (AMBIENT + DIRECT * _dot(normals, light))
+        return solid.texture.tone(*solid.surface_coordinates(local, normals)) * (
+            AMBIENT + DIRECT * _dot(normals, light)
+        )
 
 
 def _hit_solid(
@@ -246,7 +247,8 @@ def _hit_solid(
 def camera_rays(intrinsics: np.ndarray, cam_to_world: np.ndarray, height: int, width: int) -> np.ndarray:
     """World directions [3, H*W] float64 through all pixel centres, row by row, with z = 1 in the camera.
 
-    A ray's distance is therefore the planar depth itself. `intrinsics` [3, 3] with corner origin, `cam_to_world` [4, 4].
+    A ray's distance is therefore the planar depth itself. `intrinsics` [3, 3] with corner origin, `cam_to_world` [4,
+    4].
     """
     x = (np.arange(width) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
     y = (np.arange(height) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
@@ -265,6 +267,6 @@ def _nonzero(values: np.ndarray) -> np.ndarray:
     return np.where(np.abs(values) < TINY, TINY, values)
 
 
-def _about_z(vectors: np.ndarray, angle: float) -> np.ndarray:
+def _about_z(vectors: np.ndarray, angle: float | np.ndarray) -> np.ndarray:
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([cos * vectors[0] - sin * vectors[1], sin * vectors[0] + cos * vectors[1], vectors[2]])

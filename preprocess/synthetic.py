@@ -1,7 +1,7 @@
 """Reader of generated scenes: the demonstration's data, and a smoke test that needs no download.
 
-There is no raw folder. `--scenes` scenes go to the split "train" and `--heldout` to "heldout"; the held-out ones come from another
-seed, derived from `--seed` (`heldout_seed`). Adding scenes never changes the ones that exist.
+There is no raw folder. `--scenes` scenes go to the split "train" and `--heldout` to "heldout"; the held-out ones come
+from another seed, derived from `--seed` (`heldout_seed`). Adding scenes never changes the ones that exist.
 """
 
 import argparse
@@ -13,7 +13,13 @@ import numpy as np
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
-from zipmap_pl.preprocess.synthetic_scenes import GENERATOR_VERSION, STYLES, SceneOptions, SyntheticScene, generate_scene
+from zipmap_pl.preprocess.synthetic_scenes import (
+    GENERATOR_VERSION,
+    STYLES,
+    SceneOptions,
+    SyntheticScene,
+    generate_scene,
+)
 from zipmap_pl.preprocess.synthetic_trajectories import TRAJECTORIES
 
 TRAIN, HELDOUT = "train", "heldout"
@@ -89,15 +95,21 @@ def heldout_seed(seed: int) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `zipmap preprocess synthetic`."""
     parser.add_argument("--scenes", type=_count, default=100, metavar="N", help="training scenes (default 100)")
-    parser.add_argument("--heldout", type=_count, default=10, metavar="N", help="held-out scenes, other seed (default 10)")
+    parser.add_argument(
+        "--heldout", type=_count, default=10, metavar="N", help="held-out scenes, other seed (default 10)"
+    )
     parser.add_argument("--views", type=_count, default=8, metavar="N", help="pictures per scene (default 8)")
     parser.add_argument("--size", type=_size, default=(56, 56), metavar="WxH", help="width x height (default 56x56)")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="another seed, other scenes (default 0)")
     parser.add_argument(
         "--style", choices=STYLES, default="box", help="box: every wall has its own colour (default); free: any colours"
     )
-    parser.add_argument("--trajectory", choices=tuple(TRAJECTORIES), default="straight", help="camera path (default straight)")
-    parser.add_argument("--moving-objects", type=_count, default=0, metavar="N", help="moving objects per scene (default 0)")
+    parser.add_argument(
+        "--trajectory", choices=tuple(TRAJECTORIES), default="straight", help="camera path (default straight)"
+    )
+    parser.add_argument(
+        "--moving-objects", type=_count, default=0, metavar="N", help="moving objects per scene (default 0)"
+    )
     parser.add_argument("--open-sky", action="store_true", help="open ground under the sky instead of a room")
 
 

@@ -4,9 +4,9 @@
     frame = scene.frame(0)          # image, depth, dynamic, sky, camera
     scene.geometry.cast(...)        # the world itself: any ray, at any time
 
-Scene `index` of `seed` is a pure function of (options, seed, index): it depends on no other scene and not on their number. Room,
-camera path, still objects and moving objects draw from sources of their own, so that, say, moving objects can be added to a known
-room. World as in `ray_casting`; cameras as everywhere (OpenCV, corner origin); unit metre.
+Scene `index` of `seed` is a pure function of (options, seed, index): it depends on no other scene and not on their
+number. Room, camera path, still objects and moving objects draw from sources of their own, so that, say, moving objects
+can be added to a known room. World as in `ray_casting`; cameras as everywhere (OpenCV, corner origin); unit metre.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ BOX_COLOURS = {
 BOX_LIGHT = (-0.36, -0.48, 0.8)
 GROUND_HALF_EXTENT = 40.0  # metres of ground under an open sky
 OPEN_SPREAD = 2  # under an open sky the objects stand this much farther apart, three times as many
-TRIES = 64  # for a moving object that keeps its distance and is seen
+TRIES = 64  # for a moving object that keeps its distance and is seen ...
+ENOUGH_IN_SIGHT = 0.6  # ... in this share of the views
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class SceneOptions:
     open_sky: bool = False
 
     def __post_init__(self) -> None:
-        for name, lowest, highest in (("views", 1, 10**6), ("width", 2, 8192), ("height", 2, 8192), ("moving_objects", 0, 32)):
+        for name, lowest, highest in (
+            ("views", 1, 10**6),
+            ("width", 2, 8192),
+            ("height", 2, 8192),
+            ("moving_objects", 0, 32),
+        ):
             if not lowest <= getattr(self, name) <= highest:
                 raise UserError(f"{name} of synthetic scenes is {getattr(self, name)}; give {lowest} to {highest}.")
         for name, known in (("style", STYLES), ("trajectory", tuple(TRAJECTORIES))):
@@ -76,7 +82,8 @@ class SyntheticFrame:
         depth: [H, W] float32 planar z in metres; 0 in the sky.
         dynamic: [H, W] bool, pixels of moving objects.
         sky: [H, W] bool, rays that hit nothing.
-        surface: [H, W] int16, what is seen: 0..5 the walls in the order of `ray_casting.WALLS`, 6 + k the k-th object, -1 sky.
+        surface: [H, W] int16, what is seen: 0..5 the walls in the order of `ray_casting.WALLS`, 6 + k the k-th object,
+            -1 sky.
         intrinsics: [3, 3] float64, pixels, corner origin.
         cam_to_world: [4, 4] float64.
         points: [H, W, 3] float64, world points in metres; NaN in the sky.
@@ -221,7 +228,12 @@ def _moving_solid(
     intrinsics: np.ndarray,
     options: SceneOptions,
 ) -> list[Solid]:
-    """An object that travels and turns inside the room, keeps its distance and comes into sight; rarely none is found."""
+    """An object that travels and turns in the room, keeps its distance and is in sight as far as the path allows.
+
+    A list, because it is empty where the cameras leave no room.
+    """
+    found: list[Solid] = []
+    most_in_sight = -1.0
     for _ in range(TRIES):
         at_rest = _solid(rng, half_extent)
         end = _solid(rng, half_extent).centre
@@ -234,9 +246,12 @@ def _moving_solid(
         travel[2] = np.clip(rise, 0, max(0, height - at_rest.reach - at_rest.centre[2]))
         turn = rng.uniform(-np.pi, np.pi)
         solid = Solid(at_rest.shape, at_rest.centre, at_rest.half_size, at_rest.yaw, at_rest.texture, travel, turn)
-        if _clearance(solid, poses) >= CLEARANCE and _in_sight(solid, poses, intrinsics, options):
-            return [solid]
-    return []
+        in_sight = _share_in_sight(solid, poses, intrinsics, options)
+        if in_sight > most_in_sight and _clearance(solid, poses) >= CLEARANCE:
+            found, most_in_sight = [solid], in_sight
+        if most_in_sight >= ENOUGH_IN_SIGHT:
+            break
+    return found
 
 
 def _times(poses: np.ndarray) -> np.ndarray:
@@ -245,20 +260,18 @@ def _times(poses: np.ndarray) -> np.ndarray:
 
 def _clearance(solid: Solid, poses: np.ndarray) -> float:
     """Smallest distance in metres between the solid and the cameras [N, 4, 4], each at its own time."""
-    if not solid.moves:
-        return float(solid.distance(poses[:, :3, 3].T, 0.0).min())
-    return min(float(solid.distance(pose[:3, 3:], time)[0]) for pose, time in zip(poses, _times(poses), strict=True))
+    return float(solid.distance(poses[:, :3, 3].T, _times(poses)).min())
 
 
-def _in_sight(solid: Solid, poses: np.ndarray, intrinsics: np.ndarray, options: SceneOptions) -> bool:
-    """Whether the solid's centre lies inside at least half of the pictures (occlusion by others not considered)."""
+def _share_in_sight(solid: Solid, poses: np.ndarray, intrinsics: np.ndarray, options: SceneOptions) -> float:
+    """Share of the pictures in which the solid's centre lies (occlusion by others not considered)."""
     centres = solid.centre[None, :] + _times(poses)[:, None] * solid.travel
     local = np.sum(poses[:, :3, :3] * (centres - poses[:, :3, 3])[:, :, None], axis=1)
     depth = np.maximum(local[:, 2], 1e-6)
     x = intrinsics[0, 0] * local[:, 0] / depth + intrinsics[0, 2]
     y = intrinsics[1, 1] * local[:, 1] / depth + intrinsics[1, 2]
     inside = (local[:, 2] > 0) & (x > 0) & (x < options.width) & (y > 0) & (y < options.height)
-    return bool(inside.mean() >= 0.5)
+    return float(inside.mean())
 
 
 def _intrinsics(options: SceneOptions, field_of_view: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Camera paths through a synthetic room: a straight path, an orbit, a hand-held walk.
 
-World as in `ray_casting`: x right, y forward, z up, metres. A heading of 0 looks along +y at the back wall; positive turns left.
+World as in `ray_casting`: x right, y forward, z up, metres. A heading of 0 looks along +y at the back wall; positive
+turns left.
 """
 
 from collections.abc import Callable
@@ -31,9 +32,9 @@ def look(positions: np.ndarray, headings: np.ndarray, pitches: np.ndarray, rolls
 
 
 def straight(rng: np.random.Generator, half_extent: np.ndarray, height: float, views: int) -> np.ndarray:
-    """A straight path of 0.6-1.6 m towards the back wall's half of the room, turning by 15-60 degrees, with jitter in every view.
+    """A straight path of 0.6-1.6 m in the front half of the room, turning by 15-60 degrees, with jitter in every view.
 
-    The recommended path of the demonstration: the back wall, or what stands left and right of it, is always in sight.
+    The path of the demonstration: the back wall, or what stands left and right of it, is always in sight.
     """
     progress = _progress(views) - 0.5
     start = np.array([0.0, -0.35 * half_extent[1], rng.uniform(1.2, 1.8)])
@@ -50,10 +51,12 @@ def straight(rng: np.random.Generator, half_extent: np.ndarray, height: float, v
 def orbit(rng: np.random.Generator, half_extent: np.ndarray, height: float, views: int) -> np.ndarray:
     """An arc of 60-330 degrees around the middle of the room, all views looking at one point there."""
     radius = rng.uniform(0.7, 0.9) * (min(half_extent) - WALL_MARGIN)
-    target = np.array([*rng.uniform(-0.2, 0.2, 2), rng.uniform(0.4, 1.0)])
+    target = np.array([*rng.uniform(-0.2, 0.2, 2), rng.uniform(0.7, 1.2)])
     arc = np.radians(rng.uniform(60, 330)) * rng.choice([-1, 1])
     angle = rng.uniform(0, 2 * np.pi) + arc * _progress(views)
-    positions = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(views, rng.uniform(1.2, 2.0))], axis=1)
+    positions = np.stack(
+        [radius * np.cos(angle), radius * np.sin(angle), np.full(views, rng.uniform(1.1, 1.7))], axis=1
+    )
     positions = _inside(positions, half_extent, height)
     sight = target - positions
     heading = np.arctan2(-sight[:, 0], sight[:, 1])
@@ -62,7 +65,7 @@ def orbit(rng: np.random.Generator, half_extent: np.ndarray, height: float, view
 
 
 def walk(rng: np.random.Generator, half_extent: np.ndarray, height: float, views: int) -> np.ndarray:
-    """A person with a camera in the hand: about 5 cm and 2 degrees from view to view, looking around, with a slight tremor.
+    """A camera in the hand of a person who walks: some 5 cm and 2 degrees from view to view, with a slight tremor.
 
     View i does not depend on the number of views: a longer walk goes on where a shorter one ends.
     """
