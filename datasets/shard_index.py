@@ -63,7 +63,9 @@ class ShardIndex:
         self.folder = folder
         self.info = info
         self.columns = {name: _map(folder, f"{name}.npy") for name in NUMBER_COLUMNS}
-        self._texts = {name: (_map(folder, f"{name}.bytes.npy"), _map(folder, f"{name}.offsets.npy")) for name in TEXT_COLUMNS}
+        self._texts = {
+            name: (_map(folder, f"{name}.bytes.npy"), _map(folder, f"{name}.offsets.npy")) for name in TEXT_COLUMNS
+        }
         self._check()
 
     @classmethod
@@ -74,14 +76,20 @@ class ShardIndex:
             raise UserError(f"{folder}: no such folder; expected a dataset in shards, made by `zipmap preprocess`")
         file = folder / DATASET_FILE
         if not file.is_file():
-            raise UserError(f"{folder}: no {DATASET_FILE}, so the dataset is not complete; run its `zipmap preprocess` again")
+            raise UserError(
+                f"{folder}: no {DATASET_FILE}, so the dataset is not complete; run its `zipmap preprocess` again"
+            )
         try:
             info = json.loads(file.read_bytes())
             version = info["schema_version"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{file}: not readable as JSON of a dataset ({error}); run its `zipmap preprocess` again") from error
+            raise UserError(
+                f"{file}: not readable as JSON of a dataset ({error}); run its `zipmap preprocess` again"
+            ) from error
         if version != SCHEMA_VERSION:
-            raise UserError(f"{file}: schema version {version}, this program reads {SCHEMA_VERSION}; preprocess with --rebuild")
+            raise UserError(
+                f"{file}: schema version {version}, this program reads {SCHEMA_VERSION}; preprocess with --rebuild"
+            )
         return cls(folder, info)
 
     def __reduce__(self) -> tuple:
@@ -147,7 +155,9 @@ class ShardIndex:
             with open(file, "rb", buffering=0) as stream:
                 data = os.pread(stream.fileno(), length, offset)
         except FileNotFoundError as error:
-            raise DamagedShard(f"{file}: missing, wanted for sample {self.sample_name(row)}; preprocess again") from error
+            raise DamagedShard(
+                f"{file}: missing, wanted for sample {self.sample_name(row)}; preprocess again"
+            ) from error
         if len(data) != length:
             raise DamagedShard(
                 f"{file}: sample {self.sample_name(row)}: {part} has {len(data)} bytes at {offset}, the index says {length};"

@@ -44,7 +44,9 @@ def usable_intrinsics(file: str, camera: RawCamera, height: int, width: int) -> 
         raise RawFault(file, f"intrinsics are skewed by {matrix[0, 1]:g}, expected 0")
     low, high = (share * max(height, width) for share in FOCAL_RANGE)
     if not (low <= fx <= high and low <= fy <= high):
-        raise RawFault(file, f"focal lengths {fx:g}, {fy:g} do not fit a picture of {width}x{height}; expected {low:g} to {high:g}")
+        raise RawFault(
+            file, f"focal lengths {fx:g}, {fy:g} do not fit a picture of {width}x{height}; expected {low:g} to {high:g}"
+        )
     if not (0 < cx < width and 0 < cy < height):
         raise RawFault(file, f"principal point {cx:g}, {cy:g} is outside of the picture of {width}x{height}")
     return np.array((fx, fy, cx, cy))

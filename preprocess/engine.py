@@ -18,7 +18,16 @@ from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, S
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import locked, sync_folder, temporary_of
 from zipmap_pl.preprocess.finish import finish, is_complete, shard_state
-from zipmap_pl.preprocess.plan import Plan, ScenePlan, ShardPlan, has_plan, list_scenes, load_plan, plan_scene, save_plan
+from zipmap_pl.preprocess.plan import (
+    Plan,
+    ScenePlan,
+    ShardPlan,
+    has_plan,
+    list_scenes,
+    load_plan,
+    plan_scene,
+    save_plan,
+)
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
 from zipmap_pl.preprocess.writer import Fault, Stopped, write_shard

@@ -120,7 +120,10 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState]) -> None:
         arrays = _load_sidecar(state.plan.sidecar(output))
         for name in ROW_COLUMNS:
             columns[name][start : start + state.frame_count] = arrays[name]
-        names += [unpack_text(arrays["frame.name.bytes"], arrays["frame.name.offsets"], row) for row in range(state.frame_count)]
+        names += [
+            unpack_text(arrays["frame.name.bytes"], arrays["frame.name.offsets"], row)
+            for row in range(state.frame_count)
+        ]
         start += state.frame_count
     scenes = _scene_columns(plan, columns["frame.scene"])
     _fill_neighbours(output, plan, states, columns, scenes)

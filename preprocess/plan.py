@@ -1,7 +1,7 @@
 """The plan: which frame goes to which shard, and each scene's world and unit. Made first; everything else follows from it.
 
-    plan/scenes.jsonl   one line per scene
-    plan/plan.json      settings, fingerprint, counts and the checksum of scenes.jsonl; written last
+plan/scenes.jsonl   one line per scene
+plan/plan.json      settings, fingerprint, counts and the checksum of scenes.jsonl; written last
 """
 
 import hashlib
@@ -165,7 +165,9 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
         raise UserError("the reader found no frames; check the raw folder and the reader's options")
     for split in {scene.split for scene in scenes}:
         if slug_of(split) != split or split in (PLAN_FOLDER, SIDECAR_FOLDER, INDEX_FOLDER):
-            raise UserError(f"split {split!r}: expected a name of lower-case letters, digits and dashes, not a folder of ours")
+            raise UserError(
+                f"split {split!r}: expected a name of lower-case letters, digits and dashes, not a folder of ours"
+            )
     name, count = Counter(scene.name for scene in scenes).most_common(1)[0]
     if count > 1:
         raise UserError(f"scene {name!r}: the reader lists it {count} times; scene names must be unique")

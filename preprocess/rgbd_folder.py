@@ -206,7 +206,9 @@ def match_files(folder: Path, pattern: str) -> dict[str, Path]:
     """
     below, name = os.path.split(pattern)
     before, *rest = name.split("*")
-    expression = re.compile(re.escape(before) + "(.*?)" + ".*".join(map(re.escape, rest)) if rest else re.escape(before) + "()")
+    expression = re.compile(
+        re.escape(before) + "(.*?)" + ".*".join(map(re.escape, rest)) if rest else re.escape(before) + "()"
+    )
     found: dict[str, Path] = {}
     try:
         entries = sorted(entry.name for entry in os.scandir(folder / below) if entry.is_file())
@@ -215,7 +217,9 @@ def match_files(folder: Path, pattern: str) -> dict[str, Path]:
     for entry in entries:
         match = expression.fullmatch(entry)
         if match and found.setdefault(match.group(1), folder / below / entry).name != entry:
-            raise UserError(f"{folder / below / entry}: {found[match.group(1)].name} fits {pattern} for the same frame; remove one")
+            raise UserError(
+                f"{folder / below / entry}: {found[match.group(1)].name} fits {pattern} for the same frame; remove one"
+            )
     return found
 
 
@@ -311,7 +315,9 @@ def find_intrinsics(folder: Path, raw: Path, option: str | None) -> tuple[float,
             if (place / name).is_file():
                 fx, fy, cx, cy = trajectories.read_intrinsics(place / name).tolist()
                 return fx, fy, cx, cy
-    raise UserError(f"{folder}: no intrinsics ({', '.join(names)}) there or above; give --intrinsics fx,fy,cx,cy or a file")
+    raise UserError(
+        f"{folder}: no intrinsics ({', '.join(names)}) there or above; give --intrinsics fx,fy,cx,cy or a file"
+    )
 
 
 def split_of(folder: Path, default: str) -> str:
@@ -334,11 +340,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--slug", help="short name of the dataset (default: the name of RAW)")
     group.add_argument("--licence", default=default.licence, help="written to dataset.json")
     group.add_argument("--color", default=default.color, metavar="PATTERN", help="pictures (default: %(default)s)")
-    group.add_argument("--depth", default=default.depth, metavar="PATTERN", help="depth, .png or .npy (default: %(default)s)")
+    group.add_argument(
+        "--depth", default=default.depth, metavar="PATTERN", help="depth, .png or .npy (default: %(default)s)"
+    )
     text = "a file per frame (with *), or one file: " + trajectories.FORMATS + " (default: %(default)s)"
     group.add_argument("--poses", default=default.poses, metavar="PATTERN", help=text)
     group.add_argument("--intrinsics", metavar="fx,fy,cx,cy|FILE", help=f"default: {', '.join(INTRINSICS_FILES)}")
-    text = "the principal point is measured from the picture's corner or its first pixel's centre (default: %(default)s)"
+    text = (
+        "the principal point is measured from the picture's corner or its first pixel's centre (default: %(default)s)"
+    )
     group.add_argument("--pixel-origin", choices=("corner", "centre"), default=default.pixel_origin, help=text)
     text = "stored values per metre (default: 1000 for PNG, 1 for numpy, 5000 for TUM)"
     group.add_argument("--depth-scale", type=float, metavar="N", help=text)
@@ -346,7 +356,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--invalid-depth", type=_numbers, default=default.invalid_depth, metavar="N,N", help=text)
     text = "camera axes of the poses (default: %(default)s)"
     group.add_argument("--axes", choices=tuple(AXES), default=default.axes, help=text)
-    group.add_argument("--world-to-camera", action="store_true", help="poses map world to camera (default: camera to world)")
+    group.add_argument(
+        "--world-to-camera", action="store_true", help="poses map world to camera (default: camera to world)"
+    )
     text = "TUM: seconds between a picture and its depth or pose (default: %(default)s)"
     group.add_argument("--max-time-difference", type=float, default=default.max_time_difference, metavar="S", help=text)
     text = "split of sequences that no TrainSplit.txt or TestSplit.txt names (default: %(default)s)"

@@ -41,7 +41,9 @@ def read_trajectory(file: Path) -> np.ndarray:
         return np.array([rows[k + 1 : k + 5] for k in range(0, len(rows), 5)])
     if len(set(widths)) != 1:
         odd = next((k for k, width in enumerate(widths) if width != widths[0]), 0)
-        raise UserError(f"{file}: line of data {odd + 1} has {widths[odd]} numbers, the first has {widths[0]}; expected {FORMATS}")
+        raise UserError(
+            f"{file}: line of data {odd + 1} has {widths[odd]} numbers, the first has {widths[0]}; expected {FORMATS}"
+        )
     return np.array([_pose(file, row) for row in rows])
 
 
@@ -50,7 +52,9 @@ def read_timed_trajectory(file: Path) -> tuple[np.ndarray, np.ndarray]:
     rows = read_numbers(file)
     for number, row in enumerate(rows, start=1):
         if len(row) != 8:
-            raise UserError(f"{file}: line of data {number} has {len(row)} numbers, expected timestamp tx ty tz qx qy qz qw")
+            raise UserError(
+                f"{file}: line of data {number} has {len(row)} numbers, expected timestamp tx ty tz qx qy qz qw"
+            )
     rows.sort(key=lambda row: row[0])
     return np.array([row[0] for row in rows]), np.array([matrix_of_quaternion(np.array(row[1:])) for row in rows])
 
