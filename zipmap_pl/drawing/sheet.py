@@ -6,11 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from zipmap_pl.drawing.text import put_text, shortened, text_width, wrapped
+from zipmap_pl.drawing.text import BACKGROUND, FAINT_INK, INK, put_text, shortened, text_width, wrapped
 
-BACKGROUND = (250, 250, 250)
-INK = (30, 30, 30)
-FAINT_INK = (110, 110, 110)
 GAP = 8  # pixels between pictures and at the edges
 TEXT_HEIGHT = 10  # of captions and labels
 TITLE_HEIGHT = 13
