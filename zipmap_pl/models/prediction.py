@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from zipmap_pl.models.fast_weights import TTTState
+
 
 @dataclass
 class Prediction:
@@ -15,7 +17,7 @@ class Prediction:
         depth: [B, S, H, W, 1] planar z > 0.
         depth_conf: [B, S, H, W] confidence > 1.
         local_points: [B, S, H, W, 3] xyz in each camera's own frame.
-        state: per global block the fast weights (w0, w1, w2) after all updates, or empty.
+        state: per global block the fast weights after all updates with their reference norms; empty unless asked for.
     """
 
     pose_enc: Tensor
@@ -23,4 +25,4 @@ class Prediction:
     depth: Tensor
     depth_conf: Tensor
     local_points: Tensor
-    state: list[dict[str, Tensor]] = field(default_factory=list)
+    state: list[TTTState] = field(default_factory=list)

@@ -1,0 +1,90 @@
+"""The network inside the test-time-training layer: a bias-free SwiGLU whose weights are fitted to tokens by one closed-form step.
+
+Row vectors: f(x) = (silu(x w0) * (x w2)) w1, with w0, w2 [N, d, m] and w1 [N, m, d]; N = scenes x heads, L tokens.
+Everything here is a pure function of tensors; `update` and `apply` are the two places where a faster kernel would go.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zipmap_pl.models.newton_schulz import newton_schulz
+from zipmap_pl.models.precision import at_least_float32
+
+NORM_EPSILON = 1e-5
+
+
+class FastWeights(NamedTuple):
+    """One value per weight matrix: the matrices themselves, their column norms [N, 1, columns], or their learning rates."""
+
+    w0: Tensor
+    w1: Tensor
+    w2: Tensor
+
+
+class TTTState(NamedTuple):
+    """What a layer remembers of a scene: fitted weights, and the column norms that every further update restores."""
+
+    weights: FastWeights
+    norms: FastWeights
+
+
+def start(weights: FastWeights) -> TTTState:
+    """A state that begins at `weights` and keeps their column norms (ZipMap: detached, taken before any update)."""
+    return TTTState(weights, FastWeights(*(_column_norms(w).detach() for w in weights)))
+
+
+def apply(weights: FastWeights, q: Tensor) -> Tensor:
+    """f(q) for tokens [N, L, d] -> [N, L, d]."""
+    return (F.silu(q @ weights.w0) * (q @ weights.w2)) @ weights.w1
+
+
+def update(
+    weights: FastWeights,
+    k: Tensor,
+    v: Tensor,
+    rates: FastWeights,
+    norms: FastWeights,
+    newton_schulz_steps: int,
+    newton_schulz_dtype: torch.dtype,
+) -> FastWeights:
+    """One step that teaches f to map keys to values: orthogonalised descent on the virtual loss, then the column norms restored.
+
+    Args:
+        k, v: keys and values [N, L, d].
+        rates: learning rate of every token for each of the three matrices, [N, L, 1]; only their ratios between tokens matter.
+        norms: column norms that the new weights get, [N, 1, columns].
+    """
+    directions = orthogonalise(descent_directions(weights, k, v, rates), newton_schulz_steps, newton_schulz_dtype)
+    return FastWeights(*(_with_norms(w + step, n) for w, step, n in zip(weights, directions, norms, strict=True)))
+
+
+def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWeights) -> FastWeights:
+    """Minus the gradient of sum_i rate_i * (-f(k_i) . v_i) with respect to each matrix, each with its own rates."""
+    a, u = k @ weights.w0, k @ weights.w2
+    e = v @ weights.w1.mT
+    sigmoid = torch.sigmoid(a)
+    silu = a * sigmoid
+    silu_slope = sigmoid + silu - silu * sigmoid
+    return FastWeights(
+        w0=(rates.w0 * k).mT @ (e * u * silu_slope),
+        w1=(silu * u).mT @ (rates.w1 * v),
+        w2=(rates.w2 * k).mT @ (e * silu),
+    )
+
+
+def orthogonalise(directions: FastWeights, steps: int, dtype: torch.dtype) -> FastWeights:
+    """Newton-Schulz on all three matrices in one batch (w1 is turned, so that all have the shape [N, d, m])."""
+    batch = torch.cat([directions.w0, directions.w1.mT, directions.w2])
+    w0, w1, w2 = newton_schulz(batch, steps, dtype).chunk(3)
+    return FastWeights(w0, w1.mT, w2)
+
+
+def _column_norms(w: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(at_least_float32(w), dim=1, keepdim=True)
+
+
+def _with_norms(w: Tensor, norms: Tensor) -> Tensor:
+    return w * (norms / (_column_norms(w) + NORM_EPSILON))
