@@ -64,7 +64,7 @@ class ZooDataModule(LightningDataModule):
         """Open the datasets and log what was found. Raises UserError for a missing, unfinished or unusable dataset."""
         if self._train is not None:
             return
-        opened = [[open_dataset(dataset) for dataset in group] for group in (self.config.train, self.config.validation)]
+        opened = [[open_dataset(dataset) for dataset in group.values()] for group in (self.config.train, self.config.validation)]
         self._train, self._validation = opened
         if self._rank_and_world()[0] == 0:
             for line in self.describe():

@@ -46,7 +46,7 @@ def fit(config: RunConfig) -> FitResult:
     """
     output = Path(config.output)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
-    data = ZooDataModule(config.data, seed=config.seed, stage=config.stage.name, steps=config.stage.steps)
+    data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data.setup("fit")
     module = ZipMapModule(config)
     optimizer_state = _restore(module, config, output)
@@ -123,7 +123,7 @@ def _trainer(config: RunConfig, output: Path, optimizer_state: dict | None) -> l
 
 
 def _validate(trainer: lightning.Trainer, module: ZipMapModule, data: ZooDataModule) -> dict[str, float]:
-    if not data.has_validation:
+    if not data.config.validation:
         return {}
     trainer.validate(module, datamodule=data, verbose=False)
     return module.validation
