@@ -30,7 +30,11 @@ pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason=f"golden tensors not
 def load(file: str) -> tuple[Prediction, GroundTruth, dict[str, np.ndarray]]:
     golden = dict(np.load(GOLDEN / f"{file}.npz"))
     pred = {k.removeprefix("pred/"): torch.from_numpy(v) for k, v in golden.items() if k.startswith("pred/")}
-    truth = {k.removeprefix("gt/"): torch.from_numpy(v) for k, v in golden.items() if k.startswith("gt/") and v.dtype.kind != "U"}
+    truth = {
+        k.removeprefix("gt/"): torch.from_numpy(v)
+        for k, v in golden.items()
+        if k.startswith("gt/") and v.dtype.kind != "U"
+    }
     prediction = Prediction(
         pred["pose_enc"], list(pred["pose_enc_list"]), pred["depth"], pred["depth_conf"], pred["local_points"]
     )
@@ -88,5 +92,9 @@ def test_golden_tensors_notice_a_changed_formula():
     aligned, _ = align_prediction(prediction, truth)
     error = aligned.depth[..., 0] - truth.depth
     published = golden["reference_view/loss_conf_depth"]
-    assert depth_confidence_loss(error, aligned.depth_conf, truth.mask, 0.2, 0.98).item() == pytest.approx(published, rel=2e-5)
-    assert depth_confidence_loss(error, aligned.depth_conf, truth.mask, 0.21, 0.98).item() != pytest.approx(published, rel=1e-3)
+    assert depth_confidence_loss(error, aligned.depth_conf, truth.mask, 0.2, 0.98).item() == pytest.approx(
+        published, rel=2e-5
+    )
+    assert depth_confidence_loss(error, aligned.depth_conf, truth.mask, 0.21, 0.98).item() != pytest.approx(
+        published, rel=1e-3
+    )

@@ -10,6 +10,6 @@ def masked_median(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def median_scale(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Factor [B] that brings the median of prediction [B, ...] to that of truth over mask [B, ...]; 1 where there is none."""
+    """Factor [B] that brings the median of prediction [B, ...] to that of truth, over mask [B, ...]; 1 if undefined."""
     scale = masked_median(truth, mask) / masked_median(prediction, mask)
     return torch.where(scale.isfinite(), scale, torch.ones_like(scale))

@@ -1,6 +1,7 @@
-"""Cameras as nine numbers: world-to-camera translation (3), quaternion xyzw (4), field of view height, width in radians (2).
+"""Cameras as nine numbers: world-to-camera translation (3), quaternion xyzw (4), field of view in radians (2).
 
-The encoding has no principal point: it is taken to lie at the picture's centre (W/2, H/2). Published name: absT_quaR_FoV.
+The field of view is height, then width. There is no principal point: it is taken to lie at the picture's centre
+(W/2, H/2). Published name: absT_quaR_FoV.
 """
 
 import roma
@@ -23,7 +24,7 @@ def rotation_from_quaternion(quaternion: Tensor) -> Tensor:
 
 
 def encode_pose(extrinsics: Tensor, intrinsics: Tensor, height: int, width: int) -> Tensor:
-    """Pose encoding [..., 9] of world-to-camera [..., 3 or 4, 4] and intrinsics [..., 3, 3] in pixels of an H x W picture."""
+    """Pose encoding [..., 9] of world-to-camera [..., 3 or 4, 4] and intrinsics [..., 3, 3] of an H x W picture."""
     rotation, translation = split_rigid(extrinsics)
     fov_height = 2 * torch.atan(height / 2 / intrinsics[..., 1, 1])
     fov_width = 2 * torch.atan(width / 2 / intrinsics[..., 0, 0])
@@ -37,7 +38,10 @@ def decode_extrinsics(encoding: Tensor) -> Tensor:
 
 
 def decode_intrinsics(encoding: Tensor, height: int, width: int) -> Tensor:
-    """Intrinsics [..., 3, 3] in pixels of an H x W picture; an infinite focal length where the field of view is zero."""
+    """Intrinsics [..., 3, 3] in pixels of an H x W picture.
+
+    An infinite focal length where the field of view is zero.
+    """
     focal_y = height / 2 / torch.tan(encoding[..., 7] / 2)
     focal_x = width / 2 / torch.tan(encoding[..., 8] / 2)
     zero, one = torch.zeros_like(focal_x), torch.ones_like(focal_x)

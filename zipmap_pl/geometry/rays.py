@@ -9,9 +9,10 @@ from zipmap_pl.geometry.rigid import camera_centres, rotate, split_rigid
 
 
 def ray_map(extrinsics: Tensor, intrinsics: Tensor, height: int, width: int) -> Tensor:
-    """Rays [..., 9, H, W] through the pixel centres: origin o (3), unit direction d (3), moment o x d (3), in the world frame.
+    """Rays [..., 9, H, W] through the pixel centres in the world frame: origin o, unit direction d, moment o x d.
 
     extrinsics: world-to-camera [..., 3 or 4, 4]; intrinsics: [..., 3, 3] in pixels of an H x W picture.
+
     """
     rotation, _ = split_rigid(extrinsics[..., None, None, :, :])
     ones = torch.ones(*intrinsics.shape[:-2], height, width, dtype=intrinsics.dtype, device=intrinsics.device)

@@ -1,8 +1,8 @@
 """Rigid transforms between worlds and cameras.
 
-A transform is [..., 3, 4] or [..., 4, 4], rotation left and translation right; it maps x to R x + t. `extrinsics` map world to
-camera (OpenCV axes: x right, y down, z forward). Products are written out element-wise: they are exact in the input's dtype
-under autocast too, and the same on every processor.
+A transform is [..., 3, 4] or [..., 4, 4], rotation left and translation right; it maps x to R x + t. `extrinsics` map
+world to camera (OpenCV axes: x right, y down, z forward). Products are written out element-wise: they are exact in
+the input's dtype under autocast too, and the same on every processor.
 """
 
 import torch
@@ -16,7 +16,10 @@ def split_rigid(transform: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def join_rigid(rotation: Tensor, translation: Tensor, rows: int = 3) -> Tensor:
-    """Transforms [..., rows, 4] of rotation [..., 3, 3] and translation [..., 3]; rows is 3, or 4 for a last row 0 0 0 1."""
+    """Transforms [..., rows, 4] of rotation [..., 3, 3] and translation [..., 3].
+
+    `rows` is 3, or 4 for a last row 0 0 0 1.
+    """
     transform = torch.cat([rotation, translation[..., None]], dim=-1)
     if rows == 3:
         return transform
@@ -35,7 +38,10 @@ def multiply_rotations(a: Tensor, b: Tensor) -> Tensor:
 
 
 def invert_rigid(transform: Tensor) -> Tensor:
-    """Inverse of transforms [..., 3 or 4, 4], same shape: (R^T, -R^T t). World-to-camera becomes camera-to-world and back."""
+    """Inverse of transforms [..., 3 or 4, 4], same shape: (R^T, -R^T t).
+
+    World-to-camera becomes camera-to-world and back.
+    """
     rotation, translation = split_rigid(transform)
     transposed = rotation.transpose(-1, -2)
     return join_rigid(transposed, -rotate(transposed, translation), transform.shape[-2])
@@ -50,12 +56,18 @@ def compose_rigid(a: Tensor, b: Tensor) -> Tensor:
 
 
 def relative_to_first(extrinsics: Tensor) -> Tensor:
-    """World-to-camera [..., S, 3 or 4, 4] in the frame of view 0: E_i E_0^-1; view 0 becomes the identity up to rounding."""
+    """World-to-camera [..., S, 3 or 4, 4] in the frame of view 0: E_i E_0^-1.
+
+    View 0 becomes the identity up to rounding.
+    """
     return compose_rigid(extrinsics, invert_rigid(extrinsics[..., :1, :, :]))
 
 
 def pairwise_relative(extrinsics: Tensor) -> Tensor:
-    """All relative poses [..., S, S, 3 or 4, 4] of world-to-camera [..., S, 3 or 4, 4]: entry (i, j) is E_i E_j^-1, camera j to camera i."""
+    """All relative poses E_i E_j^-1 (camera j to camera i) of world-to-camera [..., S, 3 or 4, 4].
+
+    The answer is [..., S, S, 3 or 4, 4], entry (i, j).
+    """
     return compose_rigid(extrinsics[..., :, None, :, :], invert_rigid(extrinsics)[..., None, :, :, :])
 
 

@@ -1,6 +1,7 @@
 """Camera losses over all iterations of the camera head; later iterations count more.
 
-`reference_view` compares poses in the frame of view 0; `affine_invariant` compares the relative poses of all pairs of views.
+`reference_view` compares poses in the frame of view 0; `affine_invariant` compares the relative poses of all pairs of
+views.
 """
 
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ class CameraTerms:
 def reference_view_loss(pose_encodings: Tensor, truth: Tensor, scenes: Tensor) -> CameraTerms:
     """Mean absolute errors of translation, raw quaternion and field of view (radians).
 
-    pose_encodings [I, B, S, 9] of I iterations, truth [B, S, 9] with w >= 0, scenes [B] bool: which count. The quaternion is
-    neither normalised nor flipped: the head learns the standardised one.
+    pose_encodings [I, B, S, 9] of I iterations, truth [B, S, 9] with w >= 0, scenes [B] bool: which count. The
+    quaternion is neither normalised nor flipped: the head learns the standardised one.
     """
     pose_encodings, truth = _only(scenes, pose_encodings, truth)
     error = bounded((pose_encodings - truth).abs()).mean(2).sum(1) / scenes.sum().clamp(min=1)  # [I, 9]
@@ -40,9 +41,10 @@ def reference_view_loss(pose_encodings: Tensor, truth: Tensor, scenes: Tensor) -
 
 
 def affine_invariant_loss(pose_encodings: Tensor, truth: Tensor, scenes: Tensor) -> CameraTerms:
-    """Huber loss of the relative translations, angle (radians) between the relative rotations, absolute field of view error.
+    """Huber loss of relative translations, angle (radians) between relative rotations, field of view error.
 
-    Shapes as in `reference_view_loss`. Relative poses of all ordered pairs of different views; with one view the first two are 0.
+    Shapes as in `reference_view_loss`. Relative poses of all ordered pairs of different views; with one view the
+    first two are 0.
     """
     pose_encodings, truth = _only(scenes, pose_encodings, truth)
     rotation, translation = split_rigid(pairwise_relative(decode_extrinsics(pose_encodings)))
@@ -66,7 +68,7 @@ def _only(scenes: Tensor, pose_encodings: Tensor, truth: Tensor) -> tuple[Tensor
 
 
 def _mean_over_pairs(values: Tensor, scenes: Tensor) -> Tensor:
-    """Mean [I] of values [I, B, S, S] over the pairs of different views of the scenes that count; 0 if there is none."""
+    """Mean [I] of values [I, B, S, S] over the pairs of different views of the scenes that count, or 0."""
     views = values.shape[-1]
     different = ~torch.eye(views, dtype=torch.bool, device=values.device) & scenes[:, None, None]
     return values.masked_fill(~different, 0.0).sum((1, 2, 3)) / different.sum().clamp(min=1)

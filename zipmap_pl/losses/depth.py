@@ -1,5 +1,6 @@
-"""Depth losses: confidence-weighted error, plain error, and differences between neighbouring pixels at several scales."""
+"""Depth losses: confidence-weighted error, plain error, and how the error differs between neighbouring pixels."""
 
+import torch
 from torch import Tensor
 
 from zipmap_pl.losses.quantile import quantile_mean
@@ -11,7 +12,8 @@ GRADIENT_SCALES = 4
 def depth_confidence_loss(error: Tensor, confidence: Tensor, mask: Tensor, alpha: float, valid_range: float) -> Tensor:
     """Mean of |error| * confidence - alpha * log(confidence) without the largest.
 
-    error: prediction (aligned) - truth, confidence > 1, mask: [B, S, H, W]; valid_range: share of the valid pixels that count.
+    error: prediction (aligned) - truth, confidence > 1, mask: [B, S, H, W]; valid_range: share of the valid pixels
+    that count.
     """
     confidence = confidence.masked_fill(~mask, 1.0)
     return quantile_mean(bounded(finite(error).abs() * confidence - alpha * confidence.log()), mask, valid_range)
@@ -30,7 +32,7 @@ def depth_gradient_loss(error: Tensor, mask: Tensor) -> Tensor:
     error = finite(error).masked_fill(~mask, 0.0)
     scales = (slice(None, None, 2**k) for k in range(GRADIENT_SCALES))
     losses = [_gradient_at_one_scale(error[..., every, every], mask[..., every, every]) for every in scales]
-    return bounded(sum(losses) / GRADIENT_SCALES)
+    return bounded(torch.stack(losses).mean())
 
 
 def _gradient_at_one_scale(error: Tensor, mask: Tensor) -> Tensor:

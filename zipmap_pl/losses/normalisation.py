@@ -1,4 +1,4 @@
-"""Ground truth in the frame and unit in which the model predicts: the camera of view 0, mean distance to the points = 1."""
+"""Ground truth in the frame and unit of the model: the camera of view 0, mean distance of the points 1."""
 
 from dataclasses import dataclass
 
@@ -38,8 +38,8 @@ class GroundTruth:
 def normalise(batch: Batch) -> GroundTruth:
     """Moves the world to the camera of view 0 and divides by the mean distance of all valid points to it.
 
-    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. A scene without valid pixels thus gets
-    the unit 1e-6 (and is dropped by the losses). NaN and infinity become 0.
+    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. A scene without valid pixels
+    thus gets the unit 1e-6 (and is dropped by the losses). NaN and infinity become 0.
     """
     extrinsics = relative_to_first(batch.extrinsics.double()).to(batch.extrinsics.dtype)
     rotation, translation = split_rigid(extrinsics)
@@ -61,7 +61,8 @@ def normalise(batch: Batch) -> GroundTruth:
 def mean_distance(local_points: Tensor, translation: Tensor, mask: Tensor) -> Tensor:
     """Mean distance [B] of valid points to the world's origin.
 
-    local_points [B, S, H, W, 3] are in camera frames, translation [B, S, 3] is world-to-camera: |R^T (x - t)| = |x - t|.
+    local_points [B, S, H, W, 3] are in camera frames, translation [B, S, 3] is world-to-camera: the rotation
+    does not matter, |R^T (x - t)| = |x - t|.
     """
     distance = (local_points - translation[:, :, None, None]).norm(dim=-1).masked_fill(~mask, 0.0)
     return (finite(distance).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-3)).clamp(1e-6, 1e6)

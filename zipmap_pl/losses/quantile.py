@@ -8,10 +8,10 @@ MIN_ELEMENTS = 1000
 
 
 def quantile_mean(values: Tensor, mask: Tensor, quantile: float) -> Tensor:
-    """Mean of the values strictly below their quantile (nearest rank, in [0, 1]), where mask (same shape) holds; 0 if nowhere.
+    """Mean of the values strictly below their quantile, where mask (same shape) holds; 0 if nowhere.
 
-    Nothing is dropped when 1,000 values or fewer would remain. (The published rule for more than 1e8 values is left out: a batch
-    never has as many pixels.)
+    quantile: nearest rank, in [0, 1]. Nothing is dropped when 1,000 values or fewer would remain. (The published rule
+    for more than 1e8 values is left out: a batch never has as many pixels.)
     """
     chosen = values.detach()[mask]
     if chosen.numel() <= MIN_ELEMENTS:

@@ -49,16 +49,19 @@ class LossConfig:
 class ReconstructionLoss(nn.Module):
     """Compares a prediction with normalised ground truth, in float32 whatever autocast says.
 
-    Returned terms, all scalars and unweighted but the first: `total`, `camera` (with the weights inside it), `camera_translation`,
-    `camera_rotation`, `camera_field_of_view`, `points`, `normals`, `depth_confidence`, `depth_regression`, `depth_gradient`.
-    `total` carries the gradient and may be non-finite; whether to skip the step is the trainer's decision, for all ranks.
+    Returned terms, all scalars and unweighted but the first: `total`, `camera` (with the weights inside it),
+    `camera_translation`, `camera_rotation`, `camera_field_of_view`, `points`, `normals`, `depth_confidence`,
+    `depth_regression`, `depth_gradient`. `total` carries the gradient and may be non-finite; whether to skip the step
+    is the trainer's decision, for all ranks.
     """
 
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
         if config.camera_mode not in CAMERA_LOSSES:
             known = " or ".join(CAMERA_LOSSES)
-            raise UserError(f"camera_mode of the loss is '{config.camera_mode}', expected {known}; change it in the config")
+            raise UserError(
+                f"camera_mode of the loss is '{config.camera_mode}', expected {known}; change it in the config"
+            )
         self.config = config
 
     def forward(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
@@ -99,8 +102,11 @@ class ReconstructionLoss(nn.Module):
         }
 
     def _normals(self, local_points: Tensor, truth: GroundTruth, mask: Tensor) -> Tensor:
-        """The normal loss of the flagged scenes; it keeps scenes with few valid pixels, unless the whole batch has no other."""
-        if not (truth.normals.any() and mask.any()):
+        """The normal loss of the flagged scenes; left out (0) when its weight is 0, because it is the costliest.
+
+        It keeps scenes with few valid pixels, unless the whole batch has no other.
+        """
+        if self.config.normals == 0 or not (truth.normals.any() and mask.any()):
             return 0.0 * local_points[mask].sum()
         if truth.normals.all():
             return normal_loss(local_points, truth.local_points, truth.mask)

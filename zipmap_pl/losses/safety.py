@@ -1,10 +1,11 @@
 """What the losses do with NaN, infinity, outliers and scenes without depth. The one place for these rules.
 
-1. Elementwise losses and ground truth: NaN and infinity become 0 with zero gradient, then values are clamped to +-100.
-2. Means run over valid elements only; the mean of nothing is 0 and still belongs to the graph, so that every head gets a
-   (zero) gradient on every rank in every step.
-3. A scene counts when some view has 50 valid pixels; for the camera, view 0 must have more than 100. Published counts of
-   pixels, at any picture size.
+1. Elementwise losses and ground truth: NaN and infinity become 0 with zero gradient, then values are clamped to
+   +-100.
+2. Means run over valid elements only; the mean of nothing is 0 and still belongs to the graph, so that every head
+   gets a (zero) gradient on every rank in every step.
+3. A scene counts when some view has 50 valid pixels; for the camera, view 0 must have more than 100. Published
+   counts of pixels, at any picture size.
 """
 
 import torch

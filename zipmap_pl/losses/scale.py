@@ -1,8 +1,9 @@
-"""Brings a prediction, which knows no unit, to the unit of the ground truth: one factor per scene, from the local points.
+"""Brings a prediction, which knows no unit, to the unit of the ground truth: one factor per scene.
 
-First the prediction is divided by its own mean distance (gradients flow through it), then multiplied by the factor that
-minimises the weighted L1 error of the points (no gradient). Points, depth and the translations of all camera iterations share it.
-The solver is the untruncated case of MoGe's robust, optimal and efficient (ROE) alignment.
+The factor comes from the local points. First the prediction is divided by its own mean distance (gradients flow
+through it), then multiplied by the factor that minimises the weighted L1 error of the points (no gradient). Points,
+depth and the translations of all camera iterations share it. The solver is the untruncated case of MoGe's robust,
+optimal and efficient (ROE) alignment.
 """
 
 from dataclasses import replace
@@ -46,7 +47,8 @@ def own_scale(local_points: Tensor, mask: Tensor) -> Tensor:
 def solve_point_scale(prediction: Tensor, truth: Tensor, mask: Tensor, samples: int = 4096) -> Tensor:
     """Factors [B] > 0 that bring predicted local points [B, S, H, W, 3] to the true ones, weighted by inverse depth.
 
-    `samples` points per scene are taken at even steps through its valid pixels (repeated if there are fewer); 1 if there are none.
+    `samples` points per scene are taken at even steps through its valid pixels (repeated if there are fewer); 1 if
+    there are none.
     """
     weights = inverse_depth_weights(truth[..., 2], mask)
     index, empty = _even_samples(mask, samples)
@@ -56,7 +58,7 @@ def solve_point_scale(prediction: Tensor, truth: Tensor, mask: Tensor, samples: 
 
 
 def _even_samples(mask: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-    """Flat pixel indices [B, samples] at even steps through each scene's valid pixels, and [B] whether there are none."""
+    """Flat pixel indices [B, samples] at even steps through the valid pixels, and [B] whether there are none."""
     running = mask.flatten(1).cumsum(1)
     count = running[:, -1:]
     ordinal = torch.arange(samples, device=mask.device) * count // samples
@@ -73,7 +75,8 @@ def _take(values: Tensor, index: Tensor, empty: Tensor) -> Tensor:
 def weighted_l1_scale(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """The factor a [B] that minimises sum_j w_j |a x_j - y_j| over x, y, weights [B, K].
 
-    This is the weighted median of y / x with weights w |x|: the first ratio, in rising order, at which half the weight is reached.
+    This is the weighted median of y / x with weights w |x|: the first ratio, in rising order, at which half the
+    weight is reached.
     """
     y = torch.where(x < 0, -y, y)
     x = x.abs()
