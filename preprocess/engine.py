@@ -93,6 +93,14 @@ def preprocess(
         ) from error
 
 
+def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
+    """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
+    if not has_plan(output):
+        raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
+    with _folder_lock(output):
+        return finish(output, max_fault_share)
+
+
 def _preprocess(
     reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
 ) -> Report:

@@ -6,8 +6,6 @@ plan/plan.json      settings, fingerprint, counts and the checksum of scenes.jso
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +21,7 @@ from zipmap_pl.datasets.schema import (
     UNIT_FROM_DEPTH,
     UNIT_IS_ONE,
     shard_path,
+    slug_of,
 )
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.checks import usable_pose
@@ -32,7 +31,6 @@ from zipmap_pl.preprocess.settings import fingerprint
 
 PROBED_FRAMES = 16
 PROBED_PIXELS = 65536  # of each probed frame, on a regular grid
-SLUG_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -148,12 +146,6 @@ class Plan:
         for shard, parts in sorted(spans.items()):
             path = shard_path(split, self.settings["dataset"]["slug"], shard)
             yield ShardPlan(start + shard, path, tuple(parts))
-
-
-def slug_of(name: str) -> str:
-    """A short name of lower-case ASCII letters, digits and dashes; many names may share one."""
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:SLUG_LENGTH].rstrip("-") or "scene"
 
 
 def list_scenes(reader: RawReader) -> list[RawScene]:

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.datasets import cameras
+from zipmap_pl.datasets.schema import slug_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import trajectories
 from zipmap_pl.preprocess.pictures import read_bytes, read_depth_npy, read_depth_png, read_picture
-from zipmap_pl.preprocess.plan import slug_of
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
 
 log = logging.getLogger(__name__)
