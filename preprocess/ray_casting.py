@@ -162,7 +162,7 @@ class Geometry:
     def colours(self, points: np.ndarray, surface: np.ndarray, time: float) -> np.ndarray:
         """RGB [3, P] in 0..1 of surface points [3, P], the same from everywhere (Lambert); 0 where `surface` is -1."""
         colours = np.zeros_like(points)
-        for number in np.flatnonzero(np.bincount(surface + 1)) - 1:
+        for number in (np.flatnonzero(np.bincount(surface + 1)) - 1).tolist():
             if number == SKY:
                 continue
             rays = np.flatnonzero(surface == number)
