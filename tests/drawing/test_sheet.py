@@ -65,3 +65,10 @@ def test_shortening_and_wrapping_keep_to_the_width():
     assert shortened("short", 10, 120) == "short"
     lines = wrapped(text, 10, 120)
     assert " ".join(lines) == text and all(text_width(line, 10) <= 120 for line in lines)
+
+
+def test_a_drawing_may_span_columns():
+    sheet = draw_sheet([Row([None] * 3), Row([np.zeros((100, 100, 3), np.uint8)], span=3)], cell_width=60)
+    black = np.argwhere((sheet == 0).all(-1))
+    assert (np.ptp(black, axis=0) + 1 == 3 * 60 + 2 * 8).all()
+    assert not ink(sheet)[:, -4:].any()

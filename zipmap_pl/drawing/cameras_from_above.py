@@ -45,8 +45,8 @@ def cameras_from_above(
 
     The ground is perpendicular to the mean up direction of the first path that has cameras, whose mean viewing
     direction points up in the picture. Both axes have one scale: all cameras fit, and most of the `points` [P, 3]
-    (world) as long as the cameras keep a third of the picture. Points are drawn faintly, grey or in `point_colours`
-    [P, 3] uint8. A bar tells the scale in `unit`. A ring marks the first camera of each path.
+    (world), but not far ones. Points are drawn faintly, grey or in `point_colours` [P, 3] uint8. A bar tells the scale
+    in `unit`. A ring marks the first camera of each path.
     """
     poses = [_finite_poses(path.cam_to_world) for path in paths]
     picture = np.full((height, width, 3), BACKGROUND, np.uint8)
@@ -146,17 +146,15 @@ def _some_finite(points: np.ndarray | None) -> np.ndarray:
 
 
 def _with_surroundings(places: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """Corners [2, 2] of a box around the cameras and most of the points, at most three times as wide as the cameras."""
+    """Corners [2, 2] of a box around the cameras and most points not much farther away than the median point."""
     low, high = places.min(axis=0), places.max(axis=0)
     if not len(spots):
         return np.stack([low, high])
-    reach = 1.5 * max(high - low)
-    wide_low, wide_high = np.percentile(spots, [5, 95], axis=0)
     middle = (low + high) / 2
-    low, high = (
-        np.minimum(low, np.maximum(wide_low, middle - reach)),
-        np.maximum(high, np.minimum(wide_high, middle + reach)),
-    )
+    reach = max(2 * max(high - low), 1.2 * np.median(np.linalg.norm(spots - middle, axis=1)))
+    wide_low, wide_high = np.percentile(spots, [5, 95], axis=0)
+    low = np.minimum(low, np.maximum(wide_low, middle - reach))
+    high = np.maximum(high, np.minimum(wide_high, middle + reach))
     return np.stack([low, high])
 
 

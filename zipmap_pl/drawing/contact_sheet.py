@@ -17,7 +17,8 @@ from zipmap_pl.errors import UserError
 
 COLUMNS = 8  # pictures side by side; more frames go on below
 CELL_WIDTH = 168
-ABOVE_SIZE = (688, 400)  # width, height of the cameras from above
+ABOVE_HEIGHT = 400  # of the cameras from above
+MIN_WIDTH = 700  # of the sheet, however few frames there are
 DYNAMIC_COLOUR, SKY_COLOUR = (235, 40, 160), (60, 170, 240)
 POINTS_PER_FRAME = 2500  # of the points drawn from above
 UNIT_SOURCES = {
@@ -54,10 +55,10 @@ def contact_sheet(dataset_folder: str | Path, scene: str | int | None = None, fr
     unit, unit_name = _metres(index, number)
     blocks = [views[start : start + COLUMNS] for start in range(0, len(views), COLUMNS)]
     rows_drawn = [row for block in blocks for row in _rows(block, near, far)]
-    strips = [draw_sheet(rows_drawn, _title(index, number, views), max(CELL_WIDTH, ABOVE_SIZE[0] // len(blocks[0])))]
+    strips = [draw_sheet(rows_drawn, _title(index, number, views), max(CELL_WIDTH, MIN_WIDTH // len(blocks[0])))]
     if any((view.depth > 0).any() for view in views):
         strips.append(depth_scale(near * unit, far * unit, unit_name))
-    strips.append(_from_above(index, rows, views, unit, unit_name))
+    strips.append(_from_above(index, rows, views, unit, unit_name, strips[0].shape[1] - 2 * GAP))
     return _stacked(strips)
 
 
@@ -156,7 +157,9 @@ def _mark_caption(view: _View, marks: list[str]) -> str:
     return ", ".join(f"{mark} {shares[mark]:.0%}" for mark in marks)
 
 
-def _from_above(index: ShardIndex, rows: np.ndarray, views: list[_View], unit: float, unit_name: str) -> np.ndarray:
+def _from_above(
+    index: ShardIndex, rows: np.ndarray, views: list[_View], unit: float, unit_name: str, width: int
+) -> np.ndarray:
     poses = invert_rigid(index["frame.world_to_cam"][rows])
     poses[..., 3] *= unit
     points, colours = zip(*(view.points() for view in views), strict=True)
@@ -164,7 +167,8 @@ def _from_above(index: ShardIndex, rows: np.ndarray, views: list[_View], unit: f
         [CameraPath(poses, f"cameras of all {len(rows)} frames, from above")],
         unit * np.concatenate(points),
         np.concatenate(colours),
-        *ABOVE_SIZE,
+        width,
+        ABOVE_HEIGHT,
         unit=unit_name,
     )
 
