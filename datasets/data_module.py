@@ -128,6 +128,10 @@ class ZooDataModule(LightningDataModule):
             batch.images = batch.images.float().div_(255)
         return batch
 
+    def licences(self) -> dict[str, str]:
+        """Slug -> licence notice of the datasets that are trained on."""
+        return {dataset.slug: dataset.index.info["licence"] for dataset in self._train or []}
+
     def _rank_and_world(self) -> tuple[int, int]:
         if self.trainer is not None:
             return self.trainer.global_rank, self.trainer.world_size
