@@ -80,7 +80,7 @@ class ZipMapModule(lightning.LightningModule):
         if self.step % self.config.trainer.log_every and self.step != 1:
             return
         now = time.monotonic()
-        scalars = {f"loss/{name}": float(value) for name, value in terms.items()}
+        scalars = {f"loss/{name}": float(value.detach()) for name, value in terms.items()}
         scalars |= {f"gradient_norm/{name}": float(value) for name, value in norms.items()}
         scalars |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
         scalars |= {
