@@ -1,6 +1,7 @@
-"""A training batch: pictures, depth, mask and cameras of B scenes with S views each. Point maps are recomputed on the device."""
+"""A batch: pictures, depth, mask and cameras of B scenes with S views each. Point maps are made on the device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -19,6 +20,10 @@ class Batch:
         dataset: B slugs.
         scene: B scene names.
         frames: [B, S] int64, rows counted from the first frame of the scene.
+        number: place among the rank's batches of the stage: step * accumulation + micro-batch; of a validation batch 0.
+        repeat: [B] bool, validation only: a second look at a view set that keeps the ranks in step; leave it out of
+            metrics. None = there is none.
+        faults: one line per draw that met unreadable data and was replaced.
     """
 
     images: Tensor
@@ -30,3 +35,12 @@ class Batch:
     dataset: list[str]
     scene: list[str]
     frames: Tensor
+    number: int = 0
+    repeat: Tensor | None = None
+    faults: list[str] = field(default_factory=list)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory; torch's loader looks for this method."""
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        pinned = {name: value.pin_memory() for name, value in values.items() if isinstance(value, Tensor)}
+        return Batch(**{**values, **pinned})

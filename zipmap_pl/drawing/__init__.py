@@ -1,1 +1,1 @@
-"""Pictures for people: depth in colour, cameras from above, sheets. Numpy only, so that every room may use it."""
+"""Pictures for people: numpy uint8 RGB in and out, numpy and OpenCV only: torch is never imported here."""

@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all that a new machine needs; they make .venv first.
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test test-long lint clean
+
+help:          ## this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+demo: .venv/installed ## generated rooms to shards, a small model trained for minutes, a held-out scene reconstructed
+	.venv/bin/zipmap demo
+
+test: .venv/installed-test ## the tests
+	.venv/bin/python -m pytest
+
+test-long: .venv/installed-test ## the tests that take minutes
+	.venv/bin/python -m pytest -m long
+
+lint: .venv/installed-test ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	sh .ci/typecheck
+
+clean:         ## remove .venv and caches, never shards or runs
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/installed: .venv/python setup.cfg
+	$(PIP) install --quiet -e .
+	touch $@
+
+.venv/installed-test: .venv/python setup.cfg
+	$(PIP) install --quiet -e .[test,lint]
+	touch $@ .venv/installed

@@ -1,0 +1,1 @@
+"""Settings: datasets, mixtures, pictures."""

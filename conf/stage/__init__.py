@@ -1,0 +1,1 @@
+"""Settings: what a stage of training changes."""

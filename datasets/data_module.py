@@ -1,0 +1,182 @@
+"""The LightningDataModule: opens the datasets of a stage, says what it found, and hands out batches.
+
+Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is decided here (see `draws`).
+"""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Sampler
+from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.datasets.config import DataConfig, DatasetConfig
+from zipmap_pl.datasets.draws import stage_number
+from zipmap_pl.datasets.mixture import Mixture, SceneList
+from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
+from zipmap_pl.datasets.schema import DATASET_FILE, PLAN_FOLDER
+from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
+
+from zipmap_pl.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class ZooDataModule(LightningDataModule):
+    """Batches of one stage.
+
+    To resume, set `start_step` (constructor or attribute) to the number of optimiser steps that the stage has behind
+    it, before the loader is made. Nothing else is restored, and nothing is saved.
+
+    Args:
+        config: all settings.
+        start_step: first step of the stage to load.
+        total_steps: number of steps of the stage; None = the loader never ends.
+
+    Attributes:
+        faults: how many draws of this rank were replaced, by message's shard.
+    """
+
+    def __init__(self, config: DataConfig, start_step: int = 0, total_steps: int | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.total_steps = total_steps
+        self.start_step = start_step
+        self.faults: Counter[str] = Counter()
+        self._train: list[SceneList] | None = None
+        self._validation: list[SceneList] = []
+
+    @property
+    def start_step(self) -> int:
+        """First step that the next loader yields, unless training has gone further since."""
+        return self._start_step
+
+    @start_step.setter
+    def start_step(self, step: int) -> None:
+        self._start_step = step
+        self._next_number = 0
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the datasets and log what was found. Raises UserError for a missing, unfinished or unusable dataset."""
+        if self._train is not None:
+            return
+        opened = [[open_dataset(dataset) for dataset in group.values()] for group in (self.config.train, self.config.validation)]
+        self._train, self._validation = opened
+        if self._rank_and_world()[0] == 0:
+            for line in self.describe():
+                logger.info(line)
+
+    def describe(self) -> list[str]:
+        """One line per dataset: scenes, frames, share of the mixture; call `setup` first."""
+        lines = []
+        train = self._train or []
+        for dataset, share in zip(train, Mixture(train).shares if train else (), strict=True):
+            lines.append(f"train: {_describe(dataset, self.config.width)}, {100 * share:.1f} % of the samples")
+        lines += [f"validation: {_describe(dataset, self.config.width)}" for dataset in self._validation]
+        return lines
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Training batches of this rank, from `start_step` on."""
+        self.setup()
+        if not self._train:
+            raise UserError("data: no training dataset is given; list at least one under data.train")
+        rank, world = self._rank_and_world()
+        accumulation = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        batches = TrainBatches(
+            self.config.seed,
+            stage_number(self.config.stage),
+            self.config.shape_ranges(),
+            rank,
+            world,
+            accumulation,
+            self.total_steps,
+            first_number=lambda: max(self.start_step * accumulation, self._next_number),
+        )
+        return self._loader(TrainSamples(self.config, self._train), batches)
+
+    def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
+        """The fixed view sets of this rank; an empty list without validation datasets."""
+        self.setup()
+        if not self._validation:
+            return []
+        samples = ValidationSamples(self.config, self._validation)
+        if len(samples) == 0:
+            wanted = max(self.config.validation_sets.positions or [0])
+            raise UserError(f"validation data: no scene has a frame {wanted}; lower validation_sets.positions")
+        views = len(samples.picks[0].positions)
+        scenes = max(1, self.config.images_per_gpu // views)
+        return self._loader(samples, ValidationBatches(len(samples), scenes, *self._rank_and_world()))
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Note how far training has come and which shards were found damaged."""
+        if self.trainer is not None and self.trainer.training:
+            self._next_number = batch.number + 1
+        for fault in batch.faults:
+            shard = fault.split(": sample ")[0]
+            if shard not in self.faults:
+                logger.warning("%s (replaced by another draw; further faults of this shard are only counted)", fault)
+            self.faults[shard] += 1
+        return batch
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Pictures become float32 in [0, 1] on the device; they travel as uint8."""
+        if batch.images.dtype == torch.uint8:
+            batch.images = batch.images.float().div_(255)
+        return batch
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        if self.trainer is not None:
+            return self.trainer.global_rank, self.trainer.world_size
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return 0, 1
+
+    def _loader(self, samples: Dataset[Sample], batches: Sampler[Any]) -> DataLoader[Sample]:
+        workers = self.config.workers
+        return DataLoader(
+            samples,
+            batch_sampler=batches,
+            num_workers=workers,
+            prefetch_factor=self.config.prefetch if workers > 0 else None,
+            collate_fn=collate,
+            worker_init_fn=start_worker,
+            pin_memory=torch.cuda.is_available(),
+            # The loader draws seeds for its workers; from the global generator they would change the model's random
+            # numbers.
+            generator=torch.Generator().manual_seed(0),
+        )
+
+
+def open_dataset(config: DatasetConfig) -> SceneList:
+    """The scenes of a dataset in shards. Raises UserError that says how to make or finish it."""
+    folder = Path(config.path)
+    if not (folder / DATASET_FILE).is_file():
+        what, remedy = f"no {DATASET_FILE}", f"make it with `zipmap preprocess <dataset> ... --output {folder}`"
+        if not folder.is_dir():
+            what = "no such folder"
+        elif (folder / PLAN_FOLDER).is_dir():
+            what += ", so preprocessing is not complete"
+            remedy = f"run its `zipmap preprocess` again or, if all parts are done, `zipmap shards finish {folder}`"
+        raise UserError(f"{folder}: {what}, expected a dataset in shards; {remedy}")
+    return SceneList(config, ShardIndex.open(folder))
+
+
+def _describe(dataset: SceneList, width: int) -> str:
+    config = dataset.config
+    text = f"{dataset.slug} ({config.path}, {config.split}): {_count(len(dataset.scenes), 'scene')}"
+    text += f", {_count(int(dataset.frame_counts.sum()), 'frame')}"
+    if dataset.left_out:
+        text += f", {_count(dataset.left_out, 'scene')} with fewer than {config.min_frames} frames left out"
+    first_rows = dataset.index["scene.first_frame"][dataset.scenes]
+    small = int(np.count_nonzero(dataset.index["frame.size"][first_rows, 1] < width))
+    if small:
+        text += f", pictures of {_count(small, 'scene')} enlarged to {width} pixels"
+    return text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

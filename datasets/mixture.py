@@ -1,0 +1,87 @@
+"""What a sample shows: a dataset by weight, a scene of it, views of the scene; all with replacement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from zipmap_pl.datasets.config import DatasetConfig
+from zipmap_pl.datasets.shard_index import ShardIndex
+
+from zipmap_pl.errors import UserError
+
+
+class SceneList:
+    """The scenes of one dataset that may be drawn: those of its split with enough frames.
+
+    Args:
+        config: the dataset.
+        index: its index.
+
+    Raises:
+        UserError: no such split, or no scene with enough frames.
+    """
+
+    def __init__(self, config: DatasetConfig, index: ShardIndex) -> None:
+        self.config = config
+        self.index = index
+        self.view_sampler = config.view_sampler()
+        if config.split not in index.splits:
+            raise UserError(f"{config.path}: no split {config.split!r}, expected one of {', '.join(index.splits)}")
+        in_split = index["scene.split"] == index.splits.index(config.split)
+        counts = np.asarray(index["scene.frame_count"])
+        self.scenes = np.flatnonzero(in_split & (counts >= config.min_frames))
+        self.left_out = int(in_split.sum()) - len(self.scenes)
+        if len(self.scenes) == 0:
+            longest = int(counts[in_split].max(initial=0))
+            raise UserError(
+                f"{config.path}: no scene of split {config.split!r} has min_frames = {config.min_frames} frames, "
+                f"the longest has {longest}; lower min_frames or leave the dataset out"
+            )
+        self.frame_counts = counts[self.scenes].astype(np.int64)
+        self._frames_before = np.cumsum(self.frame_counts)
+
+    @property
+    def slug(self) -> str:
+        """The dataset's short name."""
+        return self.index.info["slug"]
+
+    def draw_scene(self, generator: np.random.Generator) -> int:
+        """A place in `scenes`: uniform, or proportional to the scenes' numbers of frames."""
+        if self.config.scenes == "uniform":
+            return int(generator.integers(len(self.scenes)))
+        frame = generator.integers(self._frames_before[-1])
+        return int(np.searchsorted(self._frames_before, frame, side="right"))
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Views of one scene.
+
+    Attributes:
+        dataset: place in the mixture.
+        scene: row of the scene in the dataset's index.
+        positions: [S] int64, rows counted from the scene's first frame.
+    """
+
+    dataset: int
+    scene: int
+    positions: np.ndarray
+
+
+class Mixture:
+    """Datasets by weight."""
+
+    def __init__(self, datasets: Sequence[SceneList]) -> None:
+        self.datasets = list(datasets)
+        weights = np.array([dataset.config.weight for dataset in self.datasets], np.float64)
+        self.shares = weights / weights.sum()
+        self._bounds = np.cumsum(self.shares)
+
+    def draw(self, generator: np.random.Generator, views: int) -> Pick:
+        """A sample of `views` views; a pure function of the generator's state."""
+        drawn = int(np.searchsorted(self._bounds, generator.random(), side="right"))
+        number = min(drawn, len(self.datasets) - 1)
+        dataset = self.datasets[number]
+        place = dataset.draw_scene(generator)
+        positions = dataset.view_sampler.sample(generator, int(dataset.frame_counts[place]), views)
+        return Pick(number, int(dataset.scenes[place]), positions)

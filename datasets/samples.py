@@ -1,0 +1,193 @@
+"""From a request to arrays: the map-style datasets that run in the loader's workers, and how samples become a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from zipmap_pl.datasets.augmentation import augment
+from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.datasets.cameras import intrinsics_matrix
+from zipmap_pl.datasets.config import DataConfig, ValidationConfig
+from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
+from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
+from zipmap_pl.datasets.frame_reader import FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
+from zipmap_pl.datasets.shard_index import DamagedShard
+from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
+from zipmap_pl.datasets.view_sampling import evenly_spaced
+
+from zipmap_pl.errors import UserError
+
+
+@dataclass
+class Sample:
+    """One scene of a batch; the fields are those of `Batch` without the first axis."""
+
+    images: np.ndarray
+    depth: np.ndarray
+    extrinsics: np.ndarray
+    intrinsics: np.ndarray
+    normals: bool
+    dataset: str
+    scene: str
+    frames: np.ndarray
+    number: int = 0
+    repeat: bool = False
+    faults: list[str] = field(default_factory=list)
+
+
+class TooManyFaults(UserError):
+    """One draw after another met unreadable data.
+
+    A loader's worker hands an exception over as the text of its traceback; the message is what follows the class's name
+    there.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.split("TooManyFaults: ")[-1])
+
+
+class SampleReader:
+    """Reads picked views at the network's size."""
+
+    def __init__(self, datasets: Sequence[SceneList]) -> None:
+        self.datasets = list(datasets)
+        files = OpenFiles()
+        self._readers = [FrameReader(dataset.index, files) for dataset in self.datasets]
+
+    def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray) -> Sample:
+        """The sample of a pick. Raises DamagedShard.
+
+        Args:
+            pick: S views.
+            target: height, width.
+            zooms: [S], see `crop_resize.plan_crop`.
+        """
+        dataset, reader = self.datasets[pick.dataset], self._readers[pick.dataset]
+        config, index = dataset.config, dataset.index
+        views = len(pick.positions)
+        images = np.empty((views, *target, 3), np.uint8)
+        depth = np.empty((views, *target), np.float32)
+        extrinsics = np.empty((views, 3, 4), np.float64)
+        intrinsics = np.empty((views, 3, 3), np.float64)
+        rows = index.scene_rows(pick.scene)
+        for view, position in enumerate(pick.positions):
+            row = rows[int(position)]
+            frame = reader.read(row)
+            try:
+                crop = plan_crop(frame.image.shape[:2], frame.intrinsics, target, float(zooms[view]))
+            except ValueError as error:
+                raise reader.fault(row, str(error)) from error
+            limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, config.max_depth)
+            images[view] = resize_picture(frame.image, crop)
+            depth[view] = clip_depth(resize_nearest(frame.depth, crop), limits)
+            extrinsics[view] = frame.world_to_cam
+            intrinsics[view] = intrinsics_matrix(crop.intrinsics(frame.intrinsics))
+        name = index.text("scene.name", pick.scene)
+        return Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
+
+
+class TrainSamples(Dataset[Sample]):
+    """Drawn samples. An item is a pure function of the request and the data on disk: no state, no order.
+
+    A draw that meets unreadable data is replaced by the next draw of the same slot, and named in the sample's `faults`;
+    after `max_faults` of them in a row it is an error.
+    """
+
+    def __init__(self, config: DataConfig, datasets: Sequence[SceneList]) -> None:
+        self.config = config
+        self.stage = stage_number(config.stage)
+        self.mixture = Mixture(datasets)
+        self.reader = SampleReader(datasets)
+
+    def __getitem__(self, request: TrainRequest) -> Sample:
+        faults: list[str] = []
+        while True:
+            key = DrawKey(self.config.seed, self.stage, request.step, request.slot, len(faults))
+            try:
+                sample = self._draw(key, request)
+            except DamagedShard as fault:
+                faults.append(str(fault))
+                if len(faults) > self.config.max_faults:
+                    raise TooManyFaults(
+                        f"{len(faults)} samples in a row cannot be read, the last one: {fault}"
+                    ) from fault
+            else:
+                sample.number, sample.faults = request.number, faults
+                return sample
+
+    def _draw(self, key: DrawKey, request: TrainRequest) -> Sample:
+        pick = self.mixture.draw(key.generator(Purpose.VIEWS), request.views)
+        generator = key.generator(Purpose.PIXELS)
+        sample = self.reader.read(pick, (request.height, request.width), self._zooms(generator, request.views))
+        sample.images = augment(sample.images, self.config.augmentation, generator)
+        return sample
+
+    def _zooms(self, generator: np.random.Generator, views: int) -> np.ndarray:
+        least, most = self.config.zoom
+        return generator.triangular(least, least, most, size=views) if most > least else np.full(views, float(least))
+
+
+class ValidationSamples(Dataset[Sample]):
+    """Fixed view sets: one per scene, no zoom, no change of colours. A set that cannot be read is an error."""
+
+    def __init__(self, config: DataConfig, datasets: Sequence[SceneList]) -> None:
+        sets = config.validation_sets
+        self.target = (height_for(sets.aspect, config.width, config.patch_size), config.width)
+        self.picks = validation_picks(sets, datasets)
+        self.reader = SampleReader(datasets)
+
+    def __getitem__(self, request: ValidationRequest) -> Sample:
+        pick = self.picks[request.view_set]
+        sample = self.reader.read(pick, self.target, np.ones(len(pick.positions)))
+        sample.repeat = request.repeat
+        return sample
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+
+def validation_picks(config: ValidationConfig, datasets: Sequence[SceneList]) -> list[Pick]:
+    """The view sets, in the order of datasets and scenes."""
+    picks = []
+    for number, dataset in enumerate(datasets):
+        for scene, frame_count in zip(dataset.scenes, dataset.frame_counts, strict=True):
+            if config.positions is None:
+                positions = evenly_spaced(int(frame_count), config.views)
+            elif max(config.positions) < frame_count:
+                positions = np.array(config.positions, np.int64)
+            else:
+                continue
+            picks.append(Pick(number, int(scene), positions))
+    if config.sets is not None and config.sets < len(picks):
+        picks = [picks[place] for place in evenly_spaced(len(picks), config.sets)]
+    return picks
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples; pictures stay uint8, their channels move to the front."""
+    depth = torch.from_numpy(np.stack([sample.depth for sample in samples]))
+    images = np.stack([sample.images for sample in samples]).transpose(0, 1, 4, 2, 3)
+    repeat = torch.tensor([sample.repeat for sample in samples])
+    return Batch(
+        images=torch.from_numpy(np.ascontiguousarray(images)),
+        depth=depth,
+        mask=depth > 0,
+        extrinsics=torch.from_numpy(np.stack([sample.extrinsics for sample in samples]).astype(np.float32)),
+        intrinsics=torch.from_numpy(np.stack([sample.intrinsics for sample in samples]).astype(np.float32)),
+        normals=torch.tensor([sample.normals for sample in samples]),
+        dataset=[sample.dataset for sample in samples],
+        scene=[sample.scene for sample in samples],
+        frames=torch.from_numpy(np.stack([sample.frames for sample in samples])),
+        number=samples[0].number,
+        repeat=repeat if bool(repeat.any()) else None,
+        faults=[fault for sample in samples for fault in sample.faults],
+    )
+
+
+def start_worker(_worker: int) -> None:
+    """First thing in a loader's worker: one thread each, because there is a worker per core already."""
+    cv2.setNumThreads(0)

@@ -1,0 +1,195 @@
+"""The index of a dataset in shards: memory-mapped columns, and any part of any frame without reading the rest of its shard."""
+
+import json
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from zipmap_pl.datasets.schema import (
+    DATASET_FILE,
+    DEPTH_PERCENTILES,
+    FRAME_COLUMNS,
+    FRAME_TEXT_COLUMNS,
+    INDEX_FOLDER,
+    PARTS,
+    SCENE_COLUMNS,
+    SCENE_TEXT_COLUMNS,
+    SCHEMA_VERSION,
+    SHARD_TEXT_COLUMNS,
+)
+from zipmap_pl.errors import UserError
+
+NUMBER_COLUMNS = {**FRAME_COLUMNS, **SCENE_COLUMNS}
+TEXT_COLUMNS = (*FRAME_TEXT_COLUMNS, *SCENE_TEXT_COLUMNS, *SHARD_TEXT_COLUMNS)
+
+
+class DamagedShard(UserError):
+    """A shard that does not hold what the index says; the message names the shard and the sample."""
+
+
+def column_files() -> list[str]:
+    """File names of all columns below the index folder, in a fixed order."""
+    texts = [f"{name}.{kind}.npy" for name in TEXT_COLUMNS for kind in ("bytes", "offsets")]
+    return sorted([f"{name}.npy" for name in NUMBER_COLUMNS] + texts)
+
+
+def pack_text(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Text as (bytes uint8, offsets int64 [n + 1])."""
+    encoded = [text.encode() for text in texts]
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+
+
+def unpack_text(data: np.ndarray, offsets: np.ndarray, row: int) -> str:
+    """Row `row` of `pack_text`."""
+    return bytes(data[offsets[row] : offsets[row + 1]]).decode()
+
+
+class ShardIndex:
+    """A dataset folder's index. `index["frame.intrinsics"]` is a memory-mapped, read-only array; see `datasets/schema.py`.
+
+    Cheap to send to another process: only the folder travels, the columns are mapped again there.
+
+    Attributes:
+        folder: the dataset folder.
+        info: the contents of dataset.json.
+        columns: name -> memory-mapped array, one row per frame or scene.
+    """
+
+    def __init__(self, folder: Path, info: dict) -> None:
+        self.folder = folder
+        self.info = info
+        self.columns = {name: _map(folder, f"{name}.npy") for name in NUMBER_COLUMNS}
+        self._texts = {
+            name: (_map(folder, f"{name}.bytes.npy"), _map(folder, f"{name}.offsets.npy")) for name in TEXT_COLUMNS
+        }
+        self._check()
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> "ShardIndex":
+        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished, or of another version."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; expected a dataset in shards, made by `zipmap preprocess`")
+        file = folder / DATASET_FILE
+        if not file.is_file():
+            raise UserError(
+                f"{folder}: no {DATASET_FILE}, so the dataset is not complete; run its `zipmap preprocess` again"
+            )
+        try:
+            info = json.loads(file.read_bytes())
+            version = info["schema_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{file}: not readable as JSON of a dataset ({error}); run its `zipmap preprocess` again"
+            ) from error
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"{file}: schema version {version}, this program reads {SCHEMA_VERSION}; preprocess with --rebuild"
+            )
+        return cls(folder, info)
+
+    def __reduce__(self) -> tuple:
+        return (ShardIndex.open, (str(self.folder),))
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.columns[column]
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames written."""
+        return len(self.columns["frame.scene"])
+
+    @property
+    def scene_count(self) -> int:
+        """Number of planned scenes; one whose frames are all faulty has a frame count of 0."""
+        return len(self.columns["scene.split"])
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards of all splits."""
+        return len(self._texts["shard.path"][1]) - 1
+
+    @property
+    def splits(self) -> list[str]:
+        """Names that scene.split counts."""
+        return self.info["splits"]
+
+    def text(self, column: str, row: int) -> str:
+        """One value of a text column: frame.name, scene.name, shard.path or shard.sha256."""
+        return unpack_text(*self._texts[column], row)
+
+    def scene_rows(self, scene: int) -> range:
+        """Frame rows of a scene, in order."""
+        first = int(self["scene.first_frame"][scene])
+        return range(first, first + int(self["scene.frame_count"][scene]))
+
+    def sample_name(self, row: int) -> str:
+        """The frame by its original names, for messages: <scene>/<frame>."""
+        return f"{self.text('scene.name', int(self['frame.scene'][row]))}/{self.text('frame.name', row)}"
+
+    def shard_file(self, shard: int) -> Path:
+        """Path of a shard."""
+        return self.folder / self.text("shard.path", shard)
+
+    def read_part(self, row: int, part: str, verify: bool = True) -> bytes | None:
+        """Bytes of one part of a frame; None if the frame has no such part.
+
+        Args:
+            row: frame row.
+            part: one of `schema.PARTS`.
+            verify: compare the checksum with the index.
+
+        Raises:
+            DamagedShard: the shard is missing, too short, or holds other bytes; names shard and sample.
+        """
+        column = PARTS.index(part)
+        offset, length = int(self["frame.part_offset"][row, column]), int(self["frame.part_length"][row, column])
+        if length == 0:
+            return None
+        file = self.shard_file(int(self["frame.shard"][row]))
+        try:
+            with open(file, "rb", buffering=0) as stream:
+                data = os.pread(stream.fileno(), length, offset)
+        except FileNotFoundError as error:
+            raise DamagedShard(
+                f"{file}: missing, wanted for sample {self.sample_name(row)}; preprocess again"
+            ) from error
+        if len(data) != length:
+            raise DamagedShard(
+                f"{file}: sample {self.sample_name(row)}: {part} has {len(data)} bytes at {offset}, the index says {length};"
+                " the shard is cut off: delete it and preprocess again"
+            )
+        if verify and zlib.crc32(data) != int(self["frame.part_crc32"][row, column]):
+            raise DamagedShard(
+                f"{file}: sample {self.sample_name(row)}: {part} at {offset} has another checksum than the index;"
+                " the shard is damaged: delete it and preprocess again"
+            )
+        return data
+
+    def _check(self) -> None:
+        """Columns have the types, row shapes and lengths of the schema."""
+        for name, (dtype, shape) in NUMBER_COLUMNS.items():
+            column = self.columns[name]
+            rows = self.frame_count if name.startswith("frame.") else self.scene_count
+            if column.dtype != dtype or column.shape != (rows, *shape):
+                raise UserError(
+                    f"{self.folder / INDEX_FOLDER / name}.npy: {column.dtype}{list(column.shape)}, expected"
+                    f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run `zipmap shards finish {self.folder}`"
+                )
+        assert self["frame.depth_percentiles"].shape[1:] == (len(DEPTH_PERCENTILES),)
+
+
+def _map(folder: Path, name: str) -> np.ndarray:
+    """Map one column without ever unpickling."""
+    file = folder / INDEX_FOLDER / name
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError) as error:
+        raise UserError(
+            f"{file}: missing or damaged; delete {folder / DATASET_FILE} and run `zipmap shards finish {folder}`"
+        ) from error
+    return array

@@ -1,0 +1,139 @@
+"""One raw frame to the parts of a sample and its row of the index."""
+
+import json
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from zipmap_pl.datasets import cameras
+from zipmap_pl.datasets.depth_coding import decode_depth, encode_depth, write_png
+from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
+from zipmap_pl.preprocess.checks import usable_intrinsics, usable_layers, usable_pose
+from zipmap_pl.preprocess.plan import ScenePlan
+from zipmap_pl.preprocess.raw import RawFault, RawFrame
+from zipmap_pl.preprocess.settings import EngineSettings
+
+JPEG_SLACK = 1.25
+JPEG_SETTINGS = (
+    cv2.IMWRITE_JPEG_QUALITY,
+    95,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+)
+PNG_SETTINGS = (cv2.IMWRITE_PNG_COMPRESSION, 6)
+THUMBNAIL_SIDE = 40
+
+
+@dataclass(frozen=True)
+class EncodedFrame:
+    """A frame as it goes into a shard.
+
+    Attributes:
+        parts: part name -> (extension, bytes), in the order of `schema.PARTS`.
+        row: values of the index columns that the shard does not decide.
+        thumbnail: [h, w] uint16 depth codes of the frame's own range, 40 pixels on the longer side; all 0 without depth.
+    """
+
+    parts: dict[str, tuple[str, bytes]]
+    row: dict[str, object]
+    thumbnail: np.ndarray
+
+
+def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: EngineSettings) -> EncodedFrame:
+    """Check, resize, normalise and code one frame. Raises RawFault if it cannot be used."""
+    name = scene.frames[ordinal]
+    file = f"{scene.name}/{name}"
+    usable_layers(file, frame, scene.size)
+    if scene.world_frame is None:
+        raise RawFault(file, "no pose of the scene was usable when the plan was made; mend them and use --rebuild")
+    pose = cameras.normalise_pose(usable_pose(file, frame.camera), np.array(scene.raw_from_world), scene.unit)
+    raw_height, raw_width = frame.image.shape[:2]
+    intrinsics = usable_intrinsics(file, frame.camera, raw_height, raw_width)
+    height, width = stored_size(raw_height, raw_width, frame.jpeg is not None, settings.max_side)
+    intrinsics = cameras.scale_intrinsics(intrinsics, width / raw_width, height / raw_height)
+    row: dict[str, object] = {
+        "frame.scene": scene.number,
+        "frame.ordinal": ordinal,
+        "frame.size": (height, width),
+        "frame.intrinsics": intrinsics,
+        "frame.world_to_cam": pose,
+        "frame.depth_range": (0.0, 0.0),
+        "frame.depth_percentiles": np.zeros(len(DEPTH_PERCENTILES)),
+        "frame.valid_share": 0.0,
+    }
+    parts = {"image": _encode_picture(frame, height, width, settings.lossless)}
+    codes = np.zeros((height, width), np.uint16)
+    if frame.depth is not None or frame.sky is not None:
+        codes = _encode_layers(frame, scene.unit, height, width, row)
+        parts["depth"] = ("depth.png", write_png(codes))
+    if frame.dynamic is not None:
+        dynamic = resample(frame.dynamic, height, width).astype(np.uint8) * 255
+        parts["dynamic"] = ("dynamic.png", write_png(dynamic))
+    parts["camera"] = ("camera.json", _camera_json(scene, name, row))
+    return EncodedFrame(parts, row, resample(codes, *_fit(height, width, THUMBNAIL_SIDE)))
+
+
+def stored_size(height: int, width: int, is_jpeg: bool, max_side: int) -> tuple[int, int]:
+    """Height and width of the stored picture: never larger than the raw one; a JPEG may be 1.25 times `max_side`."""
+    if max(height, width) <= max_side * (JPEG_SLACK if is_jpeg else 1.0):
+        return height, width
+    return _fit(height, width, max_side)
+
+
+def resample(layer: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Nearest samples [height, width] of a layer [H, W], at pixel centres: values are never mixed."""
+    if layer.shape == (height, width):
+        return layer
+    rows = (2 * np.arange(height) + 1) * layer.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * layer.shape[1] // (2 * width)
+    return layer[rows[:, None], columns[None, :]]
+
+
+def _fit(height: int, width: int, side: int) -> tuple[int, int]:
+    """The size with this longer side (or the size itself if that is smaller), rounded, at least 1."""
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _encode_picture(frame: RawFrame, height: int, width: int, lossless: bool) -> tuple[str, bytes]:
+    if frame.image.shape[:2] == (height, width):
+        if frame.jpeg is not None:
+            return "jpg", frame.jpeg
+        picture = frame.image
+    else:
+        picture = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    extension, settings = ("png", PNG_SETTINGS) if lossless else ("jpg", JPEG_SETTINGS)
+    return extension, cv2.imencode(f".{extension}", bgr, settings)[1].tobytes()
+
+
+def _encode_layers(frame: RawFrame, unit: float, height: int, width: int, row: dict[str, object]) -> np.ndarray:
+    """Depth codes [height, width] uint16; fills the depth columns of the row."""
+    raw = np.zeros(frame.image.shape[:2], np.float32) if frame.depth is None else frame.depth
+    depth = resample(raw, height, width).astype(np.float64) / unit
+    sky = None if frame.sky is None else resample(frame.sky, height, width)
+    codes, depth_range = encode_depth(depth, sky)
+    stored = decode_depth(codes, *depth_range)
+    valid = stored[stored > 0]
+    if valid.size:
+        row["frame.depth_range"] = depth_range
+        row["frame.depth_percentiles"] = np.percentile(valid, DEPTH_PERCENTILES)
+        row["frame.valid_share"] = valid.size / stored.size
+    return codes
+
+
+def _camera_json(scene: ScenePlan, frame: str, row: dict[str, object]) -> bytes:
+    """The camera part: what someone who streams the tar needs, and the way back to the raw numbers."""
+    values = {
+        "scene": scene.name,
+        "frame": frame,
+        "size": row["frame.size"],
+        "intrinsics": np.asarray(row["frame.intrinsics"]).tolist(),
+        "world_to_cam": np.asarray(row["frame.world_to_cam"]).tolist(),
+        "depth_range": row["frame.depth_range"],
+        "unit": scene.unit,
+        "raw_from_world": scene.raw_from_world,
+        "metres_per_unit": scene.metres_per_unit,
+    }
+    return json.dumps(values, sort_keys=True).encode()

@@ -1,0 +1,282 @@
+"""The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; the same command again goes on."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
+from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.files import locked, sync_folder, temporary_of
+from zipmap_pl.preprocess.finish import finish, is_complete, shard_state
+from zipmap_pl.preprocess.plan import (
+    Plan,
+    ScenePlan,
+    ShardPlan,
+    has_plan,
+    list_scenes,
+    load_plan,
+    plan_scene,
+    save_plan,
+)
+from zipmap_pl.preprocess.raw import RawReader, RawScene
+from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
+from zipmap_pl.preprocess.writer import Fault, Stopped, write_shard
+from zipmap_pl.progress import track
+
+LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        output: the dataset folder.
+        complete: dataset.json is there.
+        scenes: planned scenes.
+        frames_planned: planned frames of the whole dataset.
+        shards: shards of the whole dataset.
+        shards_written: shards that this run wrote.
+        shards_missing: shards that other parts have still to write.
+        faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
+    """
+
+    output: Path
+    complete: bool
+    scenes: int
+    frames_planned: int
+    shards: int
+    shards_written: int
+    shards_missing: int
+    faults: tuple[Fault, ...]
+
+
+def preprocess(
+    reader: RawReader,
+    output: Path,
+    settings: EngineSettings,
+    workers: int,
+    part: tuple[int, int] = (1, 1),
+    rebuild: bool = False,
+) -> Report:
+    """Turn raw data into a folder of shards, or go on where an earlier run stopped.
+
+    Args:
+        reader: the raw data.
+        output: the dataset folder.
+        settings: of the engine.
+        workers: processes; 1 = this process. The result does not depend on it.
+        part: (i, n) with 1 <= i <= n: write every n-th shard only; whichever part comes last finishes the dataset.
+        rebuild: throw away what is there (only what a plan of ours made) and start with a new plan.
+
+    Raises:
+        UserError: nothing to read, other settings than before, too many faulty frames, or an error of the system.
+    """
+    try:
+        return _preprocess(reader, output, settings, workers, part, rebuild)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
+    except (MemoryError, BrokenProcessPool) as error:
+        raise UserError(
+            f"{output}: a process ran out of memory or was killed; the same command goes on, with fewer --workers perhaps"
+        ) from error
+
+
+def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
+    """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
+    if not has_plan(output):
+        raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
+    with _folder_lock(output):
+        return finish(output, max_fault_share)
+
+
+def _preprocess(
+    reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
+) -> Report:
+    _check_arguments(settings, workers, part)
+    with _workers(reader, workers) as run:
+        with _folder_lock(output):
+            plan = _plan(reader, output, settings, rebuild, run)
+            shards = plan.shards()
+            todo = _shards_to_write(output, shards, plan.fingerprint)
+        mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
+        arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
+        faults = [fault for found in run(_write, arguments, "shards") for fault in found]
+        with _folder_lock(output):
+            missing = sum(shard_state(output, shard, plan.fingerprint) is None for shard in shards)
+            if not missing:
+                faults = finish(output, settings.max_fault_share)
+    frames = plan.frame_count
+    return Report(output, not missing, len(plan.scenes), frames, len(shards), len(mine), missing, tuple(faults))
+
+
+def _check_arguments(settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
+    if workers < 1:
+        raise UserError(f"--workers {workers}: expected 1 or more")
+    if not 1 <= part[0] <= part[1]:
+        raise UserError(f"--part {part[0]}/{part[1]}: expected i/n with 1 <= i <= n")
+    if settings.max_side < 16:
+        raise UserError(f"--max-side {settings.max_side}: expected at least 16 pixels")
+    if settings.frames_per_shard < 1:
+        raise UserError(f"--frames-per-shard {settings.frames_per_shard}: expected 1 or more")
+    if not 0 <= settings.max_fault_share <= 1:
+        raise UserError(f"--max-fault-share {settings.max_fault_share}: expected a share from 0 to 1")
+
+
+@contextmanager
+def _folder_lock(output: Path) -> Iterator[None]:
+    with locked(output / LOCK_FILE):
+        yield
+
+
+def _plan(reader: RawReader, output: Path, settings: EngineSettings, rebuild: bool, run: "Run") -> Plan:
+    """The plan that is there, if it is of these settings; otherwise a new one."""
+    wanted = all_settings(reader, settings)
+    if rebuild:
+        _remove(output)
+    plan = load_plan(output)
+    if plan is None:
+        _refuse_foreign_folder(output)
+        plan = _new_plan(reader, wanted, run)
+        save_plan(plan, output)
+    elif plan.settings != wanted:
+        changed = "; ".join(differences(plan.settings, wanted))
+        raise UserError(
+            f"{output}: holds shards made with other settings: {changed}. Use the same settings or another folder,"
+            " or --rebuild to throw those shards away"
+        )
+    return plan
+
+
+def _new_plan(reader: RawReader, wanted: dict, run: "Run") -> Plan:
+    arguments, first = [], {}
+    for number, scene in enumerate(list_scenes(reader)):
+        place = first.get(scene.split, 0)
+        arguments.append((scene, number, place))
+        first[scene.split] = place + len(scene.frames)
+    return Plan(wanted, tuple(sorted(run(_plan_scene, arguments, "plan"), key=lambda scene: scene.number)))
+
+
+def _refuse_foreign_folder(output: Path) -> None:
+    """A folder without a plan must be empty, but for what a run that was killed while planning leaves."""
+    foreign = [entry.name for entry in sorted(output.iterdir()) if entry.name not in (LOCK_FILE, PLAN_FOLDER)]
+    if foreign:
+        raise UserError(f"{output}: holds {foreign[0]!r} but no plan of ours; give an empty or new folder as --output")
+
+
+def _remove(output: Path) -> None:
+    """Remove what a plan made: dataset.json first, then shards, sidecars, index and plan; nothing else."""
+    if not has_plan(output):
+        return
+    (output / DATASET_FILE).unlink(missing_ok=True)
+    plan = _load_plan_or_none(output)
+    for shard in plan.shards() if plan else []:
+        for file in (shard.tar(output), temporary_of(shard.tar(output))):
+            file.unlink(missing_ok=True)
+    for split in plan.splits if plan else []:
+        if (output / split).is_dir() and not any((output / split).iterdir()):
+            (output / split).rmdir()
+    for folder in (SIDECAR_FOLDER, INDEX_FOLDER, PLAN_FOLDER):
+        if (output / folder).is_dir():
+            shutil.rmtree(output / folder)
+
+
+def _load_plan_or_none(output: Path) -> Plan | None:
+    """The plan, or None if it is missing or damaged."""
+    try:
+        return load_plan(output)
+    except UserError:
+        return None
+
+
+def _shards_to_write(output: Path, shards: list[ShardPlan], fingerprint: str) -> list[ShardPlan]:
+    """Shards that are not whole; while the dataset is not complete also those with faults, which may have been mended."""
+    states = {shard.number: shard_state(output, shard, fingerprint) for shard in shards}
+    broken = [shard for shard in shards if states[shard.number] is None]
+    if is_complete(output):
+        if not broken:
+            return []
+        (output / DATASET_FILE).unlink()
+        sync_folder(output)
+        return broken
+    return [shard for shard in shards if (state := states[shard.number]) is None or state.faults]
+
+
+# Work in processes. The reader travels once per process; a task is a function of this module and its arguments.
+
+Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every task of this process needs."""
+
+    reader: RawReader
+    stopped: Callable[[], bool]
+
+
+_job: _Job | None = None
+
+
+def _plan_scene(job: _Job, scene: RawScene, number: int, first: int) -> ScenePlan:
+    if job.stopped():
+        raise Stopped
+    return plan_scene(job.reader, scene, number, first)
+
+
+def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> list[Fault]:
+    return write_shard(job.reader, output, shard, settings, fingerprint, job.stopped)
+
+
+@contextmanager
+def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
+    """Something that runs tasks and yields their results in any order, with progress; stops all when one fails."""
+    if workers == 1:
+        job = _Job(reader, lambda: False)
+        yield lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
+        return
+    context = multiprocessing.get_context("forkserver")
+    stop = context.Event()
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(reader, stop)) as pool:
+
+        def run(task: Callable[..., Any], arguments: list[tuple], name: str) -> Iterator[Any]:
+            futures = [pool.submit(_run_task, task, a) for a in arguments]
+            yield from track((future.result() for future in as_completed(futures)), name, len(futures))
+
+        try:
+            yield run
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
+    """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed."""
+    global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    _job = _Job(reader, stop.is_set)
+
+
+def _die_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _run_task(task: Callable[..., Any], arguments: tuple) -> Any:  # noqa: ANN401
+    assert _job is not None
+    return task(_job, *arguments)

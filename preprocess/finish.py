@@ -1,0 +1,231 @@
+"""Merges finished shards into the index and writes dataset.json, last. Idempotent: the same files however often it runs."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from zipmap_pl.datasets.depth_coding import decode_depth
+from zipmap_pl.datasets.schema import (
+    DATASET_FILE,
+    FRAME_COLUMNS,
+    INDEX_FOLDER,
+    SCENE_COLUMNS,
+    SCHEMA_VERSION,
+)
+from zipmap_pl.datasets.shard_index import column_files, pack_text, unpack_text
+from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.files import commit, exclusive_temporary, write_file
+from zipmap_pl.preprocess.neighbours import SceneViews, find_neighbours
+from zipmap_pl.preprocess.plan import Plan, ScenePlan, ShardPlan, load_plan
+from zipmap_pl.preprocess.writer import ROW_COLUMNS, Fault, read_sidecar_meta
+from zipmap_pl.progress import track
+
+CONVENTIONS = {
+    "camera_axes": "OpenCV: x right, y down, z forward",
+    "pose": "world_to_cam, from the scene's normalised world",
+    "pixels": "the picture covers [0, W] x [0, H]; the centre of pixel (row i, column j) is (j + 0.5, i + 0.5)",
+    "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
+}
+NAMED_FAULTS = 3
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """A finished shard: its plan and what its sidecar says about it."""
+
+    plan: ShardPlan
+    meta: dict
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Planned frames that it lacks."""
+        return [Fault(**fault) for fault in self.meta["faults"]]
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that it holds."""
+        return self.plan.frame_count - len(self.meta["faults"])
+
+
+def shard_state(output: Path, shard: ShardPlan, fingerprint: str) -> ShardState | None:
+    """The state of a shard that is whole (tar and sidecar of this plan, sizes agree); None if it is to be written."""
+    tar = shard.tar(output)
+    meta = read_sidecar_meta(shard.sidecar(output))
+    if meta is None or meta["fingerprint"] != fingerprint or not tar.is_file() or tar.stat().st_size != meta["bytes"]:
+        return None
+    return ShardState(shard, meta)
+
+
+def is_complete(output: Path) -> bool:
+    """Whether the dataset was finished."""
+    return (output / DATASET_FILE).is_file()
+
+
+def finish(output: Path, max_fault_share: float) -> list[Fault]:
+    """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
+
+    Returns:
+        all faults.
+
+    Raises:
+        UserError: no plan, shards missing, or a larger share of faulty frames than `max_fault_share`.
+    """
+    plan = load_plan(output)
+    if plan is None:
+        raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
+    fingerprint = plan.fingerprint
+    states = [shard_state(output, shard, fingerprint) for shard in plan.shards()]
+    whole = [state for state in states if state is not None]
+    if len(whole) < len(states):
+        missing = next(shard.path for shard, state in zip(plan.shards(), states, strict=True) if state is None)
+        raise UserError(
+            f"{output}: {len(states) - len(whole)} of {len(states)} shards are not there yet, first {missing};"
+            " run the same `zipmap preprocess` again (with every --part)"
+        )
+    faults = [fault for state in whole for fault in state.faults]
+    check_fault_share(output, plan.frame_count, faults, max_fault_share)
+    if not is_complete(output):
+        _write_index(output, plan, whole)
+        _write_dataset_file(output, plan, whole, faults)
+    return faults
+
+
+def check_fault_share(output: Path, planned: int, faults: list[Fault], max_fault_share: float) -> None:
+    """Raises UserError if too many frames could not be used; names the first ones and what to do."""
+    if len(faults) <= max_fault_share * planned and len(faults) < planned:
+        return
+    first = "; ".join(map(str, faults[:NAMED_FAULTS])) + ("; ..." if len(faults) > NAMED_FAULTS else "")
+    share = len(faults) / planned
+    remedy = "mend the raw files and run the same command again"
+    if len(faults) < planned:
+        remedy += f", or accept the loss with --max-fault-share {min(1.0, np.ceil(share * 100) / 100):g}"
+    raise UserError(
+        f"{output}: {len(faults)} of {planned} frames could not be used ({share:.1%}, at most {max_fault_share:.1%} may be):"
+        f" {first}. To go on, {remedy}"
+    )
+
+
+def _write_index(output: Path, plan: Plan, states: list[ShardState]) -> None:
+    total = sum(state.frame_count for state in states)
+    folder = output / INDEX_FOLDER
+    columns = {name: np.zeros((total, *shape), dtype) for name, (dtype, shape) in FRAME_COLUMNS.items()}
+    names: list[str] = []
+    start = 0
+    for state in states:
+        arrays = _load_sidecar(state.plan.sidecar(output))
+        for name in ROW_COLUMNS:
+            columns[name][start : start + state.frame_count] = arrays[name]
+        names += [
+            unpack_text(arrays["frame.name.bytes"], arrays["frame.name.offsets"], row)
+            for row in range(state.frame_count)
+        ]
+        start += state.frame_count
+    scenes = _scene_columns(plan, columns["frame.scene"])
+    _fill_neighbours(output, plan, states, columns, scenes)
+    for name, column in {**columns, **scenes}.items():
+        _write_column(folder / f"{name}.npy", column)
+    _write_text(folder, "frame.name", names)
+    _write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
+    _write_text(folder, "shard.path", [state.plan.path for state in states])
+    _write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
+
+
+def _scene_columns(plan: Plan, frame_scene: np.ndarray) -> dict[str, np.ndarray]:
+    """Scene columns; a scene without any usable frame has a count of 0."""
+    numbers = np.arange(len(plan.scenes))
+    first = np.searchsorted(frame_scene, numbers, "left")
+    nan = float("nan")
+    values = {
+        "scene.split": [plan.splits.index(scene.split) for scene in plan.scenes],
+        "scene.first_frame": first,
+        "scene.frame_count": np.searchsorted(frame_scene, numbers, "right") - first,
+        "scene.unit": [scene.unit for scene in plan.scenes],
+        "scene.unit_source": [scene.unit_source for scene in plan.scenes],
+        "scene.raw_from_world": [scene.raw_from_world for scene in plan.scenes],
+        "scene.metres_per_unit": [nan if s.metres_per_unit is None else s.metres_per_unit for s in plan.scenes],
+    }
+    return {name: np.array(values[name], dtype).reshape(-1, *shape) for name, (dtype, shape) in SCENE_COLUMNS.items()}
+
+
+def _fill_neighbours(
+    output: Path, plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray], scenes: dict[str, np.ndarray]
+) -> None:
+    columns["frame.neighbours"][:] = -1
+    thumbnails = _thumbnails(output, states)
+    for scene in track(plan.scenes, "neighbours", len(plan.scenes)):
+        rows = _rows(scene, scenes)
+        views = SceneViews(
+            columns["frame.world_to_cam"][rows],
+            columns["frame.intrinsics"][rows],
+            columns["frame.size"][rows],
+            [next(thumbnails) for _ in range(rows.start, rows.stop)],
+        )
+        columns["frame.neighbours"][rows], columns["frame.neighbour_overlap"][rows] = find_neighbours(views)
+
+
+def _rows(scene: ScenePlan, scenes: dict[str, np.ndarray]) -> slice:
+    first = int(scenes["scene.first_frame"][scene.number])
+    return slice(first, first + int(scenes["scene.frame_count"][scene.number]))
+
+
+def _thumbnails(output: Path, states: list[ShardState]) -> Iterator[np.ndarray]:
+    """Depth thumbnails [h, w] float32 of all frames, in the order of the index."""
+    for state in states:
+        arrays = _load_sidecar(state.plan.sidecar(output))
+        start = 0
+        for (height, width), (near, far) in zip(arrays["thumbnail.size"], arrays["frame.depth_range"], strict=True):
+            end = start + int(height) * int(width)
+            yield decode_depth(arrays["thumbnail.codes"][start:end].reshape(height, width), float(near), float(far))
+            start = end
+
+
+@lru_cache(maxsize=2)
+def _load_sidecar(sidecar: Path) -> dict[str, np.ndarray]:
+    with np.load(sidecar, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _write_column(file: Path, column: np.ndarray) -> None:
+    with exclusive_temporary(file) as stream:
+        np.lib.format.write_array(stream, column, version=(1, 0), allow_pickle=False)
+        commit(stream, file)
+
+
+def _write_text(folder: Path, name: str, texts: list[str]) -> None:
+    data, offsets = pack_text(texts)
+    _write_column(folder / f"{name}.bytes.npy", data)
+    _write_column(folder / f"{name}.offsets.npy", offsets)
+
+
+def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faults: list[Fault]) -> None:
+    index = {name: _sha256(output / INDEX_FOLDER / name) for name in column_files()}
+    contents = {
+        "schema_version": SCHEMA_VERSION,
+        **plan.settings["dataset"],
+        "splits": plan.splits,
+        "conventions": CONVENTIONS,
+        "settings": plan.settings,
+        "fingerprint": plan.fingerprint,
+        "libraries": plan.settings["libraries"],
+        "counts": {
+            "scenes": len(plan.scenes),
+            "frames_planned": plan.frame_count,
+            "frames": plan.frame_count - len(faults),
+            "faults": len(faults),
+            "shards": len(states),
+            "bytes": sum(state.meta["bytes"] for state in states),
+        },
+        "faults": [vars(fault) for fault in faults],
+        "index_sha256": index,
+    }
+    write_file(output / DATASET_FILE, json.dumps(contents, indent=1).encode())
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

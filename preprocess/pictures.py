@@ -1,0 +1,72 @@
+"""Reading raw pictures and depth maps; what cannot be decoded is a `RawFault` that names the file."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from zipmap_pl.preprocess.raw import RawFault
+
+JPEG_START = b"\xff\xd8\xff"
+
+
+def read_bytes(file: Path) -> bytes:
+    """The file's bytes. Raises RawFault if it is missing or empty; other errors of the system stay what they are."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError as error:
+        raise RawFault(file, "missing") from error
+    if not data:
+        raise RawFault(file, "empty file")
+    return data
+
+
+def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
+    """A picture [H, W, 3] uint8 RGB, in the layout of its sensor (an EXIF rotation is not applied).
+
+    Returns:
+        the picture, and the file's bytes if it is a JPEG that every decoder shows the same way.
+    """
+    data = read_bytes(file)
+    image = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise RawFault(file, "unreadable picture")
+    return image, data if data.startswith(JPEG_START) and not _is_turned(data, image) else None
+
+
+def read_depth_png(file: Path) -> np.ndarray:
+    """A one-channel 16-bit (or 8-bit) PNG [H, W], as stored."""
+    values = _decode(read_bytes(file), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise RawFault(file, "unreadable picture")
+    if values.ndim != 2:
+        raise RawFault(file, f"depth has {values.shape[2]} channels, expected 1")
+    return values
+
+
+def read_depth_npy(file: Path) -> np.ndarray:
+    """A numpy array [H, W] of numbers; never unpickled."""
+    try:
+        values = np.load(io.BytesIO(read_bytes(file)), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise RawFault(file, f"unreadable numpy file ({error})") from error
+    values = np.squeeze(values)
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise RawFault(file, f"depth is {values.dtype}{list(values.shape)}, expected numbers [H, W]")
+    return values
+
+
+def _decode(data: bytes, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+def _is_turned(data: bytes, image: np.ndarray) -> bool:
+    """Whether a decoder that follows EXIF would turn the picture: then its bytes are not `image`."""
+    if b"Exif\0\0" not in data[:65536]:
+        return False
+    turned = _decode(data, cv2.IMREAD_COLOR_RGB)
+    return turned is None or not np.array_equal(turned, image)

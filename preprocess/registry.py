@@ -1,0 +1,18 @@
+"""Datasets by name: a reader is a module of this package, and its name is the dataset's.
+
+A reader module offers `add_arguments(parser)` and `reader_from_arguments(args) -> RawReader`.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from zipmap_pl.errors import UserError
+
+NAMES = ("rgbd_folder", "synthetic")
+
+
+def reader_module(name: str) -> ModuleType:
+    """The module that reads dataset `name`. Raises UserError for an unknown name."""
+    if name not in NAMES:
+        raise UserError(f"dataset {name!r} is not known; there are {', '.join(NAMES)}")
+    return import_module(f"zipmap_pl.preprocess.{name}")

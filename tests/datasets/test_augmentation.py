@@ -1,0 +1,59 @@
+import random
+import socket
+
+import numpy as np
+import pytest
+from zipmap_pl.datasets.augmentation import AugmentationConfig, augment
+
+VIEWS = np.random.default_rng(1).integers(0, 256, (3, 28, 42, 3), dtype=np.uint8)
+SAME = np.repeat(VIEWS[:1], 3, axis=0)
+
+
+@pytest.mark.parametrize("colour", ["none", "gain_offset", "jitter"])
+def test_equal_generators_give_equal_pictures_and_inputs_stay(colour):
+    config = AugmentationConfig(colour=colour, blur_probability=0.5)
+    before = VIEWS.copy()
+    for seed in range(10):
+        first, again = (augment(VIEWS, config, np.random.default_rng(seed)) for _ in range(2))
+        assert np.array_equal(first, again)
+        assert first.shape == VIEWS.shape and first.dtype == np.uint8
+    assert np.array_equal(VIEWS, before)
+
+
+@pytest.mark.parametrize(("shared", "equal"), [(1.0, True), (0.0, False)])
+def test_jitter_is_drawn_once_per_scene_or_per_view(shared, equal):
+    config = AugmentationConfig(shared_probability=shared, jitter_probability=1.0)
+    result = augment(SAME, config, np.random.default_rng(3))
+    assert (np.array_equal(result[0], result[1]) and np.array_equal(result[1], result[2])) is equal
+    assert not np.array_equal(result[0], SAME[0])
+
+
+def test_jitter_happens_as_often_as_it_should():
+    config = AugmentationConfig(shared_probability=1.0, grayscale_probability=0.0)
+    flat = np.full((1, 4, 4, 3), (200, 100, 50), np.uint8)
+    same = [np.array_equal(augment(flat, config, np.random.default_rng(seed)), flat) for seed in range(1500)]
+    assert abs(np.mean(same) - 0.1) < 0.035
+    gray = AugmentationConfig(jitter_probability=0.0, grayscale_probability=0.05, shared_probability=1.0)
+    changed = [not np.array_equal(augment(flat, gray, np.random.default_rng(seed)), flat) for seed in range(1500)]
+    assert abs(np.mean(changed) - 0.05) < 0.025
+
+
+def test_gain_offset_is_one_line_per_channel_and_scene():
+    ramp = np.stack([np.tile(np.arange(64, 192, dtype=np.uint8)[:, None, None], (1, 4, 3))] * 2)
+    for seed in range(20):
+        result = augment(ramp, AugmentationConfig(colour="gain_offset"), np.random.default_rng(seed)).astype(float)
+        assert np.array_equal(result[0], result[1])
+        for channel in range(3):
+            gain, offset = np.polyfit(np.arange(64, 192), result[0, :, 0, channel], 1)
+            assert 0.84 < gain < 1.16 and abs(offset) / 255 < 0.085
+
+
+def test_no_global_state_and_no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    python, numpy = random.getstate(), np.random.get_state()
+    augment(VIEWS, AugmentationConfig(blur_probability=1.0), np.random.default_rng(0))
+    assert random.getstate() == python
+    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy, strict=True))

@@ -1,0 +1,485 @@
+import logging
+import os
+import pickle
+import random
+import shutil
+from dataclasses import dataclass, fields, replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor
+from zipmap_pl.datasets.augmentation import AugmentationConfig
+from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
+from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
+from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
+from zipmap_pl.datasets.frame_reader import FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.mixture import Mixture
+from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex
+from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
+from zipmap_pl.preprocess.settings import EngineSettings
+
+from zipmap_pl.errors import UserError
+
+HEIGHT, WIDTH = 64, 80
+WALL = 4.0  # the plane z = 4 m that every camera looks at
+QUIET = {"colour": "none"}
+
+
+@dataclass(frozen=True)
+class WallReader:
+    """Cameras that slide along a wall: [scenes] frames each. Depth is exact, the principal point off centre."""
+
+    slug: str = "wall"
+    scenes_of: tuple[tuple[str, str, int], ...] = (
+        ("a", "train", 12),
+        ("b", "train", 9),
+        ("c", "test", 8),
+        ("d", "test", 6),
+    )
+    metres: float | None = 1.0
+
+    @property
+    def info(self):
+        return DatasetInfo(self.slug, "Wall", "none", "static", "synthetic", self.metres)
+
+    def settings(self):
+        return {"scenes": [list(scene) for scene in self.scenes_of]}
+
+    def scenes(self):
+        return [RawScene(n, split, tuple(f"f{i}" for i in range(count))) for n, split, count in self.scenes_of]
+
+    def camera(self, scene, frame):
+        cam_to_world = np.eye(4)
+        cam_to_world[0, 3] = 0.1 * int(frame[1:])
+        return RawCamera(np.array([[70.0, 0, 38.5], [0, 72.0, 31.25], [0, 0, 1]]), cam_to_world)
+
+    def frame(self, scene, frame):
+        number = int(frame[1:])
+        generator = np.random.default_rng([number, len(scene.name), ord(scene.name[0])])
+        image = cv2.resize(generator.integers(0, 256, (8, 10, 3), dtype=np.uint8), (WIDTH, HEIGHT))
+        depth = np.full((HEIGHT, WIDTH), WALL, np.float32)
+        depth[:6] = 0  # unknown
+        depth[6:10] = 9.0  # far away
+        return RawFrame(self.camera(scene, frame), image, depth=depth)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    settings = EngineSettings(frames_per_shard=7, lossless=True)
+    preprocess(WallReader(), folder / "wall", settings, workers=1)
+    other = WallReader("other", (("x", "train", 10), ("y", "train", 3), ("z", "train", 2)), metres=None)
+    preprocess(other, folder / "other", settings, workers=1)
+    return folder
+
+
+@pytest.fixture
+def own_shards(shards, tmp_path):
+    shutil.copytree(shards, tmp_path / "own")
+    return tmp_path / "own"
+
+
+def config(shards, **changes):
+    defaults = {
+        "train": {
+            "wall": DatasetConfig(str(shards / "wall"), weight=3.0, normals=True),
+            "other": DatasetConfig(str(shards / "other"), weight=1.0, rule="unordered", depth_percentile=90.0),
+        },
+        "validation": {"wall": DatasetConfig(str(shards / "wall"), split="test")},
+        "seed": 5,
+        "width": 56,
+        "aspect": (0.5, 1.0),
+        "views": (2, 5),
+        "images_per_gpu": 10,
+        "workers": 0,
+        "augmentation": AugmentationConfig(),
+        "validation_sets": ValidationConfig(views=4),
+    }
+    return DataConfig(**{**defaults, **changes})
+
+
+def scene_number(index, name):
+    """Row of a scene in the index."""
+    return next(scene for scene in range(index.scene_count) if index.text("scene.name", scene) == name)
+
+
+def values(batch):
+    """A batch as plain comparable values."""
+    entries = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
+    return {name: value.numpy().tobytes() if isinstance(value, Tensor) else value for name, value in entries.items()}
+
+
+def load(data_config, steps, start_step=0):
+    module = ZooDataModule(data_config, start_step=start_step, total_steps=steps)
+    return [values(batch) for batch in module.train_dataloader()]
+
+
+def test_batches_have_the_promised_shapes(shards):
+    seen = set()
+    for batch in ZooDataModule(config(shards), total_steps=12).train_dataloader():
+        scenes, views, channels, height, width = batch.images.shape
+        assert (channels, width) == (3, 56) and height % 14 == 0 and 28 <= height <= 56
+        assert scenes == 10 // views
+        assert batch.images.dtype == torch.uint8
+        assert batch.depth.shape == batch.mask.shape == (scenes, views, height, width)
+        assert batch.depth.dtype == torch.float32 and batch.mask.dtype == torch.bool
+        assert torch.equal(batch.mask, batch.depth > 0)
+        assert batch.extrinsics.shape == (scenes, views, 3, 4) and batch.extrinsics.dtype == torch.float32
+        assert batch.intrinsics.shape == (scenes, views, 3, 3)
+        assert (batch.intrinsics[..., 0, 2] - width / 2).abs().max() < 1e-3
+        assert (batch.intrinsics[..., 1, 2] - height / 2).abs().max() < 1e-3
+        assert batch.frames.shape == (scenes, views) and batch.frames.dtype == torch.int64
+        assert batch.normals.tolist() == [slug == "wall" for slug in batch.dataset]
+        assert batch.repeat is None and batch.faults == []
+        seen.add((views, height))
+    assert len(seen) > 4
+
+
+def test_points_of_a_batch_lie_on_the_wall(shards):
+    module = ZooDataModule(config(shards, augmentation=AugmentationConfig(**QUIET)), total_steps=4)
+    index = ShardIndex.open(shards / "wall")
+    checked = 0
+    for batch in module.train_dataloader():
+        for scene in range(len(batch.scene)):
+            if batch.dataset[scene] != "wall":
+                continue
+            number = scene_number(index, batch.scene[scene])
+            unit, raw = float(index["scene.unit"][number]), index["scene.raw_from_world"][number]
+            for view in range(batch.images.shape[1]):
+                k = batch.intrinsics[scene, view].double().numpy()
+                depth = batch.depth[scene, view].numpy()
+                points = pixel_points(depth, np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]]))
+                world = invert_rigid(batch.extrinsics[scene, view].double().numpy())
+                z = transform_points(raw, unit * transform_points(world, points.reshape(-1, 3)))[:, 2]
+                near = z[(depth > 0).ravel() & (z < 6)]
+                assert np.abs(near - WALL).max() < WALL * 1e-3
+                checked += 1
+    assert checked > 10
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resume_is_bitwise_and_does_not_depend_on_workers(shards, workers):
+    whole = load(config(shards), 9)
+    assert len(whole) == 9 and [batch["number"] for batch in whole] == list(range(9))
+    assert len({batch["images"] for batch in whole}) == 9  # no step is like another
+    for step in (0, 1, 8):
+        assert load(config(shards, workers=workers, prefetch=3), 9, start_step=step) == whole[step:]
+
+
+def test_seed_and_stage_give_other_batches(shards):
+    first, seed, stage = (load(config(shards, **change), 2) for change in ({}, {"seed": 6}, {"stage": "dynamic"}))
+    assert first != seed and first != stage and seed != stage
+
+
+def test_ranks_share_the_draws_of_one_big_rank(shards, monkeypatch):
+    def samples(rank, world, accumulation):
+        module = ZooDataModule(config(shards), total_steps=3)
+        monkeypatch.setattr(module, "_rank_and_world", lambda: (rank, world))
+        loader = module.train_dataloader()
+        loader.batch_sampler.accumulation = accumulation
+        for batch in loader:
+            for scene in range(len(batch.scene)):
+                yield batch.number // accumulation, batch.images[scene].numpy().tobytes()
+
+    split = sorted(sample for rank in range(4) for sample in samples(rank, 4, 1))
+    assert split == sorted(samples(0, 1, 4))
+    assert split == sorted(sample for rank in range(2) for sample in samples(rank, 2, 2))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_global_generators_are_left_alone(shards, workers):
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    load(config(shards, workers=workers), 3)
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_mixture_follows_weights_and_frames(shards):
+    base = config(shards)
+    by_frames = [replace(dataset, scenes="by_frames") for dataset in base.train]
+    mixture = Mixture([open_dataset(dataset) for dataset in by_frames])
+    generator = np.random.default_rng(0)
+    draws = 20_000
+    picks = [mixture.draw(generator, 2) for _ in range(draws)]
+    first = np.mean([pick.dataset == 0 for pick in picks])
+    assert abs(first - 0.75) < 4 * np.sqrt(0.75 * 0.25 / draws)
+    long = scene_number(mixture.datasets[0].index, "a")
+    longest = np.mean([pick.scene == long for pick in picks if pick.dataset == 0])
+    assert abs(longest - 12 / 21) < 4 * np.sqrt(0.25 / draws / 0.75)
+    for pick in picks[:2000]:
+        count = mixture.datasets[pick.dataset].index["scene.frame_count"][pick.scene]
+        assert pick.positions.min() >= 0 and pick.positions.max() < count
+    uniform = Mixture([open_dataset(base.train[0])])
+    share = np.mean([uniform.draw(generator, 2).scene == long for _ in range(5000)])
+    assert abs(share - 0.5) < 4 * np.sqrt(0.25 / 5000)
+
+
+def test_short_scenes_are_left_out_or_visited_again(shards):
+    other = DatasetConfig(str(shards / "other"), rule="unordered", min_frames=3)
+    assert len(open_dataset(other).scenes) == 2
+    one = config(shards, train={"other": replace(other, min_frames=10)}, views=(5, 5))
+    assert {name for batch in load(one, 4) for name in batch["scene"]} == {"x"}
+    repeating = config(shards, train={"other": other}, views=(5, 5))
+    frames = [batch.frames for batch in ZooDataModule(repeating, total_steps=10).train_dataloader()]
+    assert any(len(set(scene.tolist())) == 3 for batch in frames for scene in batch)
+    with pytest.raises(UserError, match="min_frames = 11 frames, the longest has 10"):
+        open_dataset(replace(other, min_frames=11))
+
+
+def test_depth_limits(shards):
+    index = ShardIndex.open(shards / "wall")
+    row = index.scene_rows(scene_number(index, "a"))[3]
+    unit = float(index["scene.unit"][scene_number(index, "a")])
+    frame = FrameReader(index, OpenFiles()).read(row)
+    far = frame.depth[7, 5]
+    assert far == pytest.approx(9.0 / unit, rel=1e-3) and frame.depth[0, 0] == 0
+    kept = clip_depth(frame.depth, depth_limits(index, row, None, None, None))
+    assert np.array_equal(kept, frame.depth)
+    assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, None, 8.0))).size == 2  # 0 and the wall
+    # 4 of 58 valid rows are far: the 90th percentile of the valid pixels is the wall, the 95th is not.
+    assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, 90.0, None))).size == 2
+    assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, 95.0, None))).size == 3
+    assert np.array_equal(clip_depth(frame.depth, depth_limits(index, row, 0.1, 99.0, None)), frame.depth)
+
+
+def test_metres_and_raw_units_limit_alike(tmp_path):
+    # The same wall in millimetres, once metric and once not.
+    @dataclass(frozen=True)
+    class Millimetres(WallReader):
+        def camera(self, scene, frame):
+            camera = super().camera(scene, frame)
+            pose = camera.cam_to_world.copy()
+            pose[:3, 3] *= 1000
+            return RawCamera(camera.intrinsics, pose)
+
+        def frame(self, scene, frame):
+            raw = super().frame(scene, frame)
+            return replace(raw, depth=raw.depth * 1000, camera=self.camera(scene, frame))
+
+    for name, metres, limit in (("metric", 0.001, 8.0), ("raw", None, 8000.0)):
+        preprocess(Millimetres(name, (("a", "train", 4),), metres), tmp_path / name, EngineSettings(), workers=1)
+        index = ShardIndex.open(tmp_path / name)
+        largest = depth_limits(index, 0, None, None, limit)[1] * float(index["scene.unit"][0])
+        assert largest == pytest.approx(8000, rel=2e-3)
+
+
+def flip_byte(index, part):
+    """Damage one byte of a part of frame 9 of scene a."""
+    row = index.scene_rows(scene_number(index, "a"))[9]
+    column = ("image", "depth", "dynamic", "camera").index(part)
+    path = index.shard_file(int(index["frame.shard"][row]))
+    place = int(index["frame.part_offset"][row, column]) + int(index["frame.part_length"][row, column]) // 2
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("part", ["image", "depth"])
+def test_damage_is_found_and_named(own_shards, part):
+    index = ShardIndex.open(own_shards / "wall")
+    path = flip_byte(index, part)
+    reader = FrameReader(index, OpenFiles())
+    rows = index.scene_rows(scene_number(index, "a"))
+    reader.read(rows[8])
+    with pytest.raises(DamagedShard, match=rf"{path}: sample a/f9: {part} at \d+ has checksum \w+, the index says"):
+        reader.read(rows[9])
+
+
+def test_cut_and_missing_shards_are_found(own_shards):
+    index = ShardIndex.open(own_shards / "wall")
+    rows = index.scene_rows(scene_number(index, "a"))
+    path = index.shard_file(int(index["frame.shard"][rows[5]]))
+    offset = int(index["frame.part_offset"][rows[5], 0])
+    os.truncate(path, offset + 100)
+    reader = FrameReader(index, OpenFiles())
+    reader.read(rows[4])
+    with pytest.raises(DamagedShard, match="image has 100 bytes"):
+        reader.read(rows[5])
+    path.unlink()
+    with pytest.raises(DamagedShard, match="No such file"):
+        FrameReader(index, OpenFiles()).read(rows[4])
+
+
+def test_damaged_samples_are_replaced_counted_and_logged_once(own_shards, caplog):
+    quiet = {"train": [DatasetConfig(str(own_shards / "wall"))], "views": (2, 2)}
+    clean = load(config(own_shards, **quiet), 20)
+    path = flip_byte(ShardIndex.open(own_shards / "wall"), "image")
+
+    module = ZooDataModule(config(own_shards, **quiet), total_steps=20)
+    batches = list(module.train_dataloader())
+    faulty = [batch for batch in batches if batch.faults]
+    assert 0 < len(faulty) < 20
+    for batch, before in zip(batches, clean, strict=True):
+        shown = np.frombuffer(before["frames"], np.int64).reshape(-1, 2)
+        bad = [scene == "a" and 9 in row for scene, row in zip(before["scene"], shown.tolist(), strict=True)]
+        assert len(batch.faults) >= sum(bad)
+        if not any(bad):
+            assert values(batch) == before  # the others are as if nothing had happened
+        assert not any(s == "a" and 9 in row for s, row in zip(batch.scene, batch.frames.tolist(), strict=True))
+    workers = config(own_shards, **quiet, workers=2)
+    assert load(workers, 20) == [values(batch) for batch in batches]  # the replacement is deterministic
+
+    with caplog.at_level(logging.WARNING):
+        for batch in batches:
+            module.on_before_batch_transfer(batch, 0)
+    assert module.faults == {str(path): sum(len(batch.faults) for batch in batches)}
+    assert len([record for record in caplog.records if str(path) in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_readable_stops_with_one_line(own_shards, workers):
+    for shard in (own_shards / "other" / "train").iterdir():
+        shard.write_bytes(b"")
+    broken = config(own_shards, train={"other": DatasetConfig(str(own_shards / "other"))}, workers=workers, max_faults=3)
+    with pytest.raises(UserError) as caught:
+        load(broken, 2)
+    assert str(caught.value).startswith("4 samples in a row cannot be read, the last one: ")
+    assert "Traceback" not in str(caught.value)
+
+
+def test_validation_is_fixed_and_complete(shards, monkeypatch):
+    def sets(rank, world, workers=0):
+        module = ZooDataModule(config(shards, workers=workers))
+        monkeypatch.setattr(module, "_rank_and_world", lambda: (rank, world))
+        for batch in module.val_dataloader():
+            assert batch.images.shape[1:] == (4, 3, 56, 56)
+            for scene in range(len(batch.scene)):
+                if batch.repeat is None or not batch.repeat[scene]:
+                    yield batch.scene[scene], batch.frames[scene].tolist(), batch.images[scene].numpy().tobytes()
+
+    alone = sorted(sets(0, 1))
+    assert [(scene, frames) for scene, frames, _ in alone] == [("c", [0, 2, 5, 7]), ("d", [0, 2, 3, 5])]
+    for world in (2, 3, 4):
+        assert sorted(item for rank in range(world) for item in sets(rank, world)) == alone
+    assert sorted(sets(0, 1, workers=2)) == alone
+
+
+def test_validation_positions_can_be_given(shards):
+    given = config(shards, validation_sets=ValidationConfig(positions=[0, 2, 4, 6]))
+    batches = list(ZooDataModule(given).val_dataloader())
+    assert [(batch.scene, batch.frames.tolist()) for batch in batches] == [(["c"], [[0, 2, 4, 6]])]  # d has 6 frames
+    none = config(shards, validation_sets=ValidationConfig(positions=[0, 50]))
+    with pytest.raises(UserError, match="no scene has a frame 50"):
+        ZooDataModule(none).val_dataloader()
+
+
+def test_it_says_what_it_found(shards, caplog):
+    with caplog.at_level(logging.INFO):
+        ZooDataModule(config(shards, width=112)).setup()
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("zipmap_pl")]
+    assert lines == [
+        f"train: wall ({shards / 'wall'}, train): 2 scenes, 21 frames, pictures of 2 scenes enlarged to 112 pixels, "
+        "75.0 % of the samples",
+        f"train: other ({shards / 'other'}, train): 3 scenes, 15 frames, pictures of 3 scenes enlarged to 112 pixels, "
+        "25.0 % of the samples",
+        f"validation: wall ({shards / 'wall'}, test): 2 scenes, 14 frames, pictures of 2 scenes enlarged to 112 pixels",
+    ]
+
+
+def test_missing_unfinished_and_mistaken_datasets_are_refused_in_one_line(own_shards, tmp_path):
+    with pytest.raises(UserError, match=r"nowhere: no such folder.*zipmap preprocess .*--output .*nowhere"):
+        open_dataset(DatasetConfig(str(tmp_path / "nowhere")))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty: no dataset\.json.*--output .*empty"):
+        open_dataset(DatasetConfig(str(tmp_path / "empty")))
+    (own_shards / "wall" / "dataset.json").unlink()
+    with pytest.raises(UserError, match=r"not complete.*zipmap shards finish .*wall"):
+        ZooDataModule(config(own_shards)).setup()
+    with pytest.raises(UserError, match="no split 'val', expected one of train"):
+        open_dataset(DatasetConfig(str(own_shards / "other"), split="val"))
+    with pytest.raises(UserError, match="no training dataset"):
+        ZooDataModule(DataConfig()).train_dataloader()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 500}, "width is 500, expected a multiple of patch_size = 14"),
+        ({"views": (2, 60)}, "views goes up to 60, more than images_per_gpu"),
+        ({"aspect": (1.0, 0.3)}, "aspect is"),
+        ({"zoom": (0.5, 1.0)}, "zoom is"),
+        ({"augmentation": AugmentationConfig(colour="jiter")}, "expected one of none, gain_offset, jitter"),
+    ],
+)
+def test_impossible_settings_are_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        DataConfig(**change)
+
+
+def test_impossible_dataset_settings_are_refused():
+    for change in ({"rule": "video"}, {"depth_percentile": 94.0}, {"weight": 0.0}, {"video_probability": 1.5}):
+        with pytest.raises(UserError, match="expected"):
+            DatasetConfig("shards/x", **change)
+
+
+def test_loader_travels_to_a_spawned_process(shards):
+    loader = ZooDataModule(config(shards), total_steps=1).train_dataloader()
+    requests = next(iter(loader.batch_sampler))
+    copy = pickle.loads(pickle.dumps(loader.dataset))
+    for request in requests:
+        assert np.array_equal(copy[request].images, loader.dataset[request].images)
+
+
+class Recorder(LightningModule):
+    """Learns nothing, remembers what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.shown, self.validated = [], []
+
+    def training_step(self, batch: Batch, index):
+        assert batch.images.dtype == torch.float32 and batch.images.min() >= 0 and batch.images.max() <= 1
+        self.shown.append((batch.number, batch.frames.tolist(), float(batch.images.sum())))
+        return self.weight * batch.images.mean()
+
+    def validation_step(self, batch: Batch, index):
+        self.validated.append(batch.scene)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(shards, steps, folder, start_step=0, checkpoint=None, **changes):
+    module = ZooDataModule(config(shards), start_step=start_step, total_steps=8)
+    model = Recorder()
+    settings = {
+        "max_steps": steps,
+        "accumulate_grad_batches": 2,
+        "use_distributed_sampler": False,
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 1,
+        "default_root_dir": folder,
+        "val_check_interval": 6,
+        "check_val_every_n_epoch": None,
+    }
+    trainer = Trainer(**{**settings, **changes})
+    trainer.fit(model, module, ckpt_path=checkpoint, weights_only=None if checkpoint is None else True)
+    return trainer, model.shown, model.validated
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_lightning_trains_resumes_and_starts_epochs_without_repeating(shards, tmp_path):
+    _, whole, validated = fit(shards, 8, tmp_path)
+    assert [number for number, _, _ in whole] == list(range(16))
+    assert validated
+
+    trainer, first, _ = fit(shards, 3, tmp_path)
+    trainer.save_checkpoint(tmp_path / "three.ckpt")
+    _, rest, _ = fit(shards, 8, tmp_path, start_step=3, checkpoint=tmp_path / "three.ckpt")
+    assert first + rest == whole
+
+    _, epochs, _ = fit(shards, 8, tmp_path, limit_train_batches=4, val_check_interval=1.0, check_val_every_n_epoch=1)
+    assert epochs == whole

@@ -1,0 +1,44 @@
+"""`zipmap fit [KEY=VALUE ...]`: train. No arguments = the demo; every setting of conf/ can be overridden on the line."""
+
+import argparse
+
+
+
+def add_parser(subparsers) -> None:
+    """Add `fit` to the `zipmap` command."""
+    parser = subparsers.add_parser(
+        "fit",
+        help="train a stage (the same as python train.py)",
+        description="Train. Without arguments: the demo. Examples: zipmap fit stage=static; zipmap fit data.views=[2,8] stage.steps=500",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, as in Hydra: stage=static data.width=224")
+    parser.add_argument("--config-dir", help="folder with your own YAML groups; searched before the package's")
+    parser.add_argument("--config-name", default="train", help="top-level config (default: train)")
+    parser.add_argument("--show", action="store_true", help="print the composed settings and stop")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compose the settings, prepare generated datasets, train."""
+    from zipmap_pl.training.config import compose, to_yaml
+
+    config = compose(arguments.overrides, config_dir=arguments.config_dir, config_name=arguments.config_name)
+    if arguments.show:
+        print(to_yaml(config))
+        return 0
+    prepare(config.prepare)
+    from zipmap_pl.training.fit import fit
+
+    result = fit(config)
+    print(result.summary())
+    return 0
+
+
+def prepare(commands: list[str]) -> None:
+    """Run the `zipmap preprocess` commands of a config whose data is generated; those that are complete take no time."""
+    import shlex
+
+    from zipmap_pl.cli.main import build_parser
+    from zipmap_pl.cli.preprocess import run as preprocess
+
+    for command in commands:
+        preprocess(build_parser("preprocess").parse_args(["preprocess", *shlex.split(command)]))

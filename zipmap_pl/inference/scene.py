@@ -1,0 +1,41 @@
+"""The result of a reconstruction: cameras, depth and points of a set of views, in the frame of the first one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Scene:
+    """S views at the model's size h x w. The scale is arbitrary unless the checkpoint was trained otherwise.
+
+    Attributes:
+        names: file names of the views.
+        images: [S, h, w, 3] uint8 RGB.
+        extrinsics: [S, 3, 4] float64 world-to-camera, OpenCV axes; the world is the camera of view 0.
+        intrinsics: [S, 3, 3] float64 at the model's size, in pixels measured from the corner.
+        source_intrinsics: [S, 3, 3] float64 at the size of the user's own pictures, crop and scaling undone.
+        source_sizes: [S, 2] int, height and width of the user's own pictures.
+        depth: [S, h, w] float32 planar z.
+        confidence: [S, h, w] float32, above 1.
+        points: [S, h, w, 3] float32, `depth` unprojected to the world.
+    """
+
+    names: list[str]
+    images: np.ndarray
+    extrinsics: np.ndarray
+    intrinsics: np.ndarray
+    source_intrinsics: np.ndarray
+    source_sizes: np.ndarray
+    depth: np.ndarray
+    confidence: np.ndarray
+    points: np.ndarray
+
+    @property
+    def cam_to_world(self) -> np.ndarray:
+        """[S, 4, 4] float64."""
+        rotations = self.extrinsics[:, :, :3].transpose(0, 2, 1)
+        result = np.tile(np.eye(4), (len(self.names), 1, 1))
+        result[:, :3, :3] = rotations
+        result[:, :3, 3] = -np.einsum("sij,sj->si", rotations, self.extrinsics[:, :, 3])
+        return result

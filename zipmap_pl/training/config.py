@@ -1,0 +1,115 @@
+"""The settings of a run as dataclasses, and their composition from the YAML groups of conf/ by Hydra.
+
+Every YAML is checked against these dataclasses: an unknown key or a value of the wrong type is an error that names it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from zipmap_pl.datasets.config import DataConfig
+from zipmap_pl.errors import UserError
+from zipmap_pl.losses.reconstruction import LossConfig
+from zipmap_pl.models.config import ModelConfig
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW, its groups and its schedule."""
+
+    learning_rate: float = 1e-5  # peak
+    rates: dict[str, float] = field(default_factory=dict)  # shell-style parameter name pattern -> another peak rate
+    weight_decay: float = 0.05  # not on biases, norms and layer scales
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    warmup_share: float = 0.05
+    floor_learning_rate: float = 1e-8
+    clip_norm: float = 1.0  # per module: backbone, camera head, each dense head
+    clip_norms: dict[str, float] = field(default_factory=dict)  # module name -> another limit
+
+
+@dataclass
+class StageConfig:
+    """One stage of training."""
+
+    name: str = "demo"
+    steps: int = 1100
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+
+@dataclass
+class TrainerConfig:
+    """Where and how often; handed to Lightning's Trainer and our callbacks. All intervals count optimiser steps."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "auto"  # auto: bf16-mixed on a GPU, 32-true on a CPU
+    log_every: int = 10
+    pictures_every: int = 100
+    validate_every: int = 500
+    checkpoint_every: int = 500
+
+
+@dataclass
+class RunConfig:
+    """Everything about a run. `prepare` lists `zipmap preprocess` commands for data that is generated."""
+
+    stage: StageConfig = field(default_factory=StageConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    prepare: list[str] = field(default_factory=list)
+    seed: int = 42
+    output: str = "runs/demo"
+    init_from: str | None = None  # checkpoint whose weights the run starts from
+
+
+def compose(overrides: Sequence[str] = (), config_dir: str | None = None, config_name: str = "train") -> RunConfig:
+    """Compose conf/<config_name>.yaml with overrides as on the command line, and with an own folder of YAML groups.
+
+    Raises:
+        UserError: unknown key, group or option, value of the wrong type, unreadable YAML.
+    """
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    search_path = []
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise UserError(f"{config_dir}: no such folder, expected one with YAML groups (--config-dir)")
+        search_path = [f"hydra.searchpath=[{Path(config_dir).resolve().as_uri()}]"]
+    ConfigStore.instance().store(name="run_schema", node=RunConfig)
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
+            composed = hydra.compose(config_name, overrides=[*search_path, *overrides])
+        return OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"settings: {_reason(error)}; `zipmap fit --show` prints every setting") from error
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause of a Hydra error: that is the line which names the key."""
+    messages = [str(error)]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        messages.append(str(error))
+    return " / ".join(dict.fromkeys(line.strip() for text in messages for line in text.splitlines() if _tells(line)))
+
+
+def _tells(line: str) -> bool:
+    noise = ("object_type", "reference_type", "full_key", "To append", "Config search path", "provider=", "Set the environment")
+    return bool(line.strip()) and not line.strip().startswith(noise)
+
+
+def to_yaml(config: RunConfig) -> str:
+    """All settings of a run as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))

@@ -1,0 +1,66 @@
+"""AdamW with groups by parameter name, and clipping by module."""
+
+from fnmatch import fnmatch
+
+import torch
+from torch import Tensor, nn
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.training.config import OptimizerConfig
+from zipmap_pl.training.schedule import learning_rate
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters of `model`.
+
+    A group per peak rate and decay; parameters with one dimension and biases are not decayed, everything else is, fast weights and
+    tokens included (ZipMap's recipe). Each group carries its `peak` rate and a readable `name`.
+
+    Raises:
+        UserError: a pattern of `rates` that fits no parameter, or two that fit the same one.
+    """
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    used: set[str] = set()
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        patterns = [pattern for pattern in config.rates if fnmatch(name, pattern)]
+        if len(patterns) > 1:
+            raise UserError(f"optimizer.rates: {name} fits several patterns ({', '.join(patterns)}), expected one; make them disjoint")
+        used.update(patterns)
+        decayed = parameter.ndim > 1 and not name.endswith(".bias")
+        groups.setdefault((patterns[0] if patterns else "default", decayed), []).append(parameter)
+    unused = set(config.rates) - used
+    if unused:
+        raise UserError(f"optimizer.rates: {', '.join(sorted(unused))} fits no parameter; look at the names in the state dict")
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "name": pattern if decayed else f"{pattern}, no decay",
+                "peak": config.rates.get(pattern, config.learning_rate),
+                "weight_decay": config.weight_decay if decayed else 0.0,
+            }
+            for (pattern, decayed), parameters in sorted(groups.items())
+        ],
+        lr=config.learning_rate,
+        betas=(config.betas[0], config.betas[1]),
+        fused=True,
+    )
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, step: int, total_steps: int, config: OptimizerConfig) -> dict[str, float]:
+    """Set every group's rate for `step`. Returns group name -> rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, total_steps, group["peak"], config.warmup_share, config.floor_learning_rate)
+    return {group["name"]: group["lr"] for group in optimizer.param_groups}
+
+
+def clip_by_module(model: nn.Module, config: OptimizerConfig) -> dict[str, Tensor]:
+    """Clip the gradients of each child of `model` to its own L2 norm limit. Returns child name -> norm before clipping."""
+    norms = {}
+    for name, module in model.named_children():
+        parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
+        if parameters:
+            norms[name] = torch.nn.utils.clip_grad_norm_(parameters, config.clip_norms.get(name, config.clip_norm), foreach=True)
+    return norms
