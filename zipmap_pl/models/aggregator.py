@@ -26,8 +26,8 @@ class Features:
     """What the heads read.
 
     Attributes:
-        levels: four times [B, S, P, 2C], after the blocks of `feature_blocks`: output of the frame block beside that of the
-            scene block.
+        levels: four times [B, S, P, 2C], after the blocks of `feature_blocks`: outputs of frame block and scene
+            block side by side.
         state: what each scene block remembers; empty unless asked for.
     """
 

@@ -12,7 +12,7 @@ POSE_CHANNELS = 9
 
 
 class CameraHead(nn.Module):
-    """Iterations share their weights; each sees the pose so far (detached) and adds to it. Parameter names as published."""
+    """Iterations share weights; each sees the pose so far (detached) and adds to it. Parameter names as published."""
 
     def __init__(self, dim: int, config: CameraHeadConfig) -> None:
         super().__init__()

@@ -76,8 +76,9 @@ class ModelConfig:
     dense_head: DenseHeadConfig = field(default_factory=DenseHeadConfig)
 
     def __post_init__(self) -> None:
-        for fault in self._faults():
-            raise UserError(f"model config: found {fault}")
+        faults = list(self._faults())
+        if faults:
+            raise UserError(f"model config: found {'; found '.join(faults)}")
 
     def _faults(self) -> Iterator[str]:
         """What does not fit together."""
@@ -85,7 +86,8 @@ class ModelConfig:
         if self.global_mixer not in GLOBAL_MIXERS:
             yield f"global_mixer={self.global_mixer}, expected one of {', '.join(GLOBAL_MIXERS)}"
         if self.ttt.newton_schulz_dtype not in NEWTON_SCHULZ_DTYPES:
-            yield f"ttt.newton_schulz_dtype={self.ttt.newton_schulz_dtype}, expected one of {', '.join(NEWTON_SCHULZ_DTYPES)}"
+            dtypes = ", ".join(NEWTON_SCHULZ_DTYPES)
+            yield f"ttt.newton_schulz_dtype={self.ttt.newton_schulz_dtype}, expected one of {dtypes}"
         if dim % (4 * self.heads):  # two picture axes, two halves of a rotation
             yield f"heads={self.heads}, expected embed_dim={dim} to be a multiple of 4 * heads"
         if dim % self.tokenizer.heads:

@@ -65,7 +65,7 @@ class DinoV2(nn.Module):
         return self.norm(x[:, -height * width :])
 
     def _positions(self, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Positions of the class token [1, 1, C] and of the patches [1, height * width, C], resized from the trained grid."""
+        """Positions of the class token [1, 1, C] and of the patches [1, height * width, C], resized to this grid."""
         class_position, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         if (height, width) == (self.grid, self.grid):
             return class_position, patches

@@ -54,7 +54,7 @@ def update(
 
     Args:
         k, v: keys and values [N, L, d].
-        rates: learning rate of every token for each of the three matrices, [N, L, 1]; only ratios between tokens matter.
+        rates: learning rate of every token for each of the three matrices, [N, L, 1]; only their ratios matter.
         norms: column norms that the new weights get, [N, 1, columns].
     """
     directions = orthogonalise(descent_directions(weights, k, v, rates), newton_schulz_steps, newton_schulz_dtype)

@@ -19,11 +19,11 @@ from zipmap_pl.models.precision import at_least_float32, no_autocast
 
 @dataclass(frozen=True)
 class Operator:
-    """Over the tokens [start, end) of a scene: fit the fast weights to them (update), then read them out (apply), or one.
+    """Over the tokens [start, end) of a scene: fit the fast weights to them (update), then read them (apply), or one.
 
     A list of operators is the whole behaviour of a layer: `FIT_THEN_READ_ALL` is bidirectional reconstruction; one
-    operator with both steps per window is causal streaming; an update over some views and a read-out over all is a query.
-    `end=None`: to the last token.
+    operator with both steps per window is causal streaming; an update over some views with a read-out over all is a
+    query. `end=None`: to the last token.
     """
 
     start: int = 0
