@@ -107,7 +107,7 @@ class ReconstructionLoss(nn.Module):
         It keeps scenes with few valid pixels, unless the whole batch has no other.
         """
         if self.config.normals == 0 or not (truth.normals.any() and mask.any()):
-            return 0.0 * local_points[mask].sum()
+            return 0.0 * local_points.sum()
         if truth.normals.all():
             return normal_loss(local_points, truth.local_points, truth.mask)
         chosen = truth.normals
