@@ -15,7 +15,6 @@ def depth_confidence_loss(error: Tensor, confidence: Tensor, mask: Tensor, alpha
     error: prediction (aligned) - truth, confidence > 1, mask: [B, S, H, W]; valid_range: share of the valid pixels
     that count.
     """
-    confidence = confidence.masked_fill(~mask, 1.0)
     return quantile_mean(bounded(finite(error).abs() * confidence - alpha * confidence.log()), mask, valid_range)
 
 

@@ -1,5 +1,6 @@
 """Drops the largest losses of a batch before they are averaged: outliers of imperfect ground truth."""
 
+import torch
 from torch import Tensor
 
 from zipmap_pl.losses.safety import LIMIT, masked_mean
@@ -13,10 +14,11 @@ def quantile_mean(values: Tensor, mask: Tensor, quantile: float) -> Tensor:
     quantile: nearest rank, in [0, 1]. Nothing is dropped when 1,000 values or fewer would remain. (The published rule
     for more than 1e8 values is left out: a batch never has as many pixels.)
     """
-    chosen = values.detach()[mask]
-    if chosen.numel() <= MIN_ELEMENTS:
+    count = int(mask.sum())
+    if count <= MIN_ELEMENTS:
         return masked_mean(values, mask)
-    rank = round(quantile * (chosen.numel() - 1)) + 1
-    threshold = chosen.kthvalue(rank).values.clamp(max=LIMIT)
+    rank = round(quantile * (count - 1)) + 1
+    ordered_last = values.detach().masked_fill(~mask, torch.inf)
+    threshold = ordered_last.flatten().kthvalue(rank).values.clamp(max=LIMIT)
     below = mask & (values.detach() < threshold)
     return masked_mean(values.clamp(max=LIMIT), below | (mask & (below.sum() <= MIN_ELEMENTS)))

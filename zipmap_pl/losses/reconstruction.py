@@ -67,7 +67,7 @@ class ReconstructionLoss(nn.Module):
     def forward(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
         """Loss terms by name."""
         with torch.autocast(prediction.depth.device.type, enabled=False):
-            return self._terms(_in_float32(prediction), _bounded_truth(truth))
+            return self._terms(_valid_only(prediction, truth.mask), _bounded_truth(truth))
 
     def _terms(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
         config = self.config
@@ -107,21 +107,23 @@ class ReconstructionLoss(nn.Module):
         It keeps scenes with few valid pixels, unless the whole batch has no other.
         """
         if self.config.normals == 0 or not (truth.normals.any() and mask.any()):
-            return 0.0 * local_points[mask].sum()
+            return 0.0 * local_points.sum()
         if truth.normals.all():
             return normal_loss(local_points, truth.local_points, truth.mask)
         chosen = truth.normals
         return normal_loss(local_points[chosen], truth.local_points[chosen], truth.mask[chosen])
 
 
-def _in_float32(prediction: Prediction) -> Prediction:
+def _valid_only(prediction: Prediction, mask: Tensor) -> Prediction:
+    """The prediction in float32, 0 (confidence 1) where the truth is unknown: whatever it holds there cannot spread."""
+    unknown = ~mask[..., None]
     return replace(
         prediction,
         pose_enc=at_least_float32(prediction.pose_enc),
         pose_enc_list=[at_least_float32(pose_enc) for pose_enc in prediction.pose_enc_list],
-        depth=at_least_float32(prediction.depth),
-        depth_conf=at_least_float32(prediction.depth_conf),
-        local_points=at_least_float32(prediction.local_points),
+        depth=at_least_float32(prediction.depth).masked_fill(unknown, 0.0),
+        depth_conf=at_least_float32(prediction.depth_conf).masked_fill(~mask, 1.0),
+        local_points=at_least_float32(prediction.local_points).masked_fill(unknown, 0.0),
     )
 
 

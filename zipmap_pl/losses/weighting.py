@@ -8,6 +8,6 @@ def inverse_depth_weights(depth: Tensor, mask: Tensor) -> Tensor:
 
     `z_mean` is the mean over each view's valid pixels.
     """
-    valid = mask.flatten(2).float().mean(-1)
+    valid = mask.flatten(2).to(depth.dtype).mean(-1)
     mean = (depth * mask).flatten(2).mean(-1) / (valid + 1e-7)
     return 1 / (depth.maximum(0.1 * mean[:, :, None, None]) + 1e-6)
