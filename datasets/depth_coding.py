@@ -63,7 +63,7 @@ def write_png(codes: np.ndarray) -> bytes:
 
 def read_png(data: bytes) -> np.ndarray:
     """The picture of `write_png`: [H, W] uint16 or uint8. Raises ValueError if the bytes are no such PNG."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if picture is None or picture.ndim != 2:
         raise ValueError("not a one-channel PNG")
     return picture

@@ -14,6 +14,8 @@ Conventions: OpenCV camera axes; `world_to_cam` maps normalised world to camera;
 of pixel (row i, column j) is (j + 0.5, i + 0.5); depth is planar z in normalised units.
 """
 
+import re
+import unicodedata
 from typing import Final
 
 import numpy as np
@@ -32,6 +34,7 @@ IMAGE_EXTENSIONS: Final = ("jpg", "png")
 
 DEPTH_PERCENTILES: Final = (0.1, 90.0, 95.0, 96.0, 97.0, 98.0, 99.0)
 MAX_NEIGHBOURS: Final = 32
+SLUG_LENGTH: Final = 40
 
 # Where a scene's unit (raw units per normalised unit) comes from.
 UNIT_FROM_DEPTH: Final = 0  # median valid depth of up to 16 evenly spaced frames
@@ -68,6 +71,12 @@ SCENE_COLUMNS: Final = {
 }
 SCENE_TEXT_COLUMNS: Final = ("scene.name",)
 SHARD_TEXT_COLUMNS: Final = ("shard.path", "shard.sha256")  # path relative to the dataset folder
+
+
+def slug_of(name: str) -> str:
+    """A short name of lower-case ASCII letters, digits and dashes; many names may share one."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:SLUG_LENGTH].rstrip("-") or "scene"
 
 
 def sample_key(scene_number: int, scene_slug: str, ordinal: int) -> str:

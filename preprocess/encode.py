@@ -46,7 +46,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     file = f"{scene.name}/{name}"
     usable_layers(file, frame, scene.size)
     if scene.world_frame is None:
-        raise RawFault(file, "no pose of the scene was usable when the plan was made; mend them and use --rebuild")
+        raise RawFault(file, "no pose of the scene is usable")
     pose = cameras.normalise_pose(usable_pose(file, frame.camera), np.array(scene.raw_from_world), scene.unit)
     raw_height, raw_width = frame.image.shape[:2]
     intrinsics = usable_intrinsics(file, frame.camera, raw_height, raw_width)

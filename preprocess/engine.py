@@ -17,7 +17,7 @@ from typing import Any
 from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import locked, sync_folder, temporary_of
-from zipmap_pl.preprocess.finish import finish, is_complete, shard_state
+from zipmap_pl.preprocess.finish import finish
 from zipmap_pl.preprocess.plan import (
     Plan,
     ScenePlan,
@@ -30,10 +30,14 @@ from zipmap_pl.preprocess.plan import (
 )
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.writer import Fault, Stopped, write_shard
+from zipmap_pl.preprocess.state import Fault, is_complete, shard_state
+from zipmap_pl.preprocess.writer import Stopped, write_shard
 from zipmap_pl.progress import track
 
 LOCK_FILE = ".lock"
+
+# Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order.
+Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,14 @@ def preprocess(
         ) from error
 
 
+def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
+    """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
+    if not has_plan(output):
+        raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
+    with _folder_lock(output):
+        return finish(output, max_fault_share)
+
+
 def _preprocess(
     reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
 ) -> Report:
@@ -132,7 +144,7 @@ def _folder_lock(output: Path) -> Iterator[None]:
         yield
 
 
-def _plan(reader: RawReader, output: Path, settings: EngineSettings, rebuild: bool, run: "Run") -> Plan:
+def _plan(reader: RawReader, output: Path, settings: EngineSettings, rebuild: bool, run: Run) -> Plan:
     """The plan that is there, if it is of these settings; otherwise a new one."""
     wanted = all_settings(reader, settings)
     if rebuild:
@@ -148,10 +160,22 @@ def _plan(reader: RawReader, output: Path, settings: EngineSettings, rebuild: bo
             f"{output}: holds shards made with other settings: {changed}. Use the same settings or another folder,"
             " or --rebuild to throw those shards away"
         )
+    elif not is_complete(output):
+        renewed = _look_again(reader, plan, run)
+        if renewed != plan:
+            save_plan(renewed, output)
+        plan = renewed
     return plan
 
 
-def _new_plan(reader: RawReader, wanted: dict, run: "Run") -> Plan:
+def _look_again(reader: RawReader, plan: Plan, run: Run) -> Plan:
+    """The plan with its troubled scenes planned anew: their raw files may have been mended."""
+    arguments = [(scene.raw, scene.number, scene.first) for scene in plan.scenes if scene.troubled]
+    renewed = {scene.number: scene for scene in run(_plan_scene, arguments, "plan")} if arguments else {}
+    return Plan(plan.settings, tuple(renewed.get(scene.number, scene) for scene in plan.scenes))
+
+
+def _new_plan(reader: RawReader, wanted: dict, run: Run) -> Plan:
     arguments, first = [], {}
     for number, scene in enumerate(list_scenes(reader)):
         place = first.get(scene.split, 0)
@@ -206,8 +230,6 @@ def _shards_to_write(output: Path, shards: list[ShardPlan], fingerprint: str) ->
 
 
 # Work in processes. The reader travels once per process; a task is a function of this module and its arguments.
-
-Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,8 +20,9 @@ from zipmap_pl.datasets.shard_index import column_files, pack_text, unpack_text
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import commit, exclusive_temporary, write_file
 from zipmap_pl.preprocess.neighbours import SceneViews, find_neighbours
-from zipmap_pl.preprocess.plan import Plan, ScenePlan, ShardPlan, load_plan
-from zipmap_pl.preprocess.writer import ROW_COLUMNS, Fault, read_sidecar_meta
+from zipmap_pl.preprocess.plan import Plan, ScenePlan, load_plan
+from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, shard_state
+from zipmap_pl.preprocess.writer import ROW_COLUMNS
 from zipmap_pl.progress import track
 
 CONVENTIONS = {
@@ -32,38 +32,6 @@ CONVENTIONS = {
     "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
 }
 NAMED_FAULTS = 3
-
-
-@dataclass(frozen=True)
-class ShardState:
-    """A finished shard: its plan and what its sidecar says about it."""
-
-    plan: ShardPlan
-    meta: dict
-
-    @property
-    def faults(self) -> list[Fault]:
-        """Planned frames that it lacks."""
-        return [Fault(**fault) for fault in self.meta["faults"]]
-
-    @property
-    def frame_count(self) -> int:
-        """Frames that it holds."""
-        return self.plan.frame_count - len(self.meta["faults"])
-
-
-def shard_state(output: Path, shard: ShardPlan, fingerprint: str) -> ShardState | None:
-    """The state of a shard that is whole (tar and sidecar of this plan, sizes agree); None if it is to be written."""
-    tar = shard.tar(output)
-    meta = read_sidecar_meta(shard.sidecar(output))
-    if meta is None or meta["fingerprint"] != fingerprint or not tar.is_file() or tar.stat().st_size != meta["bytes"]:
-        return None
-    return ShardState(shard, meta)
-
-
-def is_complete(output: Path) -> bool:
-    """Whether the dataset was finished."""
-    return (output / DATASET_FILE).is_file()
 
 
 def finish(output: Path, max_fault_share: float) -> list[Fault]:

@@ -6,11 +6,9 @@ plan/plan.json      settings, fingerprint, counts and the checksum of scenes.jso
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from zipmap_pl.datasets.schema import (
     UNIT_FROM_DEPTH,
     UNIT_IS_ONE,
     shard_path,
+    slug_of,
 )
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.checks import usable_pose
@@ -30,9 +29,9 @@ from zipmap_pl.preprocess.files import write_file
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 from zipmap_pl.preprocess.settings import fingerprint
 
+PLAN_FILE = "plan.jsonl"
 PROBED_FRAMES = 16
 PROBED_PIXELS = 65536  # of each probed frame, on a regular grid
-SLUG_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class ScenePlan:
         world_frame: the frame whose camera is the world; None if no pose is usable, then every frame is a fault.
         raw_from_world: [3, 4], x_raw = R (unit * x) + t.
         metres_per_unit: None where the dataset is not metric.
+        troubled: a frame that the plan wanted to look at could not be used; looked at again while the dataset is incomplete.
     """
 
     number: int
@@ -66,6 +66,7 @@ class ScenePlan:
     world_frame: str | None
     raw_from_world: tuple[tuple[float, ...], ...]
     metres_per_unit: float | None
+    troubled: bool
 
     @property
     def raw(self) -> RawScene:
@@ -94,6 +95,14 @@ class ShardPlan:
     def frame_count(self) -> int:
         """Planned frames."""
         return sum(span.count for span in self.spans)
+
+    def digest(self, fingerprint: str) -> str:
+        """Hash of all that the plan says about this shard: a shard of another plan is not taken for it."""
+        hashed = hashlib.sha256(f"{fingerprint} {self.number} {self.path}".encode())
+        for span in self.spans:
+            names = span.scene.frames[span.first : span.first + span.count]
+            hashed.update(json.dumps({**asdict(replace(span.scene, frames=names)), "span": span.first}).encode())
+        return hashed.hexdigest()
 
     def tar(self, output: Path) -> Path:
         """Its tar."""
@@ -150,12 +159,6 @@ class Plan:
             yield ShardPlan(start + shard, path, tuple(parts))
 
 
-def slug_of(name: str) -> str:
-    """A short name of lower-case ASCII letters, digits and dashes; many names may share one."""
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:SLUG_LENGTH].rstrip("-") or "scene"
-
-
 def list_scenes(reader: RawReader) -> list[RawScene]:
     """The reader's scenes sorted by split, its own order within; checked. Raises UserError if there is nothing to plan."""
     if slug_of(reader.info.slug) != reader.info.slug:
@@ -177,7 +180,8 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
 def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:
     """Choose world and unit of one scene; looks at few of its frames."""
     world_frame, raw_from_world = _world(reader, scene)
-    probed = list(_probe(reader, scene))
+    wanted = probed_places(len(scene.frames))
+    probed = list(_probe(reader, scene, wanted))
     size = Counter(frame.image.shape[:2] for frame in probed).most_common(1)[0][0] if probed else None
     unit, source = _unit(reader, scene, probed)
     metres = reader.info.metres_per_raw_unit
@@ -194,6 +198,7 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
         world_frame=world_frame,
         raw_from_world=tuple(map(tuple, raw_from_world.tolist())),
         metres_per_unit=None if metres is None else metres * unit,
+        troubled=world_frame != scene.frames[0] or len(probed) < len(wanted),
     )
 
 
@@ -207,11 +212,15 @@ def _world(reader: RawReader, scene: RawScene) -> tuple[str | None, np.ndarray]:
     return None, np.eye(4)[:3]
 
 
-def _probe(reader: RawReader, scene: RawScene) -> Iterator[RawFrame]:
-    """Up to 16 evenly spaced frames; those that cannot be read are left out."""
-    count = len(scene.frames)
+def probed_places(count: int) -> list[int]:
+    """Up to 16 evenly spaced places among `count` frames."""
     probes = min(count, PROBED_FRAMES)
-    for place in [k * (count - 1) // max(probes - 1, 1) for k in range(probes)]:
+    return [k * (count - 1) // max(probes - 1, 1) for k in range(probes)]
+
+
+def _probe(reader: RawReader, scene: RawScene, places: list[int]) -> Iterator[RawFrame]:
+    """The frames at these places; those that cannot be read are left out."""
+    for place in places:
         try:
             yield reader.frame(scene, scene.frames[place])
         except RawFault:
@@ -253,9 +262,8 @@ def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
 
 
 def save_plan(plan: Plan, output: Path) -> None:
-    """Write the plan; plan.json last."""
+    """Write the plan: one file, so that a kill leaves the old plan or the new one."""
     lines = "".join(json.dumps(asdict(scene), sort_keys=True) + "\n" for scene in plan.scenes).encode()
-    write_file(output / PLAN_FOLDER / "scenes.jsonl", lines)
     summary = {
         "settings": plan.settings,
         "fingerprint": plan.fingerprint,
@@ -264,26 +272,26 @@ def save_plan(plan: Plan, output: Path) -> None:
         "shards": len(plan.shards()),
         "scenes_sha256": hashlib.sha256(lines).hexdigest(),
     }
-    write_file(output / PLAN_FOLDER / "plan.json", json.dumps(summary, indent=1, sort_keys=True).encode())
+    write_file(output / PLAN_FOLDER / PLAN_FILE, json.dumps(summary, sort_keys=True).encode() + b"\n" + lines)
 
 
 def has_plan(output: Path) -> bool:
     """Whether a folder holds a plan, be it damaged."""
-    return (output / PLAN_FOLDER / "plan.json").is_file()
+    return (output / PLAN_FOLDER / PLAN_FILE).is_file()
 
 
 def load_plan(output: Path) -> Plan | None:
     """The plan of a folder; None if it has none. Raises UserError if it is damaged."""
     if not has_plan(output):
         return None
-    file = output / PLAN_FOLDER / "plan.json"
+    file = output / PLAN_FOLDER / PLAN_FILE
     try:
-        summary = json.loads(file.read_bytes())
-        lines = (output / PLAN_FOLDER / "scenes.jsonl").read_bytes()
+        head, _, lines = file.read_bytes().partition(b"\n")
+        summary = json.loads(head)
         if hashlib.sha256(lines).hexdigest() != summary["scenes_sha256"]:
-            raise ValueError("scenes.jsonl has another checksum than plan.json says")
+            raise ValueError("the scenes have another checksum than its first line says")
         return Plan(summary["settings"], tuple(_scenes_of(lines.splitlines())))
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: damaged plan ({error}); start again with --rebuild") from error
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.datasets import cameras
+from zipmap_pl.datasets.schema import slug_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import trajectories
 from zipmap_pl.preprocess.pictures import read_bytes, read_depth_npy, read_depth_png, read_picture
-from zipmap_pl.preprocess.plan import slug_of
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
 
 log = logging.getLogger(__name__)
@@ -138,10 +138,9 @@ class RgbdFolder:
         """Folders with frames, sorted; not looked for below such a folder."""
         for folder, below, _ in os.walk(self.raw):
             below.sort()
-            path = Path(folder)
-            if is_tum(path) or any(has_match(path, pattern) for pattern in (self.options.color, self.options.depth)):
+            if is_sequence(Path(folder), self.options):
                 below.clear()
-                yield path
+                yield Path(folder)
 
     def _scene(self, folder: Path) -> RawScene:
         frames = list_frames(folder, self.options)
@@ -155,8 +154,7 @@ class RgbdFolder:
         return RawScene(name, split_of(folder, self.options.split), tuple(frames))
 
     def _folder(self, scene: RawScene) -> Path:
-        folder = self.raw / scene.name
-        return folder if scene.name != self.raw.resolve().name or folder.is_dir() else self.raw
+        return self.raw if is_sequence(self.raw, self.options) else self.raw / scene.name
 
     def _intrinsics(self, folder: Path) -> np.ndarray:
         """[3, 3], from the corner."""
@@ -193,9 +191,10 @@ def is_tum(folder: Path) -> bool:
     return all((folder / name).is_file() for name in TUM_FILES)
 
 
-def has_match(folder: Path, pattern: str) -> bool:
-    """Whether any file of the folder fits the pattern."""
-    return next(iter(match_files(folder, pattern).values()), None) is not None
+@lru_cache(maxsize=1024)
+def is_sequence(folder: Path, options: RgbdOptions) -> bool:
+    """Whether a folder itself holds frames."""
+    return is_tum(folder) or any(match_files(folder, pattern) for pattern in (options.color, options.depth))
 
 
 def match_files(folder: Path, pattern: str) -> dict[str, Path]:

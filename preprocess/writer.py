@@ -21,6 +21,7 @@ from zipmap_pl.preprocess.files import commit, exclusive_temporary, sync_folder,
 from zipmap_pl.preprocess.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.raw import RawFault, RawReader
 from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.state import Fault, shard_state
 
 ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name}
 BLOCK = tarfile.BLOCKSIZE
@@ -28,20 +29,6 @@ BLOCK = tarfile.BLOCKSIZE
 
 class Stopped(Exception):
     """The run was interrupted; nothing is left under a final name."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A planned frame that is not in the shards, and why."""
-
-    scene: str
-    frame: str
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        where = f"{self.scene}/{self.frame}"
-        return f"{where}: {self.reason}" if self.file == where else f"{where}: {self.file}: {self.reason}"
 
 
 class TarStream:
@@ -98,6 +85,9 @@ def write_shard(
     """
     tar = shard.tar(output)
     with exclusive_temporary(tar) as stream:
+        state = shard_state(output, shard, fingerprint)
+        if state is not None and not state.faults:
+            return []  # another process has just written it
         archive = TarStream(stream)
         rows = ShardRows([], [], [], [])
         for span in shard.spans:
@@ -106,18 +96,21 @@ def write_shard(
                     raise Stopped
                 _write_frame(reader, archive, shard, span.scene, ordinal, settings, rows)
         meta = {
-            "fingerprint": fingerprint,
+            "digest": shard.digest(fingerprint),
             "planned": shard.frame_count,
             "sha256": archive.close(),
             "bytes": archive.size,
             "faults": [vars(fault) for fault in rows.faults],
         }
+        sidecar = pack_sidecar(meta, rows)
+        if state is not None and shard.sidecar(output).read_bytes() == sidecar:
+            return rows.faults  # the same faults as before
         stream.flush()
         os.fsync(stream.fileno())
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
             tar.unlink()
             sync_folder(tar.parent)
-        write_file(shard.sidecar(output), pack_sidecar(meta, rows))
+        write_file(shard.sidecar(output), sidecar)
         commit(stream, tar)
     return rows.faults
 
@@ -172,12 +165,3 @@ def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
             np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
     return data.getvalue()
-
-
-def read_sidecar_meta(sidecar: Path) -> dict | None:
-    """The sidecar's own facts (fingerprint, planned, sha256, bytes, faults); None if it is missing or damaged."""
-    try:
-        with np.load(sidecar, allow_pickle=False) as arrays:
-            return json.loads(bytes(arrays["meta"]))
-    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None

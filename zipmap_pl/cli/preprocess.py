@@ -1,0 +1,96 @@
+"""`zipmap preprocess NAME ... --output DIR`: raw data in, a folder of shards out."""
+
+import argparse
+import os
+from pathlib import Path
+
+from zipmap_pl.errors import UserError
+
+
+def add_parser(subparsers) -> None:
+    """Add `preprocess` to the `zipmap` command. What follows NAME is parsed in `run`, by that dataset's own parser."""
+    parser = subparsers.add_parser(
+        "preprocess",
+        help="turn a raw dataset into shards",
+        epilog="`zipmap preprocess NAME --help` lists the options of a dataset. The same command again goes on where it stopped.",
+    )
+    from zipmap_pl.preprocess.registry import NAMES
+
+    parser.add_argument("name", metavar="NAME", help=f"dataset: {', '.join(NAMES)}")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="raw folder and options, see NAME --help")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Preprocess. Raises UserError."""
+    from zipmap_pl.preprocess.registry import reader_module
+
+    module = reader_module(args.name)
+    options = dataset_parser(args.name, module).parse_args(args.rest)
+
+    from zipmap_pl.preprocess.engine import preprocess
+    from zipmap_pl.preprocess.settings import EngineSettings
+
+    settings = EngineSettings(options.max_side, options.frames_per_shard, options.lossless, options.max_fault_share)
+    reader = module.reader_from_arguments(options)
+    report = preprocess(reader, options.output, settings, options.workers, options.part, options.rebuild)
+    print(report_text(report))
+    return 0
+
+
+def dataset_parser(name: str, module) -> argparse.ArgumentParser:
+    """The parser of one dataset: its module's options and the engine's."""
+    from zipmap_pl.preprocess.settings import EngineSettings
+
+    parser = argparse.ArgumentParser(
+        prog=f"zipmap preprocess {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    default = EngineSettings()
+    group = parser.add_argument_group("shards")
+    group.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="dataset folder, for example shards/NAME"
+    )
+    group.add_argument(
+        "--workers", type=int, default=usable_processors(), metavar="N", help="processes (default: %(default)s)"
+    )
+    text = "write every n-th shard only, on n machines for example; the last part to end finishes the dataset"
+    group.add_argument("--part", type=_part, default=(1, 1), metavar="i/n", help=text)
+    text = "longer side of stored pictures; JPEGs up to 1.25 times larger are kept as they are (default: %(default)s)"
+    group.add_argument("--max-side", type=int, default=default.max_side, metavar="PIXELS", help=text)
+    text = "planned frames of a shard (default: %(default)s)"
+    group.add_argument("--frames-per-shard", type=int, default=default.frames_per_shard, metavar="N", help=text)
+    text = "store pictures as PNG where they cannot be kept as they are (default: JPEG q95 4:4:4)"
+    group.add_argument("--lossless", action="store_true", help=text)
+    text = "share of frames that may be unusable (default: %(default)s)"
+    group.add_argument("--max-fault-share", type=float, default=default.max_fault_share, metavar="SHARE", help=text)
+    group.add_argument("--rebuild", action="store_true", help="throw away shards that are there, and start anew")
+    return parser
+
+
+def report_text(report) -> str:
+    """What a run did, for people."""
+    lines = [
+        f"{report.output}: {report.frames_planned} frames of {report.scenes} scenes in {report.shards} shards,"
+        f" {report.shards_written} of them written now, {len(report.faults)} frames unusable"
+    ]
+    lines += [f"  unusable: {fault}" for fault in report.faults[:10]]
+    if report.complete:
+        lines.append(f"complete; look at it with: zipmap shards show {report.output}")
+    else:
+        lines.append(f"{report.shards_missing} shards are still to be written by the other parts")
+    return "\n".join(lines)
+
+
+def usable_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _part(text: str) -> tuple[int, int]:
+    try:
+        place, count = (int(number) for number in text.split("/"))
+    except ValueError as error:
+        raise UserError(f"--part {text}: expected i/n, for example 1/4") from error
+    return place, count

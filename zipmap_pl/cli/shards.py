@@ -1,0 +1,128 @@
+"""`zipmap shards info|verify|show|finish DIR`: look at, check and finish datasets in shards."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from zipmap_pl.errors import UserError
+
+LISTED_SCENES = 20
+
+
+def add_parser(subparsers) -> None:
+    """Add `shards` to the `zipmap` command."""
+    parser = subparsers.add_parser("shards", help="look at, check and finish datasets in shards")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    info = actions.add_parser("info", help="counts, sizes, and whether depth and cameras agree with each other")
+    info.add_argument(
+        "--step", type=int, default=5, metavar="K", help="compare depth of frame i with i + K (default: 5)"
+    )
+    verify = actions.add_parser("verify", help="check every byte against the index; status 1 if anything is damaged")
+    show = actions.add_parser("show", help="draw a contact sheet: pictures, depth, cameras from above")
+    show.add_argument(
+        "--output", type=Path, default=Path("contact_sheet.png"), metavar="FILE", help="default: %(default)s"
+    )
+    show.add_argument("--scene", metavar="NAME", help="scene by name or number (default: the first)")
+    show.add_argument("--frames", type=int, default=8, metavar="N", help="frames to draw (default: %(default)s)")
+    finish = actions.add_parser("finish", help="merge finished shards into the index, when all parts are done")
+    text = "share of frames that may be unusable (default: 0.01)"
+    finish.add_argument("--max-fault-share", type=float, default=None, metavar="SHARE", help=text)
+    for action in (info, verify, show, finish):
+        action.add_argument("folder", type=Path, metavar="DIR", help="dataset folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action. Returns 1 if `verify` found damage. Raises UserError."""
+    return {"info": _info, "verify": _verify, "show": _show, "finish": _finish}[args.action](args)
+
+
+def _info(args: argparse.Namespace) -> int:
+    from zipmap_pl.datasets.shard_index import ShardIndex
+
+    if args.step < 1:
+        raise UserError(f"--step {args.step}: expected 1 or more")
+    print(info_text(ShardIndex.open(args.folder), args.step))
+    return 0
+
+
+def info_text(index, step: int) -> str:
+    """What a dataset holds, for people; lists the first 20 scenes."""
+    import numpy as np
+
+    from zipmap_pl.datasets.agreement import scene_agreement
+
+    info, counts = index.info, index.info["counts"]
+    splits = index["scene.split"]
+    frames = index["scene.frame_count"]
+    heights, widths = index["frame.size"].T
+    lines = [
+        f"{info['title']} ({info['slug']}; {info['kind']}, {info['source']}; licence: {info['licence']})",
+        f"{counts['frames']} frames of {counts['scenes']} scenes in {counts['shards']} shards,"
+        f" {counts['bytes'] / 1e6:.1f} MB; {counts['faults']} unusable frames left out",
+        *[
+            f"split {name}: {int(np.sum(splits == k))} scenes, {int(frames[splits == k].sum())} frames"
+            for k, name in enumerate(index.splits)
+        ],
+        f"pictures {widths.min()}x{heights.min()} to {widths.max()}x{heights.max()};"
+        f" valid depth {float(np.mean(index['frame.valid_share'])):.1%} of pixels",
+        f"agreement of depth, frame i against frame i + {step}:",
+    ]
+    for scene in range(min(index.scene_count, LISTED_SCENES)):
+        lines.append("  " + scene_text(index, scene, scene_agreement(index, scene, step)))
+    if index.scene_count > LISTED_SCENES:
+        lines.append(f"  ... and {index.scene_count - LISTED_SCENES} more scenes")
+    return "\n".join(lines)
+
+
+def scene_text(index, scene: int, agreement) -> str:
+    """One line about a scene."""
+    import math
+
+    from zipmap_pl.datasets.schema import UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
+
+    sources = {UNIT_FROM_DEPTH: "median depth", UNIT_FROM_CAMERAS: "camera steps", UNIT_IS_ONE: "no depth, no motion"}
+    unit = f"unit {index['scene.unit'][scene]:.4g} ({sources[int(index['scene.unit_source'][scene])]})"
+    head = f"{index.text('scene.name', scene)}: {index['scene.frame_count'][scene]} frames, {unit}, "
+    if math.isnan(agreement.median_relative):
+        return head + "no depth to compare"
+    return head + f"median difference {agreement.median_relative:.2%}, {agreement.good_share:.0%} of pixels within 2 %"
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from zipmap_pl.datasets.verification import verify
+
+    problems = verify(args.folder)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(f"{args.folder}: whole")
+    return 1 if problems else 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    import cv2
+
+    from zipmap_pl.drawing.contact_sheet import contact_sheet
+
+    if args.frames < 1:
+        raise UserError(f"--frames {args.frames}: expected 1 or more")
+    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"--output {args.output}: expected a name that ends in .png or .jpg")
+    if not args.output.parent.is_dir():
+        raise UserError(f"--output {args.output}: folder {args.output.parent} does not exist")
+    scene = int(args.scene) if args.scene is not None and args.scene.isdecimal() else args.scene
+    sheet = contact_sheet(args.folder, scene, args.frames)
+    if not cv2.imwrite(str(args.output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise UserError(f"--output {args.output}: could not be written")
+    print(args.output)
+    return 0
+
+
+def _finish(args: argparse.Namespace) -> int:
+    from zipmap_pl.preprocess.engine import finish_folder
+    from zipmap_pl.preprocess.settings import DEFAULT_MAX_FAULT_SHARE
+
+    share = DEFAULT_MAX_FAULT_SHARE if args.max_fault_share is None else args.max_fault_share
+    faults = finish_folder(args.folder, share)
+    print(f"{args.folder}: complete, {len(faults)} unusable frames left out")
+    return 0
