@@ -4,6 +4,7 @@ import pickle
 import random
 import shutil
 from dataclasses import dataclass, fields, replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -176,13 +177,13 @@ def test_seed_and_stage_give_other_batches(shards):
     assert first != seed and first != stage and seed != stage
 
 
-def test_ranks_share_the_draws_of_one_big_rank(shards, monkeypatch):
+def test_ranks_share_the_draws_of_one_big_rank(shards):
     def samples(rank, world, accumulation):
         module = ZooDataModule(config(shards), total_steps=3)
-        monkeypatch.setattr(module, "_rank_and_world", lambda: (rank, world))
-        loader = module.train_dataloader()
-        loader.batch_sampler.accumulation = accumulation
-        for batch in loader:
+        module.trainer = SimpleNamespace(
+            global_rank=rank, world_size=world, accumulate_grad_batches=accumulation, training=True
+        )
+        for batch in module.train_dataloader():
             for scene in range(len(batch.scene)):
                 yield batch.number // accumulation, batch.images[scene].numpy().tobytes()
 
@@ -247,6 +248,23 @@ def test_depth_limits(shards):
     assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, 90.0, None))).size == 2
     assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, 95.0, None))).size == 3
     assert np.array_equal(clip_depth(frame.depth, depth_limits(index, row, 0.1, 99.0, None)), frame.depth)
+
+
+def test_a_depth_that_equals_the_limit_is_kept(tmp_path):
+    # Most pixels have one depth between others: its code may decode to a value a little above.
+    @dataclass(frozen=True)
+    class Steps(WallReader):
+        def frame(self, scene, frame):
+            depth = np.full((HEIGHT, WIDTH), 3 + 0.13 * int(frame[1:]), np.float32)
+            depth[0], depth[1, :4] = 1.0, 50.0
+            return replace(super().frame(scene, frame), depth=depth)
+
+    preprocess(Steps("steps", (("a", "train", 12),)), tmp_path / "steps", EngineSettings(), workers=1)
+    index = ShardIndex.open(tmp_path / "steps")
+    for row in range(12):
+        frame = FrameReader(index, OpenFiles()).read(row)
+        kept = clip_depth(frame.depth, depth_limits(index, row, None, 95.0, 3 + 0.13 * row))
+        assert (kept > 0).sum() == HEIGHT * WIDTH - 4
 
 
 def test_metres_and_raw_units_limit_alike(tmp_path):
@@ -345,10 +363,10 @@ def test_nothing_readable_stops_with_one_line(own_shards, workers):
     assert "Traceback" not in str(caught.value)
 
 
-def test_validation_is_fixed_and_complete(shards, monkeypatch):
+def test_validation_is_fixed_and_complete(shards):
     def sets(rank, world, workers=0):
         module = ZooDataModule(config(shards, workers=workers))
-        monkeypatch.setattr(module, "_rank_and_world", lambda: (rank, world))
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=world)
         for batch in module.val_dataloader():
             assert batch.images.shape[1:] == (4, 3, 56, 56)
             for scene in range(len(batch.scene)):
