@@ -20,11 +20,12 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Walk the whole way and say where everything is."""
-    from zipmap_pl.cli.fit import prepare
+    from zipmap_pl.cli.fit import prepare, speak_plainly
     from zipmap_pl.training.config import compose
 
     config = compose(arguments.overrides)
     prepare(config.prepare)
+    speak_plainly()
     from zipmap_pl.training.fit import fit
 
     result = fit(config)
