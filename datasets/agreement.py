@@ -1,6 +1,7 @@
 """Do a dataset's depth maps and cameras agree with each other? Warps depth from one frame into another and compares.
 
-A wrong camera axis, pose direction, depth kind or focal length shows at once: right data agree to about 1 %, wrong data to 5-50 %.
+A wrong camera axis, pose direction, depth kind or focal length shows at once: right data agree to about
+1 %, wrong data to 5-50 %.
 """
 
 from dataclasses import dataclass

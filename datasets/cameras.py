@@ -1,8 +1,8 @@
 """Camera algebra in float64 numpy, element by element: the same bits on every processor.
 
-BLAS differs in the last bit between processors and shapes, so products here are written out and a rigid inverse is a transpose.
-Poses are [..., 3, 4] (or [..., 4, 4], whose last row is ignored); OpenCV axes; intrinsics are [..., 4] = fx, fy, cx, cy in pixels,
-with the picture covering [0, W] x [0, H].
+BLAS differs in the last bit between processors and shapes, so products here are written out and a rigid inverse is a
+transpose. Poses are [..., 3, 4] (or [..., 4, 4], whose last row is ignored); OpenCV axes; intrinsics are [..., 4] =
+fx, fy, cx, cy in pixels, with the picture covering [0, W] x [0, H].
 """
 
 import numpy as np
@@ -81,7 +81,7 @@ def raw_pose(world_to_cam: np.ndarray, raw_from_world: np.ndarray, unit: float) 
 
 
 def scale_intrinsics(intrinsics: np.ndarray, horizontal: float, vertical: float) -> np.ndarray:
-    """Intrinsics [..., 4] of a picture resized by these factors: a pure scaling, because x is measured from the corner."""
+    """Intrinsics [..., 4] of a resized picture: a pure scaling, because pixels are measured from the corner."""
     return np.asarray(intrinsics, np.float64) * np.array((horizontal, vertical, horizontal, vertical))
 
 

@@ -1,10 +1,12 @@
-"""Depth as 16-bit PNG: a logarithmic code between the frame's nearest and farthest depth. Encoder and decoder live here together.
+"""Depth as 16-bit PNG: a logarithmic code between the frame's nearest and farthest depth.
+
+Encoder and decoder live here together.
 
     code 0          unknown
     code 1 ... 65534  near * (far / near) ** ((code - 1) / 65533)
     code 65535      sky, infinitely far
 
-The relative error is half a step: below 0.1 % as long as far / near < 1e56, 0.005 % for the thousandfold range of a usual frame.
+The relative error is half a step: below 0.1 % as long as far / near < 1e56, 0.005 % for a thousandfold range.
 """
 
 from typing import Final

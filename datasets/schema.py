@@ -1,7 +1,7 @@
 """The shard format: what a dataset folder holds, the columns of its index, the names of a sample's parts.
 
-The writer (`zipmap_pl.preprocess`) and the reader (`zipmap_pl.datasets`) both take these facts from here; shards/README.md tells
-them to people. Numpy only: preprocessing never imports torch.
+The writer (`zipmap_pl.preprocess`) and the reader (`zipmap_pl.datasets`) both take these facts from here;
+shards/README.md tells them to people. Numpy only: preprocessing never imports torch.
 
     <dataset>/
       dataset.json                     written last: it is there = the dataset is complete
@@ -10,8 +10,8 @@ them to people. Numpy only: preprocessing never imports torch.
       sidecars/<split>/<slug>-000000.npz   what a finished shard adds to the index; written before its tar
       index/<column>.npy               memory-mapped columns over all frames, scenes and shards
 
-Conventions: OpenCV camera axes; `world_to_cam` maps normalised world to camera; the picture covers [0, W] x [0, H], the centre
-of pixel (row i, column j) is (j + 0.5, i + 0.5); depth is planar z in normalised units.
+Conventions: OpenCV camera axes; `world_to_cam` maps normalised world to camera; the picture covers [0, W] x [0, H],
+the centre of pixel (row i, column j) is (j + 0.5, i + 0.5); depth is planar z in normalised units.
 """
 
 import re
@@ -41,8 +41,8 @@ UNIT_FROM_DEPTH: Final = 0  # median valid depth of up to 16 evenly spaced frame
 UNIT_FROM_CAMERAS: Final = 1  # no depth: median distance between neighbouring cameras
 UNIT_IS_ONE: Final = 2  # neither depth nor motion
 
-# Index columns: name -> (dtype, shape of one row). Text columns are two files, <name>.bytes.npy (uint8, UTF-8, concatenated)
-# and <name>.offsets.npy (int64, one more than rows).
+# Index columns: name -> (dtype, shape of one row). Text columns are two files, <name>.bytes.npy (uint8, UTF-8,
+# concatenated) and <name>.offsets.npy (int64, one more than rows).
 FRAME_COLUMNS: Final = {
     "frame.scene": (np.uint32, ()),
     "frame.ordinal": (np.uint32, ()),  # place in the planned order of the scene; gaps are faulty frames
@@ -80,7 +80,7 @@ def slug_of(name: str) -> str:
 
 
 def sample_key(scene_number: int, scene_slug: str, ordinal: int) -> str:
-    """Key of one frame inside its tar; ours, because webdataset cuts keys at the first dot and USTAR refuses long names."""
+    """Key of one frame inside its tar; ours: webdataset cuts keys at the first dot, USTAR refuses long names."""
     return f"{scene_number:06d}-{scene_slug}/{ordinal:06d}"
 
 

@@ -1,4 +1,4 @@
-"""The index of a dataset in shards: memory-mapped columns, and any part of any frame without reading the rest of its shard."""
+"""The index of a dataset in shards: memory-mapped columns, and any part of any frame."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def unpack_text(data: np.ndarray, offsets: np.ndarray, row: int) -> str:
 
 
 class ShardIndex:
-    """A dataset folder's index. `index["frame.intrinsics"]` is a memory-mapped, read-only array; see `datasets/schema.py`.
+    """A dataset folder's index: `index["frame.intrinsics"]` is a memory-mapped, read-only array, see `schema.py`.
 
     Cheap to send to another process: only the folder travels, the columns are mapped again there.
 
@@ -70,7 +70,7 @@ class ShardIndex:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "ShardIndex":
-        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished, or of another version."""
+        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished or too new."""
         folder = Path(folder)
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; expected a dataset in shards, made by `zipmap preprocess`")
@@ -160,8 +160,8 @@ class ShardIndex:
             ) from error
         if len(data) != length:
             raise DamagedShard(
-                f"{file}: sample {self.sample_name(row)}: {part} has {len(data)} bytes at {offset}, the index says {length};"
-                " the shard is cut off: delete it and preprocess again"
+                f"{file}: sample {self.sample_name(row)}: {part} has {len(data)} bytes at {offset}, the index says"
+                f" {length}; the shard is cut off: delete it and preprocess again"
             )
         if verify and zlib.crc32(data) != int(self["frame.part_crc32"][row, column]):
             raise DamagedShard(
@@ -178,7 +178,8 @@ class ShardIndex:
             if column.dtype != dtype or column.shape != (rows, *shape):
                 raise UserError(
                     f"{self.folder / INDEX_FOLDER / name}.npy: {column.dtype}{list(column.shape)}, expected"
-                    f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run `zipmap shards finish {self.folder}`"
+                    f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run"
+                    f" `zipmap shards finish {self.folder}`"
                 )
         assert self["frame.depth_percentiles"].shape[1:] == (len(DEPTH_PERCENTILES),)
 

@@ -18,7 +18,7 @@ NAMED_SAMPLES = 3
 
 
 def verify(folder: str | Path) -> list[str]:
-    """Check index columns, and of each shard: size, checksum, members, and that every part decodes to the size in the index.
+    """Check index columns, and of each shard: size, checksum, members, and that every part decodes to its size.
 
     Returns:
         one line per problem, naming shard and sample; empty if all is well.

@@ -1,4 +1,4 @@
-"""What must be true of a raw frame before it is written; each failed check is a `RawFault` that tells the value found."""
+"""What must be true of a raw frame before it is written; a failed check is a `RawFault` that tells the value found."""
 
 import numpy as np
 

@@ -32,7 +32,7 @@ class EncodedFrame:
     Attributes:
         parts: part name -> (extension, bytes), in the order of `schema.PARTS`.
         row: values of the index columns that the shard does not decide.
-        thumbnail: [h, w] uint16 depth codes of the frame's own range, 40 pixels on the longer side; all 0 without depth.
+        thumbnail: [h, w] uint16 depth codes of the frame's own range, 40 pixels on the longer side; 0 without depth.
     """
 
     parts: dict[str, tuple[str, bytes]]

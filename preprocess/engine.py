@@ -1,4 +1,4 @@
-"""The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; the same command again goes on."""
+"""The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; a second run goes on."""
 
 import multiprocessing
 import os
@@ -93,7 +93,8 @@ def preprocess(
         raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
     except (MemoryError, BrokenProcessPool) as error:
         raise UserError(
-            f"{output}: a process ran out of memory or was killed; the same command goes on, with fewer --workers perhaps"
+            f"{output}: a process ran out of memory or was killed; the same command goes on,"
+            " with fewer --workers perhaps"
         ) from error
 
 
@@ -176,7 +177,8 @@ def _look_again(reader: RawReader, plan: Plan, run: Run) -> Plan:
 
 
 def _new_plan(reader: RawReader, wanted: dict, run: Run) -> Plan:
-    arguments, first = [], {}
+    arguments: list[tuple] = []
+    first: dict[str, int] = {}
     for number, scene in enumerate(list_scenes(reader)):
         place = first.get(scene.split, 0)
         arguments.append((scene, number, place))
@@ -217,7 +219,7 @@ def _load_plan_or_none(output: Path) -> Plan | None:
 
 
 def _shards_to_write(output: Path, shards: list[ShardPlan], fingerprint: str) -> list[ShardPlan]:
-    """Shards that are not whole; while the dataset is not complete also those with faults, which may have been mended."""
+    """Shards that are not whole; while the dataset is incomplete also those with faults, which may be mended."""
     states = {shard.number: shard_state(output, shard, fingerprint) for shard in shards}
     broken = [shard for shard in shards if states[shard.number] is None]
     if is_complete(output):

@@ -1,4 +1,4 @@
-"""Merges finished shards into the index and writes dataset.json, last. Idempotent: the same files however often it runs."""
+"""Merges finished shards into the index and writes dataset.json last. Idempotent: always the same files."""
 
 import hashlib
 import json
@@ -73,8 +73,8 @@ def check_fault_share(output: Path, planned: int, faults: list[Fault], max_fault
     if len(faults) < planned:
         remedy += f", or accept the loss with --max-fault-share {min(1.0, np.ceil(share * 100) / 100):g}"
     raise UserError(
-        f"{output}: {len(faults)} of {planned} frames could not be used ({share:.1%}, at most {max_fault_share:.1%} may be):"
-        f" {first}. To go on, {remedy}"
+        f"{output}: {len(faults)} of {planned} frames could not be used ({share:.1%},"
+        f" at most {max_fault_share:.1%} may be): {first}. To go on, {remedy}"
     )
 
 

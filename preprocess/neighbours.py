@@ -1,7 +1,7 @@
 """Which other frames of its scene a frame shares most of its view with, from poses and depth thumbnails.
 
-For each frame a bounded number of candidates (near in time, near in position and viewing direction) is compared by warping its
-thumbnail into theirs, so that the work is linear in the number of frames.
+For each frame a bounded number of candidates (near in time, near in position and viewing direction) is compared by
+warping its thumbnail into theirs, so that the work is linear in the number of frames.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ def find_neighbours(views: SceneViews) -> tuple[np.ndarray, np.ndarray]:
     """The best neighbours of every frame.
 
     Returns:
-        neighbours [n, 32] int32, places in the scene by falling overlap, -1 = none; overlap [n, 32] uint8, the share of the
-        frame's pixels that the neighbour sees too, 255 = all. Without depth the pixels are taken to be infinitely far.
+        neighbours [n, 32] int32, places in the scene by falling overlap, -1 = none; overlap [n, 32] uint8, the share of
+        the frame's pixels that the neighbour sees too, 255 = all. Without depth, pixels count as infinitely far.
     """
     count = len(views.thumbnails)
     neighbours = np.full((count, MAX_NEIGHBOURS), -1, np.int32)

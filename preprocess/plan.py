@@ -1,4 +1,4 @@
-"""The plan: which frame goes to which shard, and each scene's world and unit. Made first; everything else follows from it.
+"""The plan: which frame goes to which shard, and each scene's world and unit. Made first; all else follows.
 
 plan/scenes.jsonl   one line per scene
 plan/plan.json      settings, fingerprint, counts and the checksum of scenes.jsonl; written last
@@ -51,7 +51,8 @@ class ScenePlan:
         world_frame: the frame whose camera is the world; None if no pose is usable, then every frame is a fault.
         raw_from_world: [3, 4], x_raw = R (unit * x) + t.
         metres_per_unit: None where the dataset is not metric.
-        troubled: a frame that the plan wanted to look at could not be used; looked at again while the dataset is incomplete.
+        troubled: a frame that the plan wanted to look at could not be used; the scene is planned anew while the dataset
+            is incomplete.
     """
 
     number: int
@@ -160,7 +161,7 @@ class Plan:
 
 
 def list_scenes(reader: RawReader) -> list[RawScene]:
-    """The reader's scenes sorted by split, its own order within; checked. Raises UserError if there is nothing to plan."""
+    """The reader's scenes sorted by split, its own order within; checked. Raises UserError, also if there are none."""
     if slug_of(reader.info.slug) != reader.info.slug:
         raise UserError(f"dataset slug {reader.info.slug!r}: expected lower-case letters, digits and dashes")
     scenes = sorted((scene for scene in reader.scenes() if scene.frames), key=lambda scene: scene.split)

@@ -49,10 +49,10 @@ class RgbdOptions:
     Attributes:
         slug: short name of the dataset.
         licence: who may use it and how.
-        color, depth, poses: glob patterns below a sequence's folder; what the first * stands for is the frame's name. `poses`
-            without * is one file for the sequence, in the order of the frames.
+        color, depth, poses: glob patterns below a sequence's folder; what the first * stands for is the frame's name.
+            `poses` without * is one file for the sequence, in the order of the frames.
         intrinsics: "fx,fy,cx,cy", or a file below the sequence's folder or RAW; None = look for the usual names.
-        pixel_origin: what the principal point is measured from: the picture's "corner", or the "centre" of its first pixel.
+        pixel_origin: where the principal point is measured from: the picture's "corner", or its first pixel's "centre".
         depth_scale: stored depth values per metre; None = 1000 for PNG, 1 for numpy, 5000 for TUM.
         invalid_depth: stored values that mean unknown, besides 0.
         axes: camera axes of the poses: "opencv", "opengl" or "ned".
@@ -104,7 +104,7 @@ class RgbdFolder:
         return {name: value for name, value in options.items() if name not in ("slug", "licence")}
 
     def scenes(self) -> list[RawScene]:
-        """One scene per folder with frames, sorted by path. Raises UserError if there are none, or files are missing."""
+        """One scene per folder with frames, sorted by path. Raises UserError if there are none or files are missing."""
         if not self.raw.is_dir():
             raise UserError(f"{self.raw}: no such folder; expected RGB-D sequences")
         scenes = [self._scene(folder) for folder in self._sequence_folders()]
@@ -165,11 +165,7 @@ class RgbdFolder:
     def _cam_to_world(self, pose: Path | np.ndarray) -> np.ndarray:
         """[4, 4], OpenCV axes."""
         if isinstance(pose, Path):
-            read_bytes(pose)  # a missing or empty file is a fault
-            try:
-                pose = trajectories.read_matrix(pose)
-            except ValueError as error:
-                raise RawFault(pose, str(error)) from error
+            pose = _matrix_of_file(pose)
         if self.options.world_to_camera:
             pose = np.concatenate((cameras.invert_rigid(pose), np.eye(4)[3:]))
         cam_to_world = pose.astype(np.float64)
@@ -184,6 +180,14 @@ class RgbdFolder:
         depth = (values.astype(np.float64) / scale).astype(np.float32)
         depth[np.isin(values, self.options.invalid_depth)] = 0.0
         return depth
+
+
+def _matrix_of_file(file: Path) -> np.ndarray:
+    read_bytes(file)  # a missing or empty file is a fault
+    try:
+        return trajectories.read_matrix(file)
+    except ValueError as error:
+        raise RawFault(file, str(error)) from error
 
 
 def is_tum(folder: Path) -> bool:
@@ -300,7 +304,7 @@ def _timed_files(listing: Path) -> list[tuple[float, str, Path]]:
 
 
 def find_intrinsics(folder: Path, raw: Path, option: str | None) -> tuple[float, float, float, float]:
-    """fx, fy, cx, cy as given: four numbers, a named file, or a file of a usual name; sequence folder first, then upwards to RAW."""
+    """fx, fy, cx, cy as given: four numbers or a file; looked for in the sequence's folder, then upwards to RAW."""
     if option and re.fullmatch(r"[^,]+(,[^,]+){3}", option):
         try:
             fx, fy, cx, cy = (float(number) for number in option.split(","))
@@ -320,7 +324,7 @@ def find_intrinsics(folder: Path, raw: Path, option: str | None) -> tuple[float,
 
 
 def split_of(folder: Path, default: str) -> str:
-    """train or test if TrainSplit.txt or TestSplit.txt beside the folder names it (`sequence2` = seq-02), else `default`."""
+    """train or test if a TrainSplit.txt or TestSplit.txt beside the folder names it (`sequence2` = seq-02)."""
     number = re.fullmatch(r"seq-(\d+)", folder.name)
     for name, split in SPLIT_FILES.items():
         listing = folder.parent / name

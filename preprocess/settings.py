@@ -21,7 +21,7 @@ class EngineSettings:
         max_side: longer side of stored pictures; a raw JPEG up to 1.25 times larger is kept byte for byte.
         frames_per_shard: planned frames of a shard.
         lossless: store pictures that are not kept as they are as PNG instead of JPEG q95 4:4:4.
-        max_fault_share: share of frames that may be unusable before the run fails; changes no bytes, so not in the fingerprint.
+        max_fault_share: share of frames that may be unusable before the run fails; no part of the fingerprint.
     """
 
     max_side: int = 1024

@@ -34,7 +34,7 @@ def matrix_of_quaternion(values: np.ndarray) -> np.ndarray:
 
 
 def read_trajectory(file: Path) -> np.ndarray:
-    """All poses of a file, [n, 4, 4] float64, in the order of its lines. Raises UserError if it is in none of the formats."""
+    """All poses of a file, [n, 4, 4] float64, in the order of its lines. Raises UserError for another format."""
     rows = read_numbers(file)
     widths = [len(row) for row in rows]
     if widths == [3, 4, 4, 4, 4] * (len(rows) // 5):

@@ -1,4 +1,4 @@
-"""Writes one shard: tar and sidecar. A shard that has its final name is whole; its bytes depend on plan and raw data only."""
+"""Writes one shard: tar and sidecar. With its final name it is whole; its bytes depend on plan and raw data only."""
 
 import hashlib
 import io
@@ -80,8 +80,8 @@ def write_shard(
 ) -> list[Fault]:
     """Write one shard and its sidecar; returns its faults.
 
-    If another process is writing this very shard, waits for it. Raises Stopped when `stopped()` says so between two frames, and
-    OSError of the system as it comes.
+    If another process is writing this very shard, waits for it. Raises Stopped when `stopped()` says so between two
+    frames, and OSError of the system as it comes.
     """
     tar = shard.tar(output)
     with exclusive_temporary(tar) as stream:
@@ -152,7 +152,7 @@ def _add_parts(archive: TarStream, key: str, encoded: EncodedFrame) -> dict[str,
 
 def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
     """An npz without pickle and without times: the same bytes for the same contents."""
-    arrays = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)}
+    arrays: dict[str, np.ndarray] = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)}
     for name, (dtype, shape) in ROW_COLUMNS.items():
         arrays[name] = np.array([row[name] for row in rows.rows], dtype).reshape(len(rows.rows), *shape)
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)

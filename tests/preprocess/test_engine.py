@@ -172,7 +172,8 @@ def test_kill_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_pa
             class Killer(RgbdFolder):
                 parent: int
                 def frame(self, scene, frame):
-                    if (scene.name, frame) == ("a", "000006") and Path({str(tmp_path / "out/plan/plan.jsonl")!r}).exists():
+                    planned = Path({str(tmp_path / "out/plan/plan.jsonl")!r}).exists()
+                    if planned and (scene.name, frame) == ("a", "000006"):
                         os.kill(self.parent, signal.SIGKILL)
                     return super().frame(scene, frame)
 

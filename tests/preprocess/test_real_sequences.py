@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets.agreement import scene_agreement
 from zipmap_pl.datasets.shard_index import ShardIndex

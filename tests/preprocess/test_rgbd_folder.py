@@ -5,6 +5,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.shard_index import ShardIndex

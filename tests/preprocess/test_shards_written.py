@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import webdataset
+
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import scene_agreement

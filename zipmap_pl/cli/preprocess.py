@@ -12,7 +12,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "preprocess",
         help="turn a raw dataset into shards",
-        epilog="`zipmap preprocess NAME --help` lists the options of a dataset. The same command again goes on where it stopped.",
+        epilog="`zipmap preprocess NAME --help` lists a dataset's options. The same command goes on where it stopped.",
     )
     from zipmap_pl.preprocess.registry import NAMES
 
