@@ -15,7 +15,7 @@ import numpy as np
 COLOURS = ("none", "gain_offset", "jitter")
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)  # the pipeline of a config is made once
 class AugmentationConfig:
     """What is done to the colours.
 

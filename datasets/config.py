@@ -14,7 +14,7 @@ RULES = ("intervals", "unordered")
 SCENE_CHOICES = ("uniform", "by_frames")
 
 
-@dataclass(frozen=True)
+@dataclass
 class DatasetConfig:
     """One dataset of a mixture.
 
@@ -83,7 +83,7 @@ class DatasetConfig:
         return Reversing(sampler, self.reverse_probability) if self.reverse_probability > 0 else sampler
 
 
-@dataclass(frozen=True)
+@dataclass
 class ValidationConfig:
     """Fixed view sets, the same in every run, on any number of ranks.
 
@@ -95,7 +95,7 @@ class ValidationConfig:
     """
 
     views: int = 8
-    positions: Sequence[int] | None = None
+    positions: list[int] | None = None
     aspect: float = 1.0
     sets: int | None = None
 
@@ -108,13 +108,13 @@ class ValidationConfig:
             raise UserError(f"validation data: positions is {list(self.positions)}, expected frame numbers from 0 on")
 
 
-@dataclass(frozen=True)
+@dataclass
 class DataConfig:
     """All that the data module is told.
 
     Attributes:
-        train: the mixture; may be empty where nothing is trained.
-        validation: datasets of the fixed view sets; may be empty.
+        train: the mixture, by any names; may be empty where nothing is trained.
+        validation: datasets of the fixed view sets, by any names; may be empty.
         stage: name of the stage; another name gives other draws.
         seed: of all draws.
         width: of the network's pictures, a multiple of `patch_size`.
@@ -131,16 +131,16 @@ class DataConfig:
         validation_sets: which view sets validation looks at.
     """
 
-    train: Sequence[DatasetConfig] = ()
-    validation: Sequence[DatasetConfig] = ()
+    train: dict[str, DatasetConfig] = field(default_factory=dict)
+    validation: dict[str, DatasetConfig] = field(default_factory=dict)
     stage: str = "static"
     seed: int = 42
     width: int = 518
     patch_size: int = 14
-    aspect: Sequence[float] = (0.33, 1.0)
-    views: Sequence[int] = (2, 48)
+    aspect: list[float] = field(default_factory=lambda: [0.33, 1.0])
+    views: list[int] = field(default_factory=lambda: [2, 48])
     images_per_gpu: int = 48
-    zoom: Sequence[float] = (1.0, 1.5)
+    zoom: list[float] = field(default_factory=lambda: [1.0, 1.5])
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     workers: int = 8
     prefetch: int = 2

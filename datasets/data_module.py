@@ -64,7 +64,7 @@ class ZooDataModule(LightningDataModule):
         """Open the datasets and log what was found. Raises UserError for a missing, unfinished or unusable dataset."""
         if self._train is not None:
             return
-        opened = [[open_dataset(dataset) for dataset in group] for group in (self.config.train, self.config.validation)]
+        opened = [[open_dataset(dataset) for dataset in group.values()] for group in (self.config.train, self.config.validation)]
         self._train, self._validation = opened
         if self._rank_and_world()[0] == 0:
             for line in self.describe():
@@ -127,6 +127,10 @@ class ZooDataModule(LightningDataModule):
         if batch.images.dtype == torch.uint8:
             batch.images = batch.images.float().div_(255)
         return batch
+
+    def licences(self) -> dict[str, str]:
+        """Slug -> licence notice of the datasets that are trained on."""
+        return {dataset.slug: dataset.index.info["licence"] for dataset in self._train or []}
 
     def _rank_and_world(self) -> tuple[int, int]:
         if self.trainer is not None:

@@ -1,8 +1,8 @@
 """Ray casting in numpy: a room or an open ground with textured boxes and spheres, exact to rounding.
 
 World: x right, y forward (away from the viewer, towards the back wall), z up, metres; the floor is z = 0 and its centre
-    the origin. Arrays of points and directions put the component first, [3, P], so that each component lies contiguous
-    in memory. Algebra is written out per component, without BLAS, whose last bit differs between processors.
+the origin. Arrays of points and directions put the component first, [3, P], so that each component lies contiguous in
+memory. Algebra is written out per component, without BLAS, whose last bit differs between processors.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,8 @@ import numpy as np
 SKY = -1  # the surface number of a ray that hits nothing
 WALLS = ("left", "right", "front", "back", "floor", "ceiling")  # surfaces 0..5; two per axis, negative side first
 FLOOR = WALLS.index("floor")
-AMBIENT, DIRECT = (
-    0.62,
-    0.38,
-)  # shading = AMBIENT + DIRECT * cos(angle to the light): surfaces in shadow keep their texture
+# Shading = AMBIENT + DIRECT * cos(angle to the light), down to a half: surfaces in shadow keep their texture.
+AMBIENT, DIRECT = 0.75, 0.25
 ZENITH, HORIZON = np.array([0.35, 0.55, 0.9]), np.array([0.8, 0.88, 0.95])  # colours of the sky
 TINY = 1e-12
 
@@ -164,7 +162,7 @@ class Geometry:
     def colours(self, points: np.ndarray, surface: np.ndarray, time: float) -> np.ndarray:
         """RGB [3, P] in 0..1 of surface points [3, P], the same from everywhere (Lambert); 0 where `surface` is -1."""
         colours = np.zeros_like(points)
-        for number in np.flatnonzero(np.bincount(surface + 1)) - 1:
+        for number in (np.flatnonzero(np.bincount(surface + 1)) - 1).tolist():
             if number == SKY:
                 continue
             rays = np.flatnonzero(surface == number)

@@ -1,7 +1,7 @@
-"""Reader of generated scenes: the demonstration's data, and a smoke test that needs no download.
+"""Generated rooms with exact depth, masks and cameras: the demonstration's data, and a smoke test without downloads.
 
-There is no raw folder. `--scenes` scenes go to the split "train" and `--heldout` to "heldout"; the held-out ones come
-from another seed, derived from `--seed` (`heldout_seed`). Adding scenes never changes the ones that exist.
+There is no raw folder. `--scenes` scenes go to the split "train" and `--heldout` to "heldout". The held-out scenes come
+from a seed of their own, derived from `--seed`. Asking for more scenes never changes the first ones.
 """
 
 import argparse

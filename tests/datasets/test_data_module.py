@@ -87,11 +87,11 @@ def own_shards(shards, tmp_path):
 
 def config(shards, **changes):
     defaults = {
-        "train": [
-            DatasetConfig(str(shards / "wall"), weight=3.0, normals=True),
-            DatasetConfig(str(shards / "other"), weight=1.0, rule="unordered", depth_percentile=90.0),
-        ],
-        "validation": [DatasetConfig(str(shards / "wall"), split="test")],
+        "train": {
+            "wall": DatasetConfig(str(shards / "wall"), weight=3.0, normals=True),
+            "other": DatasetConfig(str(shards / "other"), weight=1.0, rule="unordered", depth_percentile=90.0),
+        },
+        "validation": {"wall": DatasetConfig(str(shards / "wall"), split="test")},
         "seed": 5,
         "width": 56,
         "aspect": (0.5, 1.0),
@@ -225,9 +225,9 @@ def test_mixture_follows_weights_and_frames(shards):
 def test_short_scenes_are_left_out_or_visited_again(shards):
     other = DatasetConfig(str(shards / "other"), rule="unordered", min_frames=3)
     assert len(open_dataset(other).scenes) == 2
-    one = config(shards, train=[replace(other, min_frames=10)], views=(5, 5))
+    one = config(shards, train={"other": replace(other, min_frames=10)}, views=(5, 5))
     assert {name for batch in load(one, 4) for name in batch["scene"]} == {"x"}
-    repeating = config(shards, train=[other], views=(5, 5))
+    repeating = config(shards, train={"other": other}, views=(5, 5))
     frames = [batch.frames for batch in ZooDataModule(repeating, total_steps=10).train_dataloader()]
     assert any(len(set(scene.tolist())) == 3 for batch in frames for scene in batch)
     with pytest.raises(UserError, match="min_frames = 11 frames, the longest has 10"):
@@ -356,7 +356,7 @@ def test_damaged_samples_are_replaced_counted_and_logged_once(own_shards, caplog
 def test_nothing_readable_stops_with_one_line(own_shards, workers):
     for shard in (own_shards / "other" / "train").iterdir():
         shard.write_bytes(b"")
-    broken = config(own_shards, train=[DatasetConfig(str(own_shards / "other"))], workers=workers, max_faults=3)
+    broken = config(own_shards, train={"other": DatasetConfig(str(own_shards / "other"))}, workers=workers, max_faults=3)
     with pytest.raises(UserError) as caught:
         load(broken, 2)
     assert str(caught.value).startswith("4 samples in a row cannot be read, the last one: ")

@@ -60,14 +60,18 @@ def test_cameras_depths_and_pictures_come_back(toys, dataset):
     unit, world = index["scene.unit"][0], index["scene.raw_from_world"][0]
     for row in range(FRAMES):
         pose = toys.pose(row)
-        np.testing.assert_allclose(cameras.raw_pose(index["frame.world_to_cam"][row], world, unit), pose[:3], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            cameras.raw_pose(index["frame.world_to_cam"][row], world, unit), pose[:3], rtol=0, atol=1e-9
+        )
         np.testing.assert_array_equal(index["frame.intrinsics"][row], toys.intrinsics)
         depth, _ = read_depth(index.read_part(row, "depth"), index["frame.depth_range"][row])
         raw = np.rint(toys.depth(pose) * 1000) / 1000
         raw[0, :5] = 0
         np.testing.assert_allclose(depth * unit, raw, rtol=1e-3)
         assert index["frame.valid_share"][row] == np.float32((raw > 0).mean())
-        np.testing.assert_allclose(index["frame.depth_percentiles"][row][1], np.percentile(raw[raw > 0], 90) / unit, rtol=1e-3)
+        np.testing.assert_allclose(
+            index["frame.depth_percentiles"][row][1], np.percentile(raw[raw > 0], 90) / unit, rtol=1e-3
+        )
         picture = np.random.default_rng((0, row)).integers(0, 256, (*toys.size, 3), np.uint8)
         found = cv2.imdecode(np.frombuffer(index.read_part(row, "image"), np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(found, picture)
@@ -257,7 +261,9 @@ def test_unit_without_depth_and_without_motion():
 
 
 def altered(frame, **changes):
-    camera = RawCamera(changes.pop("intrinsics", frame.camera.intrinsics), changes.pop("pose", frame.camera.cam_to_world))
+    camera = RawCamera(
+        changes.pop("intrinsics", frame.camera.intrinsics), changes.pop("pose", frame.camera.cam_to_world)
+    )
     return RawFrame(camera, changes.pop("image", frame.image), **changes)
 
 
@@ -297,7 +303,10 @@ def test_neighbours_agree_with_warping_pixel_by_pixel(dataset):
         index["frame.world_to_cam"][:],
         index["frame.intrinsics"][:],
         index["frame.size"][:],
-        [read_depth(index.read_part(row, "depth"), index["frame.depth_range"][row])[0][::6, ::6] for row in range(FRAMES)],
+        [
+            read_depth(index.read_part(row, "depth"), index["frame.depth_range"][row])[0][::6, ::6]
+            for row in range(FRAMES)
+        ],
     )
     neighbours, overlap = find_neighbours(views)
     for source in range(FRAMES):
@@ -330,13 +339,17 @@ def slow_overlap(views, source, target) -> float:
 def test_frames_that_look_away_from_each_other_are_no_neighbours():
     back = np.diag((-1.0, 1, -1))
     poses = np.stack([np.column_stack((turn, np.zeros(3))) for turn in (np.eye(3), back)])
-    views = SceneViews(poses, np.array([[40.0, 40, 20, 15]] * 2), np.array([[30, 40]] * 2), [np.ones((30, 40), np.float32)] * 2)
+    views = SceneViews(
+        poses, np.array([[40.0, 40, 20, 15]] * 2), np.array([[30, 40]] * 2), [np.ones((30, 40), np.float32)] * 2
+    )
     assert (find_neighbours(views)[0] == -1).all()
 
 
 def test_neighbours_without_depth_come_from_directions():
     poses = np.repeat(np.eye(4)[None, :3], 3, axis=0)
     empty = [np.zeros((30, 40), np.float32)] * 3
-    neighbours, overlap = find_neighbours(SceneViews(poses, np.array([[40.0, 40, 20, 15]] * 3), np.array([[30, 40]] * 3), empty))
+    neighbours, overlap = find_neighbours(
+        SceneViews(poses, np.array([[40.0, 40, 20, 15]] * 3), np.array([[30, 40]] * 3), empty)
+    )
     assert neighbours[0, :3].tolist() == [1, 2, -1]
     assert overlap[0, :2].tolist() == [255, 255]

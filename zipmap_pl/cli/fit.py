@@ -26,11 +26,23 @@ def run(arguments: argparse.Namespace) -> int:
         print(to_yaml(config))
         return 0
     prepare(config.prepare)
+    speak_plainly()
     from zipmap_pl.training.fit import fit
 
     result = fit(config)
     print(result.summary())
     return 0
+
+
+def speak_plainly() -> None:
+    """Let our own messages through to the terminal, and Lightning's only where something is wrong."""
+    import logging
+    import warnings
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")
 
 
 def prepare(commands: list[str]) -> None:

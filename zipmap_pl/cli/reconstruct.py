@@ -5,6 +5,8 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 
+OPTIONS = ("max_views", "every", "width", "confidence_percentile", "max_points", "device")
+
 
 def add_parser(subparsers) -> None:
     """Add `reconstruct` to the `zipmap` command."""
@@ -22,7 +24,28 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and say where everything is."""
-    _check(arguments)
+    if arguments.output.exists() and any(arguments.output.iterdir()):
+        raise UserError(f"{arguments.output}: not empty, expected a new folder for the results; choose another --output")
+    if arguments.every < 1 or (arguments.max_views is not None and arguments.max_views < 1):
+        raise UserError("--every and --max-views: expected a number of 1 or more")
+    chosen = {name: getattr(arguments, name) for name in OPTIONS}
+    for what, path in reconstruct_photos(arguments.source, arguments.checkpoint, arguments.output, **chosen).items():
+        print(f"{what:14s} {path}")
+    return 0
+
+
+def reconstruct_photos(
+    source: Path,
+    checkpoint: Path,
+    output: Path,
+    max_views: int | None = None,
+    every: int = 1,
+    width: int | None = None,
+    confidence_percentile: float = 20.0,
+    max_points: int = 1_000_000,
+    device: str = "auto",
+) -> dict[str, Path]:
+    """Load a checkpoint, reconstruct photos or a video, write the scene. Returns what was written by name."""
     import torch
 
     from zipmap_pl.checkpoints.load import load_model
@@ -30,22 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
     from zipmap_pl.inference.pictures import load_pictures
     from zipmap_pl.inference.reconstruct import reconstruct
 
-    name = arguments.device if arguments.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_model(arguments.checkpoint)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load_model(checkpoint)
     seen = loaded.manifest.data
-    width = arguments.width or seen["width"]
     patch = loaded.config.patch_size
+    width = width or int(seen["width"])
     if width % patch:
         raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
-    pictures = load_pictures(arguments.source, width, patch, tuple(seen["aspect"]), arguments.max_views, arguments.every)
-    scene = reconstruct(loaded.model, pictures, torch.device(name))
-    for what, path in write_scene(arguments.output, scene, arguments.confidence_percentile, arguments.max_points).items():
-        print(f"{what:14s} {path}")
-    return 0
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    if arguments.output.exists() and any(arguments.output.iterdir()):
-        raise UserError(f"{arguments.output}: not empty, expected a new folder for the results; choose another --output")
-    if arguments.every < 1 or (arguments.max_views is not None and arguments.max_views < 1):
-        raise UserError("--every and --max-views: expected a number of 1 or more")
+    pictures = load_pictures(source, width, patch, tuple(seen["aspect"]), max_views, every)
+    return write_scene(output, reconstruct(loaded.model, pictures, torch.device(device)), confidence_percentile, max_points)

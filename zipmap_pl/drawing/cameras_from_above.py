@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from zipmap_pl.drawing.sheet import BACKGROUND, FAINT_INK, INK
-from zipmap_pl.drawing.text import put_text, text_width
+from zipmap_pl.drawing.text import BACKGROUND, FAINT_INK, INK, put_text, text_width
 
 PATH_COLOURS = (
     (20, 110, 200),
@@ -44,10 +43,10 @@ def cameras_from_above(
 ) -> np.ndarray:
     """Draw camera paths as seen from above, RGB [height, width, 3] uint8.
 
-    The ground is perpendicular to the mean up direction of the first path that has cameras, whose mean viewing direction
-    points up in the picture. Both axes have one scale: all cameras fit, and most of the `points` [P, 3] (world) as long as
-    the cameras keep a third of the picture. Points are drawn faintly, grey or in `point_colours` [P, 3] uint8. A bar tells
-    the scale in `unit`. A ring marks the first camera of each path.
+    The ground is perpendicular to the mean up direction of the first path that has cameras, whose mean viewing
+    direction points up in the picture. Both axes have one scale: all cameras fit, and most of the `points` [P, 3]
+    (world), but not far ones. Points are drawn faintly, grey or in `point_colours` [P, 3] uint8. A bar tells the scale
+    in `unit`. A ring marks the first camera of each path.
     """
     poses = [_finite_poses(path.cam_to_world) for path in paths]
     picture = np.full((height, width, 3), BACKGROUND, np.uint8)
@@ -147,17 +146,15 @@ def _some_finite(points: np.ndarray | None) -> np.ndarray:
 
 
 def _with_surroundings(places: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """Corners [2, 2] of a box around the cameras and most of the points, at most three times as wide as the cameras."""
+    """Corners [2, 2] of a box around the cameras and most points not much farther away than the median point."""
     low, high = places.min(axis=0), places.max(axis=0)
     if not len(spots):
         return np.stack([low, high])
-    reach = 1.5 * max(high - low)
-    wide_low, wide_high = np.percentile(spots, [5, 95], axis=0)
     middle = (low + high) / 2
-    low, high = (
-        np.minimum(low, np.maximum(wide_low, middle - reach)),
-        np.maximum(high, np.minimum(wide_high, middle + reach)),
-    )
+    reach = max(2 * max(high - low), 1.2 * np.median(np.linalg.norm(spots - middle, axis=1)))
+    wide_low, wide_high = np.percentile(spots, [5, 95], axis=0)
+    low = np.minimum(low, np.maximum(wide_low, middle - reach))
+    high = np.maximum(high, np.minimum(wide_high, middle + reach))
     return np.stack([low, high])
 
 
@@ -175,6 +172,7 @@ def _draw_labels(picture: np.ndarray, labels: list[tuple[str, tuple[int, int, in
     baseline = 18
     for label, colour in labels:
         if label:
+            picture[baseline - 14 : baseline + 5, 4 : 28 + text_width(label, 10)] = BACKGROUND
             cv2.circle(picture, (12, baseline - 5), 4, colour, -1, cv2.LINE_AA)
             put_text(picture, label, 22, baseline, 10, INK)
             baseline += 18
@@ -188,10 +186,12 @@ def _draw_scale_bar(picture: np.ndarray, pixels_per_unit: float, unit: str) -> N
     length = max(step * power for step in (1, 2, 5) if step * power <= longest)
     pixels = round(length * pixels_per_unit)
     x, y = 10, height - 12
+    text = f"{length:g} {unit}".strip()
+    picture[y - 24 : y + 8, x - 6 : x + max(pixels, text_width(text, 10) + 4) + 6] = BACKGROUND
     cv2.line(picture, (x, y), (x + pixels, y), INK, 2)
     for end in (x, x + pixels):
         cv2.line(picture, (end, y - 4), (end, y + 4), INK, 1)
-    put_text(picture, f"{length:g} {unit}".strip(), x + 4, y - 7, 10, INK)
+    put_text(picture, text, x + 4, y - 7, 10, INK)
 
 
 def _fixed(place: np.ndarray) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from zipmap_pl.drawing.text import BACKGROUND, INK, put_text, text_width
+
 INVALID_COLOUR = (48, 48, 48)
 LIMIT_PERCENTILES = (2, 98)  # a few stray depths must not wash out the picture
 
@@ -36,12 +38,26 @@ def colour_depth(
     near, far = near or own_near, far or own_far
     inverse = 1 / np.where(valid, depth, 1).astype(np.float64)
     span = 1 / near - 1 / far
-    nearness = (inverse - 1 / far) / span if span > 0 else np.full(depth.shape, 0.5)
-    # The ends of the colour map are nearly black: leave them out.
-    level = (12 + 231 * np.clip(nearness, 0, 1)).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    colours = _turbo((inverse - 1 / far) / span if span > 0 else np.full(depth.shape, 0.5))
     colours[~valid] = INVALID_COLOUR
     return colours
+
+
+def depth_scale(near: float, far: float, unit: str = "", width: int = 300) -> np.ndarray:
+    """The colours of `colour_depth` between `near` and `far` as a strip with numbers, RGB [32, width, 3] uint8."""
+    picture = np.full((32, width, 3), BACKGROUND, np.uint8)
+    nearness = np.linspace(1, 0, width)
+    picture[:12] = _turbo(np.repeat(nearness[None], 12, axis=0))
+    middle = 2 / (1 / near + 1 / far)
+    for text, place in ((f"{near:.3g}", 0.0), (f"{middle:.3g}", 0.5), (f"{far:.3g} {unit}".strip(), 1.0)):
+        put_text(picture, text, round(place * (width - text_width(text, 10))), 28, 10, INK)
+    return picture
+
+
+def _turbo(nearness: np.ndarray) -> np.ndarray:
+    """[H, W] in 0..1 to RGB [H, W, 3] uint8. The ends of the colour map are nearly black and are left out."""
+    level = (12 + 231 * np.clip(nearness, 0, 1)).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
 
 
 def _valid(depth: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

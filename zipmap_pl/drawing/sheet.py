@@ -6,11 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from zipmap_pl.drawing.text import put_text, shortened, text_width, wrapped
+from zipmap_pl.drawing.text import BACKGROUND, FAINT_INK, INK, put_text, shortened, text_width, wrapped
 
-BACKGROUND = (250, 250, 250)
-INK = (30, 30, 30)
-FAINT_INK = (110, 110, 110)
 GAP = 8  # pixels between pictures and at the edges
 TEXT_HEIGHT = 10  # of captions and labels
 TITLE_HEIGHT = 13
@@ -26,20 +23,22 @@ class Row:
         pictures: [H, W, 3] uint8 each, any size; None leaves the place empty.
         label: written left of the row.
         captions: one below each picture, or none at all.
+        span: columns that each picture of this row covers; for drawings that would be unreadable in one.
     """
 
     pictures: Sequence[np.ndarray | None]
     label: str = ""
     captions: Sequence[str] = ()
+    span: int = 1
 
 
 def draw_sheet(rows: Sequence[Row], title: str = "", cell_width: int = 180) -> np.ndarray:
-    """RGB [H, W, 3] uint8 with all pictures `cell_width` wide and every row as high as its tallest picture.
+    """RGB [H, W, 3] uint8 with columns `cell_width` wide and every row as high as its tallest picture.
 
     Small pictures are enlarged with nearest neighbours, so that their pixels can be seen; large ones shrink by area.
     The title is broken into lines; captions and labels are shortened where they do not fit.
     """
-    columns = max((len(row.pictures) for row in rows), default=0)
+    columns = max((len(row.pictures) * row.span for row in rows), default=0)
     label_width = min(MAX_LABEL_WIDTH, max((text_width(row.label, TEXT_HEIGHT) for row in rows), default=0))
     left = GAP + (label_width + GAP if label_width else 0)
     width = max(left + columns * (cell_width + GAP), cell_width + 2 * GAP)
@@ -56,6 +55,7 @@ def fit_width(picture: np.ndarray, width: int) -> np.ndarray:
 
 
 def _draw_row(row: Row, width: int, left: int, cell_width: int) -> np.ndarray:
+    cell_width = row.span * (cell_width + GAP) - GAP
     pictures = [None if picture is None else fit_width(picture, cell_width) for picture in row.pictures]
     height = max((picture.shape[0] for picture in pictures if picture is not None), default=2 * TEXT_HEIGHT)
     caption_height = round(LINE * TEXT_HEIGHT) if any(row.captions) else 0

@@ -1,8 +1,11 @@
-"""Readable text on pictures: one typeface, sizes in pixels, ASCII only (OpenCV 4 has no other letters; they become '?')."""
+"""Readable text on pictures: one typeface, sizes in pixels, ASCII only (other letters become "?")."""
 
 import cv2
 import numpy as np
 
+BACKGROUND = (250, 250, 250)
+INK = (30, 30, 30)
+FAINT_INK = (110, 110, 110)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 UNIT_HEIGHT = 21  # pixels of a capital letter at scale 1
 MORE = "..."

@@ -105,7 +105,7 @@ def preview(scene: Scene) -> np.ndarray:
     points, colours = choose_points(scene, 30.0, 20_000)
     above = cameras_from_above([CameraPath(scene.cam_to_world, "cameras")], points, colours)
     captions = [scene.names[i] for i in chosen]
-    return draw_sheet([Row(list(scene.images[chosen]), "picture", captions), Row(depths, "depth"), Row([above], "from above")])
+    return draw_sheet([Row(list(scene.images[chosen]), "picture", captions), Row(depths, "depth"), Row([above], "from above", span=2)])
 
 
 def write_scene(folder: Path, scene: Scene, confidence_percentile: float, max_points: int) -> dict[str, Path]:

@@ -26,7 +26,8 @@ class Features:
     """What the heads read.
 
     Attributes:
-        levels: four times [B, S, P, 2C], after the blocks of `feature_blocks`: frame block's and scene block's output side by side.
+        levels: four times [B, S, P, 2C], after the blocks of `feature_blocks`: outputs of frame block and scene
+            block side by side.
         state: what each scene block remembers; empty unless asked for.
     """
 

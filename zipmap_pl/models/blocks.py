@@ -1,4 +1,4 @@
-"""The blocks of the backbone: one that mixes within a view, and, by the name of their mixer, those that mix over a whole scene."""
+"""The blocks of the backbone: one that mixes within a view and, by name of their mixer, those that mix over a scene."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Camera head: refines the pose encoding of every view in a few iterations, looking at the camera tokens of the whole scene."""
+"""Camera head: refines the pose encoding of all views in a few iterations, from the camera tokens of the scene."""
 
 import torch
 from timm.layers import Mlp
@@ -12,7 +12,7 @@ POSE_CHANNELS = 9
 
 
 class CameraHead(nn.Module):
-    """Iterations share their weights; each sees the pose so far (detached) and adds a correction. Parameter names as published."""
+    """Iterations share weights; each sees the pose so far (detached) and adds to it. Parameter names as published."""
 
     def __init__(self, dim: int, config: CameraHeadConfig) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
-"""Sizes and variants of the model as plain data. The defaults are the published ZipMap; conf/model/ holds other sizes."""
+"""Sizes and variants of the model as plain data. The defaults are the published ZipMap; conf/model/ has other sizes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from zipmap_pl.errors import UserError
@@ -53,8 +54,9 @@ class DenseHeadConfig:
 
 @dataclass
 class ModelConfig:
-    """The whole model. `reference_view`: view 0 has its own special tokens and is the world frame; otherwise affine-invariant.
+    """The whole model.
 
+    `reference_view`: view 0 has its own special tokens and is the world frame; otherwise the model is affine-invariant.
     Raises UserError for sizes that do not fit together.
     """
 
@@ -74,68 +76,31 @@ class ModelConfig:
     dense_head: DenseHeadConfig = field(default_factory=DenseHeadConfig)
 
     def __post_init__(self) -> None:
-        for fault, wanted in self._faults():
-            raise UserError(f"model config: found {fault}, expected {wanted}")
+        faults = list(self._faults())
+        if faults:
+            raise UserError(f"model config: found {'; found '.join(faults)}")
 
-    def _faults(self) -> list[tuple[str, str]]:
-        """What does not fit together, as (found, expected)."""
-        levels, features = list(self.dense_head.level_channels), list(self.feature_blocks)
-        head_dim = self.embed_dim // self.heads
-        checks = [
-            (
-                self.global_mixer in GLOBAL_MIXERS,
-                f"global_mixer={self.global_mixer}",
-                f"one of {', '.join(GLOBAL_MIXERS)}",
-            ),
-            (
-                self.ttt.newton_schulz_dtype in NEWTON_SCHULZ_DTYPES,
-                f"ttt.newton_schulz_dtype={self.ttt.newton_schulz_dtype}",
-                f"one of {', '.join(NEWTON_SCHULZ_DTYPES)}",
-            ),
-            (
-                self.embed_dim % self.heads == 0 and head_dim % 4 == 0,
-                f"embed_dim={self.embed_dim} with heads={self.heads}",
-                "a head width that is a whole multiple of 4 (two image axes, two halves of a rotation)",
-            ),
-            (
-                self.embed_dim % self.tokenizer.heads == 0,
-                f"tokenizer.heads={self.tokenizer.heads}",
-                f"a divisor of embed_dim={self.embed_dim}",
-            ),
-            (
-                self.global_mixer != "ttt" or self.embed_dim % self.ttt.head_dim == 0,
-                f"ttt.head_dim={self.ttt.head_dim}",
-                f"a divisor of embed_dim={self.embed_dim}",
-            ),
-            (
-                2 * self.embed_dim % self.camera_head.heads == 0,
-                f"camera_head.heads={self.camera_head.heads}",
-                f"a divisor of 2 * embed_dim={2 * self.embed_dim}",
-            ),
-            (
-                self.camera_head.iterations >= 1,
-                f"camera_head.iterations={self.camera_head.iterations}",
-                "at least 1",
-            ),
-            (
-                len(features) == 4 and features == sorted(set(features)) and 0 <= features[0],
-                f"feature_blocks={features}",
-                "four different block indices in ascending order",
-            ),
-            (
-                features[-1:] == [self.depth - 1],
-                f"feature_blocks={features} with depth={self.depth}",
-                f"the last one to be the last block, {self.depth - 1}",
-            ),
-            (
-                len(levels) == 4 and all(c % 4 == 0 for c in levels),
-                f"dense_head.level_channels={levels}",
-                "four multiples of 4",
-            ),
-            (
-                self.dense_head.features % 8 == 0,
-                f"dense_head.features={self.dense_head.features}",
-                "a multiple of 8",
-            ),
-        ]
-        return [(found, expected) for holds, found, expected in checks if not holds]
+    def _faults(self) -> Iterator[str]:
+        """What does not fit together."""
+        dim, levels, blocks = self.embed_dim, list(self.dense_head.level_channels), list(self.feature_blocks)
+        if self.global_mixer not in GLOBAL_MIXERS:
+            yield f"global_mixer={self.global_mixer}, expected one of {', '.join(GLOBAL_MIXERS)}"
+        if self.ttt.newton_schulz_dtype not in NEWTON_SCHULZ_DTYPES:
+            dtypes = ", ".join(NEWTON_SCHULZ_DTYPES)
+            yield f"ttt.newton_schulz_dtype={self.ttt.newton_schulz_dtype}, expected one of {dtypes}"
+        if dim % (4 * self.heads):  # two picture axes, two halves of a rotation
+            yield f"heads={self.heads}, expected embed_dim={dim} to be a multiple of 4 * heads"
+        if dim % self.tokenizer.heads:
+            yield f"tokenizer.heads={self.tokenizer.heads}, expected a divisor of embed_dim={dim}"
+        if self.global_mixer == "ttt" and dim % self.ttt.head_dim:
+            yield f"ttt.head_dim={self.ttt.head_dim}, expected a divisor of embed_dim={dim}"
+        if 2 * dim % self.camera_head.heads:
+            yield f"camera_head.heads={self.camera_head.heads}, expected a divisor of 2 * embed_dim={2 * dim}"
+        if len(blocks) != 4 or blocks != sorted(set(blocks)) or blocks[0] < 0:
+            yield f"feature_blocks={blocks}, expected four different block indices in ascending order"
+        if blocks[-1] != self.depth - 1:
+            yield f"feature_blocks={blocks} with depth={self.depth}, expected the last one to be {self.depth - 1}"
+        if len(levels) != 4 or any(channels % 4 for channels in levels):
+            yield f"dense_head.level_channels={levels}, expected four multiples of 4"
+        if self.dense_head.features % 8:
+            yield f"dense_head.features={self.dense_head.features}, expected a multiple of 8"

@@ -1,7 +1,7 @@
 """DINOv2 vision transformer with registers: the tokenizer of a view.
 
-The blocks are timm's; the position step is our own, because timm folds the class token's position away in its register models
-and could not give back the published tensors.
+The blocks are timm's; the position step is our own, because timm folds the class token's position away in its register
+models and could not give back the published tensors.
 """
 
 from functools import partial
@@ -36,7 +36,7 @@ class DinoV2(nn.Module):
         # For masked pre-training only; kept because it is part of the published weights.
         self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False)
         self.blocks = nn.ModuleList(
-            Block(dim, config.heads, qkv_bias=True, init_values=config.layer_scale, norm_layer=norm)
+            Block(dim, config.heads, qkv_bias=True, init_values=config.layer_scale, norm_layer=norm)  # type: ignore[arg-type]
             for _ in range(config.depth)
         )
         self.norm = norm(dim)
@@ -65,7 +65,7 @@ class DinoV2(nn.Module):
         return self.norm(x[:, -height * width :])
 
     def _positions(self, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Position embedding of the class token [1, 1, C] and of the patches [1, height * width, C], resized from the trained grid."""
+        """Positions of the class token [1, 1, C] and of the patches [1, height * width, C], resized to this grid."""
         class_position, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         if (height, width) == (self.grid, self.grid):
             return class_position, patches

@@ -32,7 +32,7 @@ class DPTHead(nn.Module):
         self.scratch = FusionPyramid(channels, config.features, config.hidden, out_channels)
 
     def forward(self, levels: list[Tensor], height: int, width: int) -> Tensor:
-        """Patch features, four times [N, h * w, 2C] -> raw maps [N, height, width, out_channels], a few views at a time."""
+        """Four times patch features [N, h * w, 2C] -> raw maps [N, height, width, out_channels], some views at once."""
         chunks = zip(*(level.split(self.views_per_chunk) for level in levels), strict=True)
         maps = [self._decode(list(chunk), height, width) for chunk in chunks]
         return (maps[0] if len(maps) == 1 else torch.cat(maps)).permute(0, 2, 3, 1)

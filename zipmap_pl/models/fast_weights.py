@@ -1,4 +1,4 @@
-"""The network inside the test-time-training layer: a bias-free SwiGLU whose weights are fitted to tokens by one closed-form step.
+"""The network inside the test-time-training layer: a bias-free SwiGLU, fitted to tokens by one closed-form step.
 
 Row vectors: f(x) = (silu(x w0) * (x w2)) w1, with w0, w2 [N, d, m] and w1 [N, m, d]; N = scenes x heads, L tokens.
 Everything here is a pure function of tensors; `update` and `apply` are the two places where a faster kernel would go.
@@ -17,7 +17,7 @@ NORM_EPSILON = 1e-5
 
 
 class FastWeights(NamedTuple):
-    """One value per weight matrix: the matrices themselves, their column norms [N, 1, columns], or their learning rates."""
+    """One value per weight matrix: the matrix itself, its column norms [N, 1, columns], or its learning rates."""
 
     w0: Tensor
     w1: Tensor
@@ -50,11 +50,11 @@ def update(
     newton_schulz_steps: int,
     newton_schulz_dtype: torch.dtype,
 ) -> FastWeights:
-    """One step that teaches f to map keys to values: orthogonalised descent on the virtual loss, then the column norms restored.
+    """One step that teaches f to map keys to values: orthogonalised descent on the virtual loss, then norms restored.
 
     Args:
         k, v: keys and values [N, L, d].
-        rates: learning rate of every token for each of the three matrices, [N, L, 1]; only their ratios between tokens matter.
+        rates: learning rate of every token for each of the three matrices, [N, L, 1]; only their ratios matter.
         norms: column norms that the new weights get, [N, 1, columns].
     """
     directions = orthogonalise(descent_directions(weights, k, v, rates), newton_schulz_steps, newton_schulz_dtype)

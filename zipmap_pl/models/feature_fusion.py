@@ -12,7 +12,7 @@ def resize(maps: Tensor, height: int, width: int) -> Tensor:
 
 
 class ResidualConvUnit(nn.Module):
-    """Two convolutions around a skip that carries the *rectified* input (the published weights were trained that way)."""
+    """Two convolutions around a skip that carries the *rectified* input (the published weights need it)."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

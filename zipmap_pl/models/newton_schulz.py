@@ -1,4 +1,4 @@
-"""Newton-Schulz iteration: pulls all singular values of a matrix towards one (the orthogonalisation of the Muon optimiser)."""
+"""Newton-Schulz iteration: pulls the singular values of a matrix towards one (as in the Muon optimiser)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def newton_schulz(matrices: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
-    """Orthogonalise a batch of matrices [N, r, c], computing in `dtype` (also under autocast); the result has that dtype.
+    """Orthogonalise matrices [N, r, c], computing in `dtype` (also under autocast); the result has that dtype.
 
     The matrix is divided by its Frobenius norm first; with 0 steps that is all that happens.
     """

@@ -12,7 +12,7 @@ class Prediction:
     """Outputs for B scenes with S views of H x W pixels, under the published names.
 
     Attributes:
-        pose_enc: [B, S, 9] world-to-camera translation (3), quaternion xyzw (4), field of view height, width in radians (2).
+        pose_enc: [B, S, 9] world-to-camera translation, quaternion xyzw, field of view of height and width (radians).
         pose_enc_list: the same for every iteration of the camera head, the last one being `pose_enc`.
         depth: [B, S, H, W, 1] planar z > 0.
         depth_conf: [B, S, H, W] confidence > 1.

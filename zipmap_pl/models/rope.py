@@ -16,7 +16,7 @@ class Rotation(NamedTuple):
 
 
 def grid_positions(height: int, width: int, specials: int, device: torch.device | None = None) -> Tensor:
-    """Row and column of every token of a view, [specials + height * width, 2]: special tokens at (0, 0), patches from (1, 1)."""
+    """Row and column of every token, [specials + height * width, 2]: special tokens at (0, 0), patches from (1, 1)."""
     rows = torch.arange(1, height + 1, device=device)
     columns = torch.arange(1, width + 1, device=device)
     patches = torch.cartesian_prod(rows, columns)

@@ -1,4 +1,4 @@
-"""The test-time-training layer: mixes all tokens of a scene through weights that it fits to them (linear in their number).
+"""The test-time-training layer: mixes all tokens of a scene, in linear time, through weights that it fits to them.
 
 B scenes, L tokens per scene (view-major), C channels, n heads of d channels.
 """
@@ -19,10 +19,11 @@ from zipmap_pl.models.precision import at_least_float32, no_autocast
 
 @dataclass(frozen=True)
 class Operator:
-    """One step over the tokens [start, end) of a scene: fit the fast weights to them, then read them out, or only one of both.
+    """Over the tokens [start, end) of a scene: fit the fast weights to them (update), then read them (apply), or one.
 
-    A list of operators is the whole behaviour of a layer: `FIT_THEN_READ_ALL` is bidirectional reconstruction; one operator with
-    both steps per window is causal streaming; an update over some views and a read-out over all is a query. `end=None`: to the end.
+    A list of operators is the whole behaviour of a layer: `FIT_THEN_READ_ALL` is bidirectional reconstruction; one
+    operator with both steps per window is causal streaming; an update over some views with a read-out over all is a
+    query. `end=None`: to the last token.
     """
 
     start: int = 0
@@ -117,8 +118,8 @@ class TTTLayer(nn.Module):
         return FastWeights(*(at_least_float32(w).repeat(scenes, 1, 1) for w in (self.w0, self.w1, self.w2)))
 
     def _project(self, read_out: Tensor, x: Tensor) -> Tensor:
-        """Normalise per head, merge the heads, gate by the layer's input (as the published weights need it), project."""
+        """Normalise per head, merge the heads, gate by the layer's input (the published weights need that), project."""
         scenes, tokens, channels = x.shape
-        heads = self.o_norm(read_out).view(scenes, self.heads, tokens, self.head_dim)
+        heads = self.o_norm(at_least_float32(read_out)).view(scenes, self.heads, tokens, self.head_dim)
         merged = heads.transpose(1, 2).reshape(scenes, tokens, channels)
         return self.c_proj(merged if self.gate_fn is None else merged * self.gate_fn(x))

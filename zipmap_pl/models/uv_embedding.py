@@ -30,5 +30,5 @@ def _axis_embedding(count: int, span: float, channels: int, device: torch.device
     centres = torch.linspace(-end, end, count, dtype=torch.float64, device=device)
     half = channels // 2
     exponents = torch.arange(half, dtype=torch.float64, device=device) / half
-    angles = BASE_FREQUENCY**-exponents[:, None] * centres
+    angles = BASE_FREQUENCY ** -exponents[:, None] * centres
     return STRENGTH * torch.cat([angles.sin(), angles.cos()]).float()

@@ -12,7 +12,7 @@ from zipmap_pl.models.prediction import Prediction
 
 
 class ZipMap(nn.Module):
-    """The whole network. Its `state_dict` has the published keys and shapes, so that published weights load as they are.
+    """The whole network. Its `state_dict` has the published keys and shapes: published weights load as they are.
 
     The backbone follows the caller's autocast; the heads always run in float32.
     """
@@ -34,7 +34,7 @@ class ZipMap(nn.Module):
         """Reconstruct every scene of a batch.
 
         Args:
-            images: [B, S, 3, H, W], or [S, 3, H, W] for one scene; float in [0, 1]; H and W multiples of the patch size.
+            images: [B, S, 3, H, W], or [S, 3, H, W] for one scene; float in [0, 1]; H, W multiples of the patch size.
             keep_state: also return what the scene blocks remember (three matrices per block and scene).
 
         Raises:
@@ -66,7 +66,9 @@ class ZipMap(nn.Module):
         if images.ndim not in (4, 5) or shape[-3] != 3 or 0 in shape:
             raise ValueError(f"images have shape {shape}, expected [B, S, 3, H, W] or [S, 3, H, W]")
         if shape[-2] % patch or shape[-1] % patch:
-            raise ValueError(f"images are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}")
+            raise ValueError(
+                f"images are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}"
+            )
         if not images.is_floating_point():
             raise ValueError(f"images are {images.dtype}, expected floating point in [0, 1]")
         return images if images.ndim == 5 else images.unsqueeze(0)

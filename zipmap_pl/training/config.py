@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from zipmap_pl.datasets.data_module import DataConfig
+from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.reconstruction import LossConfig
 from zipmap_pl.models.config import ModelConfig
@@ -106,7 +106,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _tells(line: str) -> bool:
-    return bool(line.strip()) and not line.strip().startswith(("object_type", "reference_type", "Set the environment"))
+    noise = ("object_type", "reference_type", "full_key", "To append", "Config search path", "provider=", "Set the environment")
+    return bool(line.strip()) and not line.strip().startswith(noise)
 
 
 def to_yaml(config: RunConfig) -> str:

@@ -1,6 +1,7 @@
 """Train one stage: data, model, callbacks, trainer, validate, fit, validate. `zipmap fit` and train.py end here."""
 
 import logging
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,10 +47,11 @@ def fit(config: RunConfig) -> FitResult:
     """
     output = Path(config.output)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
-    data = ZooDataModule(config.data, seed=config.seed, stage=config.stage.name, steps=config.stage.steps)
+    data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data.setup("fit")
     module = ZipMapModule(config)
     optimizer_state = _restore(module, config, output)
+    _leave_cores_to_the_loader(config.data.workers)
     data.start_step = module.step
     output.mkdir(parents=True, exist_ok=True)
     (output / "settings.yaml").write_text(to_yaml(config))
@@ -61,6 +63,11 @@ def fit(config: RunConfig) -> FitResult:
             raise KeyboardInterrupt
     after = _validate(trainer, module, data)
     return FitResult(output, find_checkpoint(output), module.step, before, after)
+
+
+def _leave_cores_to_the_loader(workers: int) -> None:
+    """On a CPU the model's threads and the loader's workers share the cores; more of both than cores slows both down."""
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - workers))
 
 
 def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> dict | None:
@@ -123,7 +130,7 @@ def _trainer(config: RunConfig, output: Path, optimizer_state: dict | None) -> l
 
 
 def _validate(trainer: lightning.Trainer, module: ZipMapModule, data: ZooDataModule) -> dict[str, float]:
-    if not data.has_validation:
+    if not data.config.validation:
         return {}
     trainer.validate(module, datamodule=data, verbose=False)
     return module.validation

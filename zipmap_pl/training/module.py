@@ -9,7 +9,7 @@ from torch import Tensor
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.losses.normalisation import normalise
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.metrics.reconstruction import ReconstructionMetrics
+from zipmap_pl.metrics.reconstruction import ReconstructionMetric
 from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
@@ -26,6 +26,7 @@ class ZipMapModule(lightning.LightningModule):
         step: optimiser steps of the stage that are done, skipped ones included.
         skipped: how many of them changed nothing.
         last_loss: total loss of the last step.
+        validation: what the last validation said, metric by name.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -34,10 +35,11 @@ class ZipMapModule(lightning.LightningModule):
         self.config = config
         self.model = ZipMap(config.model)
         self.loss = ReconstructionLoss(config.stage.loss)
-        self.metrics = ReconstructionMetrics()
+        self.metrics = ReconstructionMetric()
         self.step = 0
         self.skipped = 0
         self.last_loss = float("nan")
+        self.validation: dict[str, float] = {}
         self._interval_start = time.monotonic()
         self._interval_images = 0
 
@@ -78,7 +80,7 @@ class ZipMapModule(lightning.LightningModule):
         if self.step % self.config.trainer.log_every and self.step != 1:
             return
         now = time.monotonic()
-        scalars = {f"loss/{name}": float(value) for name, value in terms.items()}
+        scalars = {f"loss/{name}": float(value.detach()) for name, value in terms.items()}
         scalars |= {f"gradient_norm/{name}": float(value) for name, value in norms.items()}
         scalars |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
         scalars |= {
@@ -102,9 +104,10 @@ class ZipMapModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Compare the prediction for fixed view sets with the truth."""
-        self.metrics.update(self.model(batch.images), normalise(batch))
+        self.metrics.update(self.model(batch.images), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Write the metrics."""
-        self.log_scalars({f"validation/{name}": value for name, value in self.metrics.compute().items()})
+        """Keep and write the metrics."""
+        self.validation = {name: float(value) for name, value in self.metrics.compute().items()}
+        self.log_scalars({f"validation/{name}": value for name, value in self.validation.items()})
 

@@ -39,7 +39,7 @@ def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarra
             Row([images[i] for i in views], "picture"),
             Row([colour_depth(true_depths[i], masks[i], near, far) for i in views], "true depth"),
             Row([colour_depth(predicted_depths[i], None, near, far) for i in views], "predicted"),
-            Row([cameras_from_above(paths)], "from above"),
+            Row([cameras_from_above(paths)], "from above", span=2),
         ],
         title=title,
     )

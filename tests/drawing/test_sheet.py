@@ -1,0 +1,74 @@
+"""Sheets: everything has its place, small pictures become visible, text is never cut off."""
+
+import numpy as np
+import pytest
+
+from zipmap_pl.drawing.sheet import Row, draw_sheet, fit_width
+from zipmap_pl.drawing.text import BACKGROUND, put_text, shortened, text_width, wrapped
+
+SOLID = np.zeros((56, 56, 3), np.uint8)
+
+
+def ink(picture):
+    return (picture != BACKGROUND).any(-1)
+
+
+def test_small_pictures_are_enlarged_with_sharp_pixels():
+    picture = np.random.default_rng(0).integers(0, 255, (14, 14, 3), dtype=np.uint8)
+    large = fit_width(picture, 140)
+    assert large.shape == (140, 140, 3)
+    assert np.array_equal(large[5::10, 5::10], picture)
+    assert fit_width(np.zeros((300, 400, 3), np.uint8), 100).shape == (75, 100, 3)
+
+
+def test_pictures_stand_in_columns_without_overlap():
+    rows = [Row([SOLID, SOLID, SOLID]), Row([SOLID, None, SOLID])]
+    sheet = draw_sheet(rows, cell_width=100)
+    assert sheet.dtype == np.uint8 and sheet.ndim == 3
+    black = (sheet == 0).all(-1)
+    assert black.sum() == 5 * 100 * 100
+    assert black.sum(axis=0).max() == 200
+
+
+def test_rows_are_as_high_as_their_tallest_picture():
+    sheet = draw_sheet([Row([np.zeros((50, 100, 3), np.uint8), np.zeros((150, 100, 3), np.uint8)])], cell_width=100)
+    assert (sheet == 0).all(-1).sum() == 100 * 50 + 100 * 150
+
+
+@pytest.mark.parametrize("text", ["short", "a very long caption that cannot possibly fit " * 5, "x" * 400])
+def test_text_stays_inside(text):
+    sheet = draw_sheet([Row([SOLID, SOLID], text, [text, text])], title=text, cell_width=90)
+    marked = ink(sheet)
+    assert not marked[:, :4].any() and not marked[:, -4:].any() and not marked[:3].any() and not marked[-3:].any()
+
+
+def test_captions_and_labels_are_drawn():
+    plain, written = draw_sheet([Row([SOLID])]), draw_sheet([Row([SOLID], "depth", ["frame 3"])], title="a scene")
+    assert written.shape[0] > plain.shape[0] and written.shape[1] > plain.shape[1]
+    assert ink(written).sum() > ink(plain).sum() + 200
+
+
+@pytest.mark.parametrize("rows", [[], [Row([])], [Row([None, None], "empty")], [Row([SOLID], "", [])]])
+def test_empty_sheets_are_pictures_too(rows):
+    assert draw_sheet(rows, title="nothing").shape[2] == 3
+
+
+def test_other_scripts_do_not_fail():
+    picture = np.full((40, 200, 3), BACKGROUND, np.uint8)
+    put_text(picture, "Küche 東京", 5, 25, 10, (0, 0, 0))
+    assert ink(picture).any()
+
+
+def test_shortening_and_wrapping_keep_to_the_width():
+    text = "many words of several lengths that go on and on"
+    assert text_width(shortened(text, 10, 120), 10) <= 120 and shortened(text, 10, 120).endswith("...")
+    assert shortened("short", 10, 120) == "short"
+    lines = wrapped(text, 10, 120)
+    assert " ".join(lines) == text and all(text_width(line, 10) <= 120 for line in lines)
+
+
+def test_a_drawing_may_span_columns():
+    sheet = draw_sheet([Row([None] * 3), Row([np.zeros((100, 100, 3), np.uint8)], span=3)], cell_width=60)
+    black = np.argwhere((sheet == 0).all(-1))
+    assert (np.ptp(black, axis=0) + 1 == 3 * 60 + 2 * 8).all()
+    assert not ink(sheet)[:, -4:].any()

@@ -1,0 +1,100 @@
+"""Every published loss term, for both camera losses, with and without a scene that has no depth."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zipmap_pl.losses.depth import depth_confidence_loss
+from zipmap_pl.losses.normalisation import GroundTruth
+from zipmap_pl.losses.reconstruction import LossConfig, ReconstructionLoss
+from zipmap_pl.losses.scale import align_prediction
+from zipmap_pl.models.prediction import Prediction
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
+FILES = ["losses", "losses_one_scene_without_depth"]
+TERMS = {
+    "camera": "loss_camera",
+    "points": "loss_local_pts",
+    "normals": "loss_local_pts_normal",
+    "depth_confidence": "loss_conf_depth",
+    "depth_regression": "loss_reg_depth",
+    "depth_gradient": "loss_grad_depth",
+}
+QUERY_TERMS = {"loss_nvs_rgb": 10.0, "loss_nvs_conf_depth": 1.0, "loss_nvs_reg_depth": 1.0, "loss_nvs_grad_depth": 1.0}
+
+pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason=f"golden tensors not found in {GOLDEN}")
+
+
+def load(file: str) -> tuple[Prediction, GroundTruth, dict[str, np.ndarray]]:
+    golden = dict(np.load(GOLDEN / f"{file}.npz"))
+    pred = {k.removeprefix("pred/"): torch.from_numpy(v) for k, v in golden.items() if k.startswith("pred/")}
+    truth = {
+        k.removeprefix("gt/"): torch.from_numpy(v)
+        for k, v in golden.items()
+        if k.startswith("gt/") and v.dtype.kind != "U"
+    }
+    prediction = Prediction(
+        pred["pose_enc"], list(pred["pose_enc_list"]), pred["depth"], pred["depth_conf"], pred["local_points"]
+    )
+    ground_truth = GroundTruth(
+        truth["extrinsics"],
+        truth["intrinsics"],
+        truth["depths"],
+        truth["point_masks"],
+        truth["cam_points"],
+        torch.tensor([name == "hypersim" for name in golden["gt/dataset_name"]]),
+        torch.ones(2),
+    )
+    return prediction, ground_truth, golden
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("mode", ["reference_view", "affine_invariant"])
+def test_every_term_equals_the_published_one(file, mode):
+    prediction, truth, golden = load(file)
+    config = LossConfig(camera_mode=mode)
+    terms = ReconstructionLoss(config)(prediction, truth)
+    for ours, theirs in TERMS.items():
+        assert terms[ours].item() == pytest.approx(float(golden[f"{mode}/{theirs}"]), rel=2e-5, abs=1e-12), ours
+    # The published curves of the affine-invariant loss are logged with the weights 10 and 0.2 applied.
+    logged = config.affine_invariant if mode == "affine_invariant" else config.reference_view
+    assert terms["camera_translation"].item() * logged.translation == pytest.approx(golden[f"{mode}/loss_T"], rel=2e-5)
+    assert terms["camera_rotation"].item() * logged.rotation == pytest.approx(golden[f"{mode}/loss_R"], rel=2e-5)
+    assert terms["camera_field_of_view"].item() == pytest.approx(golden[f"{mode}/loss_FL"], rel=2e-5)
+    query = sum(weight * golden[f"{mode}/{name}"] for name, weight in QUERY_TERMS.items())
+    assert terms["total"].item() + query == pytest.approx(golden[f"{mode}/loss_objective"], rel=2e-5)
+
+
+@pytest.mark.parametrize(("file", "factors"), [(FILES[0], [1.3914, 1.3592]), (FILES[1], [1.0, 1.4104])])
+def test_scale_of_every_scene(file, factors):
+    prediction, truth, _ = load(file)
+    _, scale = align_prediction(prediction, truth)
+    assert scale.tolist() == pytest.approx(factors, abs=5e-5)
+
+
+def test_half_precision_predictions_are_judged_in_float32():
+    prediction, truth, _ = load(FILES[0])
+    prediction.depth = prediction.depth.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = ReconstructionLoss(LossConfig())(prediction, truth)
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    prediction.depth = prediction.depth.float()
+    expected = ReconstructionLoss(LossConfig())(prediction, truth)
+    for name, term in terms.items():
+        torch.testing.assert_close(term, expected[name], rtol=0, atol=0, msg=name)
+
+
+def test_golden_tensors_notice_a_changed_formula():
+    """The confidence term reacts to alpha: the goldens pin it."""
+    prediction, truth, golden = load(FILES[0])
+    aligned, _ = align_prediction(prediction, truth)
+    error = aligned.depth[..., 0] - truth.depth
+    published = golden["reference_view/loss_conf_depth"]
+    assert depth_confidence_loss(error, aligned.depth_conf, truth.mask, 0.2, 0.98).item() == pytest.approx(
+        published, rel=2e-5
+    )
+    assert depth_confidence_loss(error, aligned.depth_conf, truth.mask, 0.21, 0.98).item() != pytest.approx(
+        published, rel=1e-3
+    )

@@ -1,0 +1,96 @@
+"""Running means: batches and ranks add up, every scene counts once, baselines stand beside."""
+
+import copy
+
+import pytest
+import torch
+from zipmap_pl.datasets.batch import Batch
+
+from zipmap_pl.geometry.pose_encoding import encode_pose
+from zipmap_pl.metrics.reconstruction import PoseMetric, ReconstructionMetric
+from zipmap_pl.models.prediction import Prediction
+
+
+def random_scenes(seed: int, scenes: int, views: int) -> tuple[Prediction, Batch]:
+    generator = torch.Generator().manual_seed(seed)
+    depth = 1 + torch.rand(scenes, views, 6, 7, generator=generator)
+    mask = torch.rand(scenes, views, 6, 7, generator=generator) < 0.9
+    skew = 0.3 * torch.randn(scenes, views, 3, 3, generator=generator)
+    rotation = torch.linalg.matrix_exp(skew - skew.transpose(-1, -2))
+    extrinsics = torch.cat([rotation, torch.randn(scenes, views, 3, 1, generator=generator)], dim=-1)
+    intrinsics = torch.tensor([[9.0, 0, 3.5], [0, 9.0, 3], [0, 0, 1]]).repeat(scenes, views, 1, 1)
+    batch = Batch(
+        torch.zeros(scenes, views, 3, 6, 7),
+        depth * mask,
+        mask,
+        extrinsics,
+        intrinsics,
+        torch.ones(scenes, dtype=torch.bool),
+        ["toy"] * scenes,
+        ["scene"] * scenes,
+        torch.zeros(scenes, views, dtype=torch.int64),
+    )
+    encoding = encode_pose(extrinsics, intrinsics, 6, 7) + 0.1 * torch.randn(scenes, views, 9, generator=generator)
+    noisy = (depth + 0.2 * torch.rand(depth.shape, generator=generator))[..., None]
+    return Prediction(encoding, [encoding], noisy, torch.ones_like(depth), torch.zeros(*depth.shape, 3)), batch
+
+
+def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert theirs[name].item() == pytest.approx(value.item(), rel=1e-6), name
+
+
+def test_the_truth_scores_perfectly_and_beats_the_baselines():
+    prediction, batch = random_scenes(0, 3, 4)
+    prediction.pose_enc = encode_pose(batch.extrinsics, batch.intrinsics, 6, 7)
+    prediction.depth = 3 * batch.depth[..., None]
+    metric = ReconstructionMetric()
+    metric.update(prediction, batch)
+    values = {name: value.item() for name, value in metric.compute().items()}
+    for name in ("depth_abs_rel", "rotation_deg", "translation_direction_deg", "centre_error"):
+        assert values[name] == pytest.approx(0, abs=0.1)
+        assert values[f"{name}_baseline"] > 0.15
+    assert values["depth_delta_1.25"] == 1 > values["depth_delta_1.25_baseline"]
+
+
+def test_every_scene_counts_once_however_they_are_batched():
+    whole, parts = ReconstructionMetric(), ReconstructionMetric()
+    prediction, batch = random_scenes(0, 5, 3)
+    whole.update(prediction, batch)
+    for scenes in (slice(0, 1), slice(1, 5)):
+        part = Batch(*(value[scenes] for value in vars(batch).values()))
+        parts.update(Prediction(prediction.pose_enc[scenes], [], prediction.depth[scenes], None, None), part)
+    assert_same(whole.compute(), parts.compute())
+
+
+def test_ranks_add_up():
+    """What a reduction over ranks does to the states: it adds them."""
+    whole = ReconstructionMetric()
+    ranks = [copy.deepcopy(whole) for _ in range(2)]
+    for seed, (rank, scenes, views) in enumerate([(0, 2, 3), (1, 3, 4), (1, 1, 2)]):
+        prediction, batch = random_scenes(seed, scenes, views)
+        whole.update(prediction, batch)
+        ranks[rank].update(prediction, batch)
+    assert {reduction.__name__ for reduction in whole._reductions.values()} == {"dim_zero_sum"}
+    ranks[0].sums = ranks[0].sums + ranks[1].sums
+    ranks[0].counts = ranks[0].counts + ranks[1].counts
+    assert_same(whole.compute(), ranks[0].compute())
+
+
+def test_calling_the_metric_gives_the_batch_and_keeps_the_mean():
+    metric, plain = ReconstructionMetric(), ReconstructionMetric()
+    first, second = random_scenes(0, 2, 3), random_scenes(1, 3, 2)
+    metric(*first)
+    of_second = metric(*second)
+    plain.update(*second)
+    assert_same(of_second, plain.compute())
+    plain.update(*first)
+    assert_same(metric.compute(), plain.compute())
+
+
+def test_single_views_have_no_pose_to_judge():
+    metric = PoseMetric()
+    metric.update(torch.eye(4).expand(2, 1, 4, 4), torch.eye(4).expand(2, 1, 4, 4))
+    metric.update(torch.eye(4).expand(1, 2, 4, 4), torch.eye(4).expand(1, 2, 4, 4))
+    assert metric.compute()["rotation_deg"].item() == 0

@@ -1,0 +1,122 @@
+"""The network gives the published numbers for the published parameters' names and shapes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zipmap_pl.models.config import ModelConfig, TTTConfig
+from zipmap_pl.models.zipmap import ZipMap
+
+OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")
+
+
+@pytest.fixture(scope="module")
+def small_model(golden_model, small_config):
+    """In reference-view mode with Newton-Schulz in float32; tests put back what they change."""
+    return golden_model(small_config())
+
+
+def run(model, images):
+    with torch.no_grad():
+        return model(images, keep_state=True)
+
+
+def errors(prediction, expected, prefix, relative_error):
+    """Relative error of every stored output, state included."""
+    found = {name: getattr(prediction, name) for name in OUTPUTS}
+    found["pose_enc_all"] = torch.stack(prediction.pose_enc_list)
+    if prediction.state:
+        first, last = prediction.state[0].weights, prediction.state[-1].weights
+        found["state_w0_layer0_slice"] = first.w0[:, :8, :8]
+        found["state_w1_layer0_slice"] = first.w1[:, :8, :8]
+        found["state_w2_last_slice"] = last.w2[:, :8, :8]
+        found["state_norms"] = torch.tensor([[float(w.norm()) for w in state.weights] for state in prediction.state])
+    return {
+        name: relative_error(value, expected[prefix + name])
+        for name, value in found.items()
+        if prefix + name in expected
+    }
+
+
+def test_reference_view(golden, small_model, relative_error):
+    expected = golden("bidirectional_reference_view.npz")
+    intermediate = {}
+    modules = {
+        "patch_tokens": small_model.aggregator.patch_embed,
+        "after_frame0": small_model.aggregator.frame_blocks[0],
+        "after_global0": small_model.aggregator.global_blocks[0],
+    }
+    hooks = [
+        module.register_forward_hook(lambda _m, _i, out, name=name: intermediate.update({name: out}))
+        for name, module in modules.items()
+    ]
+    prediction = run(small_model, expected["images"])
+    for hook in hooks:
+        hook.remove()
+    intermediate["after_global0"] = intermediate["after_global0"][0]
+    for name, value in intermediate.items():
+        assert relative_error(value, expected["fp32/" + name]) < 1e-5, name
+    found = errors(prediction, expected, "fp32/", relative_error)
+    assert len(found) == 9 and max(found.values()) < 1e-4, found
+
+
+def test_affine_invariant(golden, small_model, relative_error, monkeypatch):
+    monkeypatch.setattr(small_model.aggregator, "reference_view", False)
+    expected = golden("bidirectional_affine.npz")
+    found = errors(run(small_model, expected["images"]), expected, "fp32/", relative_error)
+    assert len(found) == 9 and max(found.values()) < 1e-4, found
+
+
+def test_newton_schulz_in_bfloat16(golden, small_model, relative_error, set_newton_schulz_dtype):
+    expected = golden("bidirectional_reference_view.npz")
+    set_newton_schulz_dtype(small_model, torch.bfloat16)
+    try:
+        prediction = run(small_model, expected["images"])
+    finally:
+        set_newton_schulz_dtype(small_model, torch.float32)
+    found = errors(prediction, expected, "bf16/", relative_error)
+    assert len(found) == 9 and max(found.values()) < 5e-2, found
+
+
+def test_softmax_scene_blocks(golden, golden_model, small_config, relative_error):
+    expected = golden("softmax_global_attention.npz")
+    model = golden_model(small_config(global_mixer="softmax"))
+    prediction = run(model, expected["images"])
+    assert prediction.state == []
+    found = errors(prediction, expected, "", relative_error)
+    assert len(found) == 4 and max(found.values()) < 1e-4, found
+
+
+@pytest.mark.long
+def test_full_size(golden, golden_model, relative_error):
+    """Needs 8 GB of memory."""
+    expected = golden("full_size_affine.npz")
+    config = ModelConfig(reference_view=False, ttt=replace(TTTConfig(), newton_schulz_dtype="float32"))
+    found = errors(run(golden_model(config), expected["images"]), expected, "fp32/", relative_error)
+    assert len(found) == 9 and max(found.values()) < 5e-3, found
+
+
+@pytest.mark.parametrize(
+    ("keys", "changes"),
+    [
+        ("keys_small_reference_view.json", {}),
+        ("keys_softmax_global_attention.json", {"global_mixer": "softmax"}),
+    ],
+)
+def test_small_state_dict_is_the_published_key_layout(golden, small_config, keys, changes):
+    with torch.device("meta"):
+        model = ZipMap(small_config(**changes))
+    assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == golden(keys)
+
+
+def test_default_config_is_the_published_model(golden):
+    with torch.device("meta"):
+        model = ZipMap(ModelConfig())
+    assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == golden(
+        "keys_full_size_affine.json"
+    )
+    assert sum(parameter.numel() for parameter in model.parameters()) == 1_366_873_663
+    assert [name for name, parameter in model.named_parameters() if not parameter.requires_grad] == [
+        "aggregator.patch_embed.mask_token"
+    ]

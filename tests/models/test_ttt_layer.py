@@ -1,0 +1,190 @@
+"""The test-time-training layer against its definition: the gradient of a virtual loss, and a slow twin."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from zipmap_pl.models import fast_weights
+from zipmap_pl.models.config import TTTConfig
+from zipmap_pl.models.fast_weights import FastWeights
+from zipmap_pl.models.newton_schulz import COEFFICIENTS
+from zipmap_pl.models.ttt import Operator, TTTLayer
+
+DIM, SCENES, TOKENS = 24, 2, 15
+WINDOWS = [Operator(0, 5, update=True, apply=True), Operator(5, 10, True, True), Operator(10, None, True, True)]
+QUERY = [Operator(0, 10, update=True), Operator(apply=True)]
+
+
+def make_layer(head_dim=DIM, **changes):
+    torch.manual_seed(0)
+    layer = TTTLayer(DIM, TTTConfig(head_dim=head_dim, newton_schulz_dtype="float64", **changes)).double()
+    with torch.no_grad():
+        layer.o_norm.weight.normal_(1, 0.2)
+        layer.lr_fc.weight.mul_(20)  # learning rates that differ between tokens
+    return layer
+
+
+def tokens(count=TOKENS):
+    return torch.randn(SCENES, count, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def slow_newton_schulz(matrix, steps):
+    a, b, c = COEFFICIENTS
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def slow_head(layer, head, x, operators):
+    """One head of one scene by the definition, with autograd for the inner gradient. x: [L, C] -> read-outs [L, d]."""
+    part = slice(head * layer.head_dim, (head + 1) * layer.head_dim)
+    q, k, v = (F.silu(y)[:, part] for y in layer.to_qkv(x).chunk(3, dim=-1))
+    q, k = q / (q.norm(dim=-1, keepdim=True) + 1e-5), k / (k.norm(dim=-1, keepdim=True) + 1e-5)
+    shift = torch.tensor(0.01, dtype=torch.float64).expm1().log()
+    rates = F.softplus(layer.lr_fc(x) + shift).unflatten(-1, (3, layer.heads))[..., head]
+    weights = [w[head].detach().clone() for w in (layer.w0, layer.w1, layer.w2)]
+    norms = [w.norm(dim=0) for w in weights]
+    outputs = []
+    for operator in operators:
+        span = slice(operator.start, operator.end)
+        if operator.update:
+            steps = [
+                slow_newton_schulz(
+                    -virtual_gradient(weights, k[span], v[span], rates[span, i], i), layer.newton_schulz_steps
+                )
+                for i in range(3)
+            ]
+            weights = [w + step for w, step in zip(weights, steps, strict=True)]
+            weights = [w / (w.norm(dim=0) + 1e-5) * n for w, n in zip(weights, norms, strict=True)]
+        if operator.apply:
+            outputs.append(swiglu(weights, q[span]))
+    return torch.cat(outputs)
+
+
+def swiglu(weights, x):
+    w0, w1, w2 = weights
+    return (F.silu(x @ w0) * (x @ w2)) @ w1
+
+
+def virtual_gradient(weights, k, v, rate, index):
+    weights = [w.detach().requires_grad_() for w in weights]
+    with torch.enable_grad():
+        loss = -(rate.unsqueeze(-1) * swiglu(weights, k) * v).sum()
+    return torch.autograd.grad(loss, weights[index])[0]
+
+
+def slow_layer(layer, x, operators):
+    outputs = []
+    for scene in x:
+        heads = [slow_head(layer, head, scene, operators) for head in range(layer.heads)]
+        read_out = torch.cat(
+            [h / (h.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * layer.o_norm.weight for h in heads], dim=-1
+        )
+        gate = F.silu(layer.gate_fn[0](scene)) if layer.gate_fn is not None else 1
+        outputs.append(layer.c_proj(read_out * gate))
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize("head_dim", [DIM, 8])
+def test_descent_directions_are_the_gradient_of_the_virtual_loss(head_dim):
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(*shape):
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    weights = FastWeights(draw(1, head_dim, 16), draw(1, 16, head_dim), draw(1, head_dim, 16))
+    k, v, rates = draw(1, 9, head_dim), draw(1, 9, head_dim), draw(3, 1, 9, 1).exp()
+    found = fast_weights.descent_directions(weights, k, v, FastWeights(*rates))
+    for index in range(3):
+        expected = -virtual_gradient([w[0] for w in weights], k[0], v[0], rates[index, 0, :, 0], index)
+        torch.testing.assert_close(found[index][0], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("head_dim", [DIM, 8])
+@pytest.mark.parametrize("operators", [[Operator(update=True), Operator(apply=True)], WINDOWS, QUERY])
+def test_layer_equals_its_slow_twin(head_dim, operators):
+    layer = make_layer(head_dim)
+    with torch.no_grad():
+        found, _ = layer(tokens(), operators)
+        expected = slow_layer(layer, tokens(), operators)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("changes", [{"gate": False}, {"hidden_multiple": 1}, {"newton_schulz_steps": 0}])
+def test_settings_of_the_layer(changes):
+    layer = make_layer(8, **changes)
+    with torch.no_grad():
+        found, _ = layer(tokens())
+        expected = slow_layer(layer, tokens(), [Operator(update=True, apply=True)])
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_token_order_does_not_matter():
+    layer, x = make_layer(8), tokens()
+    order = torch.randperm(TOKENS, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(layer(x[:, order])[0], layer(x)[0][:, order], rtol=1e-9, atol=1e-10)
+
+
+def test_base_learning_rate_is_that_of_a_zero_projection():
+    layer = make_layer(8, base_learning_rate=0.03)
+    torch.nn.init.zeros_(layer.lr_fc.weight)
+    torch.nn.init.zeros_(layer.lr_fc.bias)
+    torch.testing.assert_close(
+        layer._learning_rates(tokens()), torch.full((3, 6, TOKENS, 1), 0.03, dtype=torch.float64)
+    )
+
+
+def test_update_restores_column_norms_and_changes_the_weights():
+    layer = make_layer(8)
+    _, state = layer(tokens(), WINDOWS)
+    for name in FastWeights._fields:
+        fitted, start = getattr(state.weights, name), getattr(layer, name).repeat(SCENES, 1, 1)
+        torch.testing.assert_close(fitted.norm(dim=1), start.norm(dim=1), rtol=3e-5, atol=0)
+        assert (fitted - start).norm() > 0.1 * start.norm()
+
+
+def test_reference_norms_carry_no_gradient():
+    layer = make_layer(8)
+    _, state = layer(tokens())
+    assert all(w.requires_grad for w in state.weights)
+    assert not any(n.requires_grad for n in state.norms)
+
+
+def test_windows_are_causal():
+    layer, x = make_layer(8), tokens()
+    changed = x.clone()
+    changed[:, 10:] += 1
+    before, after = layer(x, WINDOWS)[0], layer(changed, WINDOWS)[0]
+    assert torch.equal(before[:, :10], after[:, :10])
+    assert not torch.allclose(before[:, 10:], after[:, 10:])
+
+
+def test_continuing_from_a_state_equals_one_call():
+    layer, x = make_layer(8), tokens()
+    whole, final = layer(x, WINDOWS)
+    state, parts = None, []
+    for window in x.split(5, dim=1):
+        part, state = layer(window, state=state)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state, final)
+
+
+def test_queries_leave_the_answers_of_the_input_tokens_alone():
+    layer, x = make_layer(8), tokens()
+    inputs_only, state = layer(x[:, :10])
+    with_queries, _ = layer(x, QUERY)
+    torch.testing.assert_close(with_queries[:, :10], inputs_only, rtol=1e-12, atol=1e-12)
+    later, unchanged = layer(x[:, 10:], [Operator(apply=True)], state)
+    torch.testing.assert_close(later, with_queries[:, 10:], rtol=1e-12, atol=1e-12)
+    assert all(torch.equal(a, b) for a, b in zip(unchanged.weights, state.weights, strict=True))
+
+
+def test_scenes_do_not_touch_each_other():
+    layer, x = make_layer(8), tokens()
+    changed = x.clone()
+    changed[1] += 1
+    torch.testing.assert_close(layer(changed)[0][0], layer(x)[0][0], rtol=1e-12, atol=1e-12)

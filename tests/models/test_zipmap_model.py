@@ -1,0 +1,180 @@
+"""The whole network at the size of the demo: shapes, symmetries, gradients, precision, refusals."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.models.config import DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.zipmap import ZipMap
+
+
+def make_model(config):
+    torch.manual_seed(0)
+    return ZipMap(config)
+
+
+def pictures(*shape, dtype=torch.float32):
+    return torch.rand(*shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+def outputs(prediction):
+    return [prediction.pose_enc, prediction.depth, prediction.depth_conf, prediction.local_points]
+
+
+def some_loss(prediction):
+    maps = prediction.depth.mean() + prediction.depth_conf.log().mean() + prediction.local_points.square().mean()
+    return maps + sum((encoding - 1).abs().mean() for encoding in prediction.pose_enc_list)
+
+
+def test_tiny_size(tiny_config):
+    model = make_model(tiny_config())
+    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(2.05e6, rel=5e-3)
+    prediction = model(pictures(2, 3, 3, 42, 56), keep_state=True)
+    assert prediction.pose_enc.shape == (2, 3, 9)
+    assert len(prediction.pose_enc_list) == 4 and prediction.pose_enc_list[-1] is prediction.pose_enc
+    assert prediction.depth.shape == (2, 3, 42, 56, 1) and (prediction.depth > 0).all()
+    assert prediction.depth_conf.shape == (2, 3, 42, 56) and (prediction.depth_conf > 1).all()
+    assert prediction.local_points.shape == (2, 3, 42, 56, 3)
+    assert [state.weights.w0.shape for state in prediction.state] == [(2 * 3, 32, 64)] * 4
+
+
+def test_one_scene_without_the_scene_axis(tiny_config):
+    model, images = make_model(tiny_config()).eval(), pictures(2, 3, 28, 28)
+    with torch.no_grad():
+        prediction = model(images)
+        for one, batch in zip(outputs(prediction), outputs(model(images[None])), strict=True):
+            assert torch.equal(one, batch)
+    assert prediction.state == []
+
+
+@pytest.mark.parametrize("mixer", ["ttt", "softmax"])
+def test_affine_invariant_model_does_not_know_the_order_of_views(tiny_config, set_newton_schulz_dtype, mixer):
+    model = make_model(tiny_config(reference_view=False, global_mixer=mixer)).double().eval()
+    set_newton_schulz_dtype(model, torch.float64)
+    images = pictures(1, 4, 3, 28, 42, dtype=torch.float64)
+    order = [2, 0, 3, 1]
+    with torch.no_grad():
+        for straight, permuted in zip(outputs(model(images)), outputs(model(images[:, order])), strict=True):
+            torch.testing.assert_close(permuted, straight[:, order], rtol=1e-8, atol=1e-9)
+
+
+def test_reference_view_is_the_first_one(tiny_config, set_newton_schulz_dtype):
+    model = make_model(tiny_config(reference_view=True)).double().eval()
+    set_newton_schulz_dtype(model, torch.float64)
+    images = pictures(1, 3, 3, 28, 28, dtype=torch.float64)
+    with torch.no_grad():
+        straight = model(images).pose_enc
+        others_swapped = model(images[:, [0, 2, 1]]).pose_enc
+        first_moved = model(images[:, [1, 0, 2]]).pose_enc
+    torch.testing.assert_close(others_swapped, straight[:, [0, 2, 1]], rtol=1e-8, atol=1e-9)
+    assert (first_moved - straight[:, [1, 0, 2]]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("changes", [{}, {"reference_view": False}, {"global_mixer": "softmax"}])
+def test_every_trainable_parameter_gets_a_gradient(tiny_config, changes):
+    model = make_model(tiny_config(**changes))
+    some_loss(model(pictures(1, 2, 3, 56, 56))).backward()
+    missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert missing == []
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+
+def test_checkpointed_activations_give_the_same_gradients(tiny_config):
+    images, gradients = pictures(1, 2, 3, 28, 42), []
+    for checkpoint in (False, True):
+        model = make_model(tiny_config(checkpoint_activations=checkpoint)).train()
+        some_loss(model(images)).backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(
+            gradients[1][name], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_checkpointing_forgets_activations(tiny_config):
+    saved = []
+    for checkpoint in (False, True):
+        model, count = make_model(tiny_config(checkpoint_activations=checkpoint)).train(), 0
+
+        def keep(tensor):
+            nonlocal count
+            count += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model(pictures(1, 2, 3, 28, 28))
+        saved.append(count)
+    assert saved[1] < 0.5 * saved[0]
+
+
+def test_heads_stay_in_float32_under_autocast(tiny_config):
+    model = make_model(tiny_config()).eval()
+    seen = {}
+    for name, module in {
+        "head": model.depth_head.projects[0],
+        "backbone": model.aggregator.frame_blocks[1].mlp,
+    }.items():
+        module.register_forward_hook(lambda _m, _i, out, name=name: seen.update({name: out.dtype}))
+    images = pictures(1, 2, 3, 28, 28)
+    with torch.no_grad():
+        expected = model(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            prediction = model(images, keep_state=True)
+    assert seen == {"head": torch.float32, "backbone": torch.bfloat16}
+    assert all(output.dtype == torch.float32 for output in outputs(prediction))
+    assert all(w.dtype == torch.float32 for state in prediction.state for w in (*state.weights, *state.norms))
+    assert (prediction.depth - expected.depth).norm() < 0.05 * expected.depth.norm()
+
+
+def test_published_weights_load_from_the_meta_device(tiny_config):
+    trained = make_model(tiny_config()).eval()
+    with torch.device("meta"):
+        model = ZipMap(tiny_config())
+    model.load_state_dict(trained.state_dict(), assign=True)
+    images = pictures(1, 2, 3, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(model.eval()(images).depth, trained(images).depth)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 28, 28), r"shape \(3, 28, 28\), expected \[B, S, 3, H, W\]"),
+        ((2, 4, 28, 28), r"shape \(2, 4, 28, 28\), expected"),
+        ((1, 0, 3, 28, 28), r"shape \(1, 0, 3, 28, 28\), expected"),
+        ((1, 2, 3, 30, 28), "30 x 28 pixels, expected multiples of the patch size 14"),
+    ],
+)
+def test_wrong_image_shapes_are_refused(tiny_config, shape, words):
+    with pytest.raises(ValueError, match=words):
+        make_model(tiny_config())(torch.zeros(shape))
+
+
+def test_byte_images_are_refused(tiny_config):
+    with pytest.raises(ValueError, match="uint8"):
+        make_model(tiny_config())(torch.zeros(1, 3, 28, 28, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"global_mixer": "sofmax"}, "global_mixer=sofmax, expected one of ttt, softmax"),
+        ({"heads": 7}, "heads=7, expected embed_dim=96"),
+        ({"ttt": TTTConfig(head_dim=64)}, "ttt.head_dim=64, expected a divisor of embed_dim=96"),
+        ({"ttt": TTTConfig(head_dim=32, newton_schulz_dtype="fp32")}, "newton_schulz_dtype=fp32"),
+        ({"feature_blocks": [0, 1, 2]}, r"feature_blocks=\[0, 1, 2\], expected four"),
+        ({"depth": 5}, "with depth=5, expected the last one to be 4"),
+        ({"dense_head": DenseHeadConfig(level_channels=[16, 24, 32])}, "level_channels"),
+        ({"tokenizer": TokenizerConfig(heads=5)}, "tokenizer.heads=5"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(tiny_config, changes, words):
+    with pytest.raises(UserError, match=words):
+        tiny_config(**changes)
+
+
+def test_default_sizes_fit():
+    assert replace(ModelConfig(), reference_view=False).ttt.head_dim == 1024

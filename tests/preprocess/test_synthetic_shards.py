@@ -1,0 +1,58 @@
+"""Generated scenes through the engine: what was generated exactly is what the shards hold."""
+
+import cv2
+import numpy as np
+import pytest
+
+from zipmap_pl.datasets.cameras import intrinsics_matrix, raw_pose
+from zipmap_pl.datasets.depth_coding import read_depth, read_png
+from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.synthetic import SyntheticReader
+from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+
+
+@pytest.mark.parametrize("moving_objects", [0, 1])
+def test_shards_hold_what_was_generated(tmp_path, moving_objects):
+    options = SceneOptions(views=3, width=42, height=28, moving_objects=moving_objects, open_sky=moving_objects > 0)
+    reader = SyntheticReader(options, train_scenes=2, heldout_scenes=1)
+    report = preprocess(reader, tmp_path, EngineSettings(lossless=True), workers=1)
+    assert report.complete and not report.faults
+    index = ShardIndex.open(tmp_path)
+    assert index.frame_count == 9
+    scenes = {scene.name: scene for scene in reader.scenes()}
+    for number in range(index.scene_count):
+        scene = scenes[index.text("scene.name", number)]
+        assert index.splits[index["scene.split"][number]] == scene.split
+        unit = float(index["scene.unit"][number])
+        assert np.isclose(index["scene.metres_per_unit"][number], unit)
+        for view, row in enumerate(index.scene_rows(number)):
+            expected = reader.generated(scene).frame(view)
+            image = cv2.imdecode(np.frombuffer(index.read_part(row, "image"), np.uint8), cv2.IMREAD_COLOR)
+            assert np.array_equal(image[..., ::-1], expected.image)
+            depth, sky = read_depth(index.read_part(row, "depth"), index["frame.depth_range"][row])
+            assert np.array_equal(sky, expected.sky) and np.array_equal(depth > 0, expected.depth > 0)
+            assert np.allclose(depth * unit, expected.depth, rtol=1e-3, atol=0)
+            pose = raw_pose(index["frame.world_to_cam"][row], index["scene.raw_from_world"][number], unit)
+            assert np.abs(pose - expected.cam_to_world[:3]).max() < 1e-9
+            assert np.allclose(intrinsics_matrix(index["frame.intrinsics"][row]), expected.intrinsics, atol=1e-12)
+            dynamic = index.read_part(row, "dynamic")
+            if moving_objects:
+                assert np.array_equal(read_png(dynamic) > 0, expected.dynamic)
+            else:
+                assert dynamic is None
+
+
+def test_adding_scenes_keeps_the_ones_that_exist(tmp_path):
+    """The stored pictures of a scene do not depend on how many others were asked for."""
+    stored = []
+    for scenes in (1, 4):
+        folder = tmp_path / str(scenes)
+        reader = SyntheticReader(SceneOptions(views=2, width=28, height=28), train_scenes=scenes, heldout_scenes=0)
+        preprocess(reader, folder, EngineSettings(), workers=1)
+        index = ShardIndex.open(folder)
+        number = [index.text("scene.name", k) for k in range(index.scene_count)].index("train-000000")
+        rows = index.scene_rows(number)
+        stored.append([index.read_part(row, part) for row in rows for part in ("image", "depth", "camera")])
+    assert stored[0] == stored[1]

@@ -1,0 +1,68 @@
+"""Ground truth in the frame and unit of the model: the camera of view 0, mean distance of the points 1."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.geometry.projection import unproject
+from zipmap_pl.geometry.rigid import join_rigid, relative_to_first, split_rigid
+from zipmap_pl.losses.safety import finite
+
+
+@dataclass
+class GroundTruth:
+    """B scenes with S views of H x W pixels, normalised per scene.
+
+    Attributes:
+        extrinsics: [B, S, 3, 4] world-to-camera; the world is the camera of view 0, the unit is `scale`.
+        intrinsics: [B, S, 3, 3] pixels, as they were.
+        depth: [B, S, H, W] planar z in the unit of the scene, 0 where invalid.
+        mask: [B, S, H, W] bool, depth is valid.
+        local_points: [B, S, H, W, 3] each pixel's point in its own camera's frame, 0 where invalid.
+        normals: [B] bool, the scene takes part in the normal loss.
+        scale: [B] the unit of the scene, in the unit of the batch.
+    """
+
+    extrinsics: Tensor
+    intrinsics: Tensor
+    depth: Tensor
+    mask: Tensor
+    local_points: Tensor
+    normals: Tensor
+    scale: Tensor
+
+
+@torch.no_grad()
+def normalise(batch: Batch) -> GroundTruth:
+    """Moves the world to the camera of view 0 and divides by the mean distance of all valid points to it.
+
+    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. A scene without valid pixels
+    thus gets the unit 1e-6 (and is dropped by the losses). NaN and infinity become 0.
+    """
+    extrinsics = relative_to_first(batch.extrinsics.double()).to(batch.extrinsics.dtype)
+    rotation, translation = split_rigid(extrinsics)
+    depth = finite(batch.depth).masked_fill(~batch.mask, 0.0)
+    local_points = finite(unproject(depth, batch.intrinsics))
+    scale = mean_distance(local_points, translation, batch.mask)
+    per_view, per_pixel = scale[:, None, None], scale[:, None, None, None]
+    return GroundTruth(
+        extrinsics=finite(join_rigid(rotation, translation / per_view)),
+        intrinsics=batch.intrinsics,
+        depth=depth / per_pixel,
+        mask=batch.mask,
+        local_points=local_points / per_pixel[..., None],
+        normals=batch.normals,
+        scale=scale,
+    )
+
+
+def mean_distance(local_points: Tensor, translation: Tensor, mask: Tensor) -> Tensor:
+    """Mean distance [B] of valid points to the world's origin.
+
+    local_points [B, S, H, W, 3] are in camera frames, translation [B, S, 3] is world-to-camera: the rotation
+    does not matter, |R^T (x - t)| = |x - t|.
+    """
+    distance = (local_points - translation[:, :, None, None]).norm(dim=-1).masked_fill(~mask, 0.0)
+    return (finite(distance).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-3)).clamp(1e-6, 1e6)

@@ -1,0 +1,131 @@
+"""The training loss: camera, points, normals and depth, weighted and summed."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.geometry.pose_encoding import encode_pose
+from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, reference_view_loss
+from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
+from zipmap_pl.losses.local_points import local_point_loss
+from zipmap_pl.losses.normalisation import GroundTruth
+from zipmap_pl.losses.normals import normal_loss
+from zipmap_pl.losses.safety import at_least_float32, bounded, scenes_with_camera, scenes_with_depth
+from zipmap_pl.losses.scale import align_prediction
+from zipmap_pl.models.prediction import Prediction
+
+CAMERA_LOSSES = {"reference_view": reference_view_loss, "affine_invariant": affine_invariant_loss}
+
+
+@dataclass
+class CameraWeights:
+    """Weights inside the camera loss."""
+
+    translation: float
+    rotation: float
+    field_of_view: float
+
+
+@dataclass
+class LossConfig:
+    """Weights of the terms and settings of the losses; the defaults are the published ones."""
+
+    camera: float = 5.0
+    points: float = 1.0
+    normals: float = 1.0
+    depth_confidence: float = 1.0
+    depth_regression: float = 1.0
+    depth_gradient: float = 1.0
+    camera_mode: str = "reference_view"  # reference_view or affine_invariant
+    reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
+    affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))
+    alpha: float = 0.2  # reward for confidence
+    valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
+    scale_samples: int = 4096  # points per scene that the scale solver looks at
+
+
+class ReconstructionLoss(nn.Module):
+    """Compares a prediction with normalised ground truth, in float32 whatever autocast says.
+
+    Returned terms, all scalars and unweighted but the first: `total`, `camera` (with the weights inside it),
+    `camera_translation`, `camera_rotation`, `camera_field_of_view`, `points`, `normals`, `depth_confidence`,
+    `depth_regression`, `depth_gradient`. `total` carries the gradient and may be non-finite; whether to skip the step
+    is the trainer's decision, for all ranks.
+    """
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        if config.camera_mode not in CAMERA_LOSSES:
+            known = " or ".join(CAMERA_LOSSES)
+            raise UserError(
+                f"camera_mode of the loss is '{config.camera_mode}', expected {known}; change it in the config"
+            )
+        self.config = config
+
+    def forward(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
+        """Loss terms by name."""
+        with torch.autocast(prediction.depth.device.type, enabled=False):
+            return self._terms(_valid_only(prediction, truth.mask), _bounded_truth(truth))
+
+    def _terms(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
+        config = self.config
+        aligned, _ = align_prediction(prediction, truth, config.scale_samples)
+        mask = truth.mask & scenes_with_depth(truth.mask)[:, None, None, None]
+        error = (aligned.depth[..., 0] - truth.depth).masked_fill(~mask, 0.0)
+        confidence, alpha, valid_range = aligned.depth_conf, config.alpha, config.valid_range
+        terms = self._camera(aligned, truth)
+        terms |= {
+            "points": local_point_loss(aligned.local_points, truth.local_points, mask),
+            "normals": self._normals(aligned.local_points, truth, mask),
+            "depth_confidence": depth_confidence_loss(error, confidence, mask, alpha, valid_range),
+            "depth_regression": depth_regression_loss(error, mask, valid_range),
+            "depth_gradient": depth_gradient_loss(error, mask),
+        }
+        weighted = ("camera", "points", "normals", "depth_confidence", "depth_regression", "depth_gradient")
+        total = sum(getattr(config, name) * terms[name] for name in weighted)
+        return {"total": total} | terms
+
+    def _camera(self, aligned: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
+        height, width = truth.mask.shape[-2:]
+        true_encoding = encode_pose(truth.extrinsics, truth.intrinsics, height, width)
+        loss = CAMERA_LOSSES[self.config.camera_mode]
+        parts: CameraTerms = loss(torch.stack(aligned.pose_enc_list), true_encoding, scenes_with_camera(truth.mask))
+        weights: CameraWeights = getattr(self.config, self.config.camera_mode)
+        total = weights.translation * parts.translation + weights.rotation * parts.rotation
+        return {
+            "camera": total + weights.field_of_view * parts.field_of_view,
+            "camera_translation": parts.translation,
+            "camera_rotation": parts.rotation,
+            "camera_field_of_view": parts.field_of_view,
+        }
+
+    def _normals(self, local_points: Tensor, truth: GroundTruth, mask: Tensor) -> Tensor:
+        """The normal loss of the flagged scenes; left out (0) when its weight is 0, because it is the costliest.
+
+        It keeps scenes with few valid pixels, unless the whole batch has no other.
+        """
+        if self.config.normals == 0 or not (truth.normals.any() and mask.any()):
+            return 0.0 * local_points.sum()
+        if truth.normals.all():
+            return normal_loss(local_points, truth.local_points, truth.mask)
+        chosen = truth.normals
+        return normal_loss(local_points[chosen], truth.local_points[chosen], truth.mask[chosen])
+
+
+def _valid_only(prediction: Prediction, mask: Tensor) -> Prediction:
+    """The prediction in float32, 0 (confidence 1) where the truth is unknown: whatever it holds there cannot spread."""
+    unknown = ~mask[..., None]
+    return replace(
+        prediction,
+        pose_enc=at_least_float32(prediction.pose_enc),
+        pose_enc_list=[at_least_float32(pose_enc) for pose_enc in prediction.pose_enc_list],
+        depth=at_least_float32(prediction.depth).masked_fill(unknown, 0.0),
+        depth_conf=at_least_float32(prediction.depth_conf).masked_fill(~mask, 1.0),
+        local_points=at_least_float32(prediction.local_points).masked_fill(unknown, 0.0),
+    )
+
+
+def _bounded_truth(truth: GroundTruth) -> GroundTruth:
+    return replace(truth, depth=bounded(truth.depth), local_points=bounded(truth.local_points))

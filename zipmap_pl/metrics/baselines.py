@@ -1,0 +1,14 @@
+"""Predictors that have learned nothing; a model must beat them before its numbers mean anything."""
+
+import torch
+from torch import Tensor
+
+
+def constant_depth(depth: Tensor) -> Tensor:
+    """The same depth everywhere, in the shape of depth [B, S, H, W]; after median scaling: each scene's median."""
+    return torch.ones_like(depth)
+
+
+def identity_extrinsics(extrinsics: Tensor) -> Tensor:
+    """All cameras at the world's origin, looking the same way, in the shape of extrinsics [..., 3 or 4, 4]."""
+    return torch.eye(4, dtype=extrinsics.dtype, device=extrinsics.device)[: extrinsics.shape[-2]].expand_as(extrinsics)
