@@ -71,5 +71,5 @@ def test_depths_of_zoomed_views_agree(shards):
         assert focal.max() > focal.min()  # every frame has a zoom of its own
         for scene in range(len(batch.scene)):
             errors += [warp_error(batch, scene, 0, view) for view in range(1, batch.images.shape[1])]
-    # The stored poses agree to about 0.1 %; nearest depth at a third of the size adds as much on slanted surfaces.
-    assert np.median(errors) < 0.003 and max(errors) < 0.01, errors
+    # Measured 0.06 % and 0.11 %; the raw frames agree to 0.05 %.
+    assert np.median(errors) < 0.001 and max(errors) < 0.002, errors
