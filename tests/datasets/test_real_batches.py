@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from zipmap_pl.datasets.augmentation import AugmentationConfig
 from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
@@ -57,7 +58,7 @@ def warp_error(batch, scene, source, target):
 
 def test_depths_of_zoomed_views_agree(shards):
     config = DataConfig(
-        train=[DatasetConfig(str(shards), max_interval=5)],
+        train={"livingroom": DatasetConfig(str(shards), max_interval=5)},
         width=224,
         views=(2, 4),
         images_per_gpu=4,
