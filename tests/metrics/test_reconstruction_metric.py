@@ -1,6 +1,7 @@
 """Running means: batches and ranks add up, every scene counts once, baselines stand beside."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -94,3 +95,20 @@ def test_single_views_have_no_pose_to_judge():
     metric.update(torch.eye(4).expand(2, 1, 4, 4), torch.eye(4).expand(2, 1, 4, 4))
     metric.update(torch.eye(4).expand(1, 2, 4, 4), torch.eye(4).expand(1, 2, 4, 4))
     assert metric.compute()["rotation_deg"].item() == 0
+
+
+def test_repeated_view_sets_do_not_count():
+    prediction, batch = random_scenes(3, 3, 2)
+    once, padded = ReconstructionMetric(), ReconstructionMetric()
+    once.update(*first_two_scenes(prediction, batch))
+    batch.repeat = torch.tensor([False, False, True])
+    padded.update(prediction, batch)
+    assert_same(padded.compute(), once.compute())
+
+
+def first_two_scenes(prediction: Prediction, batch: Batch) -> tuple[Prediction, Batch]:
+    names = ("images", "depth", "mask", "extrinsics", "intrinsics", "normals", "frames")
+    return (
+        replace(prediction, pose_enc=prediction.pose_enc[:2], depth=prediction.depth[:2]),
+        replace(batch, **{name: getattr(batch, name)[:2] for name in names}),
+    )

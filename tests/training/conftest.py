@@ -26,6 +26,7 @@ def smallest_run(rooms: Path) -> list[str]:
         "data.workers=0",
         "model.embed_dim=48",
         "model.tokenizer.depth=1",
+        "model.ttt.head_dim=16",
         "stage.loss.scale_samples=256",
         "stage.steps=6",
         "trainer.log_every=1",

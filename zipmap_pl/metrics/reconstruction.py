@@ -96,8 +96,10 @@ class ReconstructionMetric(MeanOverScenes):
         super().__init__(names + tuple(name + BASELINE for name in names))
 
     def update(self, prediction: Prediction, batch: Batch) -> None:
-        """Adds the scenes of a batch; its unit and world need not be those of the prediction."""
-        self.add_depth(prediction.depth[..., 0].float(), batch.depth, batch.mask)
-        self.add_depth(constant_depth(batch.depth), batch.depth, batch.mask, BASELINE)
-        self.add_pose(decode_extrinsics(prediction.pose_enc.float()), batch.extrinsics)
-        self.add_pose(identity_extrinsics(batch.extrinsics), batch.extrinsics, BASELINE)
+        """Adds the scenes of a batch that are no repeats; its unit and world need not be those of the prediction."""
+        first_look = torch.ones_like(batch.normals) if batch.repeat is None else ~batch.repeat
+        depth, mask, extrinsics = batch.depth[first_look], batch.mask[first_look], batch.extrinsics[first_look]
+        self.add_depth(prediction.depth[first_look][..., 0].float(), depth, mask)
+        self.add_depth(constant_depth(depth), depth, mask, BASELINE)
+        self.add_pose(decode_extrinsics(prediction.pose_enc[first_look].float()), extrinsics)
+        self.add_pose(identity_extrinsics(extrinsics), extrinsics, BASELINE)

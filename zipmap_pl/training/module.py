@@ -25,6 +25,7 @@ class ZipMapModule(lightning.LightningModule):
     Attributes:
         step: optimiser steps of the stage that are done, skipped ones included.
         skipped: how many of them changed nothing.
+        faults: draws of this process that met unreadable data and were replaced.
         last_loss: total loss of the last step.
         validation: what the last validation said, metric by name.
     """
@@ -38,6 +39,7 @@ class ZipMapModule(lightning.LightningModule):
         self.metrics = ReconstructionMetric()
         self.step = 0
         self.skipped = 0
+        self.faults = 0
         self.last_loss = float("nan")
         self.validation: dict[str, float] = {}
         self._interval_start = time.monotonic()
@@ -67,6 +69,7 @@ class ZipMapModule(lightning.LightningModule):
             self.skipped += 1
         optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        self.faults += len(batch.faults)
         self.last_loss = float(terms["total"].detach())
         self._log(batch, terms, norms, rates)
 
@@ -87,6 +90,7 @@ class ZipMapModule(lightning.LightningModule):
             "data/views": batch.images.shape[1],
             "data/images": batch.images.shape[0] * batch.images.shape[1],
             "data/valid_share": float(batch.mask.float().mean()),
+            "data/faults": self.faults,
             "steps/skipped": self.skipped,
             "speed/images_per_second": self._interval_images / max(now - self._interval_start, 1e-9),
         }
