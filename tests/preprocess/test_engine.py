@@ -156,7 +156,8 @@ def test_kill_at_every_file_operation_and_go_on(toys, reader, unbroken, tmp_path
     assert check_kills(toys, reader, unbroken, tmp_path, range(250)) >= 150
 
 
-def test_kill_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_stop_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_path, number):
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
@@ -174,7 +175,7 @@ def test_kill_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_pa
                 def frame(self, scene, frame):
                     planned = Path({str(tmp_path / "out/plan/plan.jsonl")!r}).exists()
                     if planned and (scene.name, frame) == ("a", "000006"):
-                        os.kill(self.parent, signal.SIGKILL)
+                        os.kill(self.parent, {number.value})
                     return super().frame(scene, frame)
 
             if __name__ == "__main__":
@@ -183,7 +184,10 @@ def test_kill_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_pa
             """
         )
     )
-    assert subprocess.run([sys.executable, script], capture_output=True).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, script], capture_output=True).returncode == -number
+    if number == signal.SIGINT:
+        assert not list((tmp_path / "out").rglob(".*.tmp"))
+    assert not (tmp_path / "out/dataset.json").exists()
     preprocess(reader, tmp_path / "out", SETTINGS, workers=1)
     assert toys.tree(tmp_path / "out") == unbroken
 
