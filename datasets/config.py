@@ -7,7 +7,6 @@ from zipmap_pl.datasets.augmentation import COLOURS, AugmentationConfig
 from zipmap_pl.datasets.draws import ShapeRanges
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
 from zipmap_pl.datasets.view_sampling import Intervals, Reversing, UnorderedSet, ViewSampler
-
 from zipmap_pl.errors import UserError
 
 RULES = ("intervals", "unordered")
@@ -113,7 +112,7 @@ class DataConfig:
     """All that the data module is told.
 
     Attributes:
-        train: the mixture, by any names; may be empty where nothing is trained.
+        train: the mixture, by any names, whose alphabetical order is part of the draws; empty where nothing is trained.
         validation: datasets of the fixed view sets, by any names; may be empty.
         stage: name of the stage; another name gives other draws.
         seed: of all draws.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+
 from zipmap_pl.datasets.cameras import crop_intrinsics, scale_intrinsics
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
+
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws import stage_number
@@ -20,7 +21,6 @@ from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, 
 from zipmap_pl.datasets.schema import DATASET_FILE, PLAN_FOLDER
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
-
 from zipmap_pl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,7 @@ class ZooDataModule(LightningDataModule):
         """Open the datasets and log what was found. Raises UserError for a missing, unfinished or unusable dataset."""
         if self._train is not None:
             return
-        opened = [[open_dataset(dataset) for dataset in group.values()] for group in (self.config.train, self.config.validation)]
-        self._train, self._validation = opened
+        self._train, self._validation = _open(self.config.train), _open(self.config.validation)
         if self._rank_and_world()[0] == 0:
             for line in self.describe():
                 logger.info(line)
@@ -167,6 +166,11 @@ def open_dataset(config: DatasetConfig) -> SceneList:
             remedy = f"run its `zipmap preprocess` again or, if all parts are done, `zipmap shards finish {folder}`"
         raise UserError(f"{folder}: {what}, expected a dataset in shards; {remedy}")
     return SceneList(config, ShardIndex.open(folder))
+
+
+def _open(group: dict[str, DatasetConfig]) -> list[SceneList]:
+    """By name: in which order a configuration lists its datasets must not change what is drawn."""
+    return [open_dataset(group[name]) for name in sorted(group)]
 
 
 def _describe(dataset: SceneList, width: int) -> str:

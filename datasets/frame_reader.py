@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
 from zipmap_pl.datasets.depth_coding import read_depth, read_png
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, PARTS
 from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.shard_index import ShardIndex
-
 from zipmap_pl.errors import UserError
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+
 from zipmap_pl.datasets.augmentation import augment
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import intrinsics_matrix
@@ -18,7 +19,6 @@ from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.shard_index import DamagedShard
 from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.view_sampling import evenly_spaced
-
 from zipmap_pl.errors import UserError
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch.utils.data import Sampler
+
 from zipmap_pl.datasets.draws import ShapeRanges, slots, step_shape
 
 

@@ -3,6 +3,7 @@ import socket
 
 import numpy as np
 import pytest
+
 from zipmap_pl.datasets.augmentation import AugmentationConfig, augment
 
 VIEWS = np.random.default_rng(1).integers(0, 256, (3, 28, 42, 3), dtype=np.uint8)

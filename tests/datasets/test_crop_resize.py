@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from zipmap_pl.datasets.cameras import pixel_points
 from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
 

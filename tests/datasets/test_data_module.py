@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
+
 from zipmap_pl.datasets.augmentation import AugmentationConfig
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
@@ -20,11 +21,10 @@ from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
 from zipmap_pl.datasets.frame_reader import FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture
 from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex
+from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine import preprocess
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
 from zipmap_pl.preprocess.settings import EngineSettings
-
-from zipmap_pl.errors import UserError
 
 HEIGHT, WIDTH = 64, 80
 WALL = 4.0  # the plane z = 4 m that every camera looks at
@@ -172,6 +172,13 @@ def test_resume_is_bitwise_and_does_not_depend_on_workers(shards, workers):
         assert load(config(shards, workers=workers, prefetch=3), 9, start_step=step) == whole[step:]
 
 
+def test_order_of_the_settings_does_not_matter(shards):
+    settings = config(shards)
+    turned = replace(settings, train=dict(reversed(settings.train.items())))
+    assert list(turned.train) != list(settings.train)
+    assert load(turned, 3) == load(settings, 3)
+
+
 def test_seed_and_stage_give_other_batches(shards):
     first, seed, stage = (load(config(shards, **change), 2) for change in ({}, {"seed": 6}, {"stage": "dynamic"}))
     assert first != seed and first != stage and seed != stage
@@ -204,7 +211,7 @@ def test_global_generators_are_left_alone(shards, workers):
 
 def test_mixture_follows_weights_and_frames(shards):
     base = config(shards)
-    by_frames = [replace(dataset, scenes="by_frames") for dataset in base.train]
+    by_frames = [replace(dataset, scenes="by_frames") for dataset in base.train.values()]
     mixture = Mixture([open_dataset(dataset) for dataset in by_frames])
     generator = np.random.default_rng(0)
     draws = 20_000
@@ -217,7 +224,7 @@ def test_mixture_follows_weights_and_frames(shards):
     for pick in picks[:2000]:
         count = mixture.datasets[pick.dataset].index["scene.frame_count"][pick.scene]
         assert pick.positions.min() >= 0 and pick.positions.max() < count
-    uniform = Mixture([open_dataset(base.train[0])])
+    uniform = Mixture([open_dataset(base.train["wall"])])
     share = np.mean([uniform.draw(generator, 2).scene == long for _ in range(5000)])
     assert abs(share - 0.5) < 4 * np.sqrt(0.25 / 5000)
 
@@ -327,7 +334,7 @@ def test_cut_and_missing_shards_are_found(own_shards):
 
 
 def test_damaged_samples_are_replaced_counted_and_logged_once(own_shards, caplog):
-    quiet = {"train": [DatasetConfig(str(own_shards / "wall"))], "views": (2, 2)}
+    quiet = {"train": {"wall": DatasetConfig(str(own_shards / "wall"))}, "views": (2, 2)}
     clean = load(config(own_shards, **quiet), 20)
     path = flip_byte(ShardIndex.open(own_shards / "wall"), "image")
 
@@ -356,7 +363,9 @@ def test_damaged_samples_are_replaced_counted_and_logged_once(own_shards, caplog
 def test_nothing_readable_stops_with_one_line(own_shards, workers):
     for shard in (own_shards / "other" / "train").iterdir():
         shard.write_bytes(b"")
-    broken = config(own_shards, train={"other": DatasetConfig(str(own_shards / "other"))}, workers=workers, max_faults=3)
+    broken = config(
+        own_shards, train={"other": DatasetConfig(str(own_shards / "other"))}, workers=workers, max_faults=3
+    )
     with pytest.raises(UserError) as caught:
         load(broken, 2)
     assert str(caught.value).startswith("4 samples in a row cannot be read, the last one: ")
@@ -394,10 +403,10 @@ def test_it_says_what_it_found(shards, caplog):
         ZooDataModule(config(shards, width=112)).setup()
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("zipmap_pl")]
     assert lines == [
-        f"train: wall ({shards / 'wall'}, train): 2 scenes, 21 frames, pictures of 2 scenes enlarged to 112 pixels, "
-        "75.0 % of the samples",
         f"train: other ({shards / 'other'}, train): 3 scenes, 15 frames, pictures of 3 scenes enlarged to 112 pixels, "
         "25.0 % of the samples",
+        f"train: wall ({shards / 'wall'}, train): 2 scenes, 21 frames, pictures of 2 scenes enlarged to 112 pixels, "
+        "75.0 % of the samples",
         f"validation: wall ({shards / 'wall'}, test): 2 scenes, 14 frames, pictures of 2 scenes enlarged to 112 pixels",
     ]
 

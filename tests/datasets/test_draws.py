@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from zipmap_pl.datasets.draws import DrawKey, Purpose, ShapeRanges, height_for, slots, stage_number, step_shape
 from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
 

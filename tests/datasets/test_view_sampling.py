@@ -1,6 +1,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from zipmap_pl.datasets.view_sampling import Intervals, Reversing, UnorderedSet, evenly_spaced, shuffle_blocks
 
 seeds = st.integers(0, 2**32)

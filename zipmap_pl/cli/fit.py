@@ -39,6 +39,8 @@ def speak_plainly() -> None:
     import logging
     import warnings
 
+    import lightning  # noqa: F401  it sets the level of its loggers when it is imported
+
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,13 +1,13 @@
 """The training loss: camera, points, normals and depth, weighted and summed."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, reference_view_loss
+from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.local_points import local_point_loss
 from zipmap_pl.losses.normalisation import GroundTruth
@@ -17,33 +17,6 @@ from zipmap_pl.losses.scale import align_prediction
 from zipmap_pl.models.prediction import Prediction
 
 CAMERA_LOSSES = {"reference_view": reference_view_loss, "affine_invariant": affine_invariant_loss}
-
-
-@dataclass
-class CameraWeights:
-    """Weights inside the camera loss."""
-
-    translation: float
-    rotation: float
-    field_of_view: float
-
-
-@dataclass
-class LossConfig:
-    """Weights of the terms and settings of the losses; the defaults are the published ones."""
-
-    camera: float = 5.0
-    points: float = 1.0
-    normals: float = 1.0
-    depth_confidence: float = 1.0
-    depth_regression: float = 1.0
-    depth_gradient: float = 1.0
-    camera_mode: str = "reference_view"  # reference_view or affine_invariant
-    reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
-    affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))
-    alpha: float = 0.2  # reward for confidence
-    valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
-    scale_samples: int = 4096  # points per scene that the scale solver looks at
 
 
 class ReconstructionLoss(nn.Module):
@@ -57,11 +30,6 @@ class ReconstructionLoss(nn.Module):
 
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
-        if config.camera_mode not in CAMERA_LOSSES:
-            known = " or ".join(CAMERA_LOSSES)
-            raise UserError(
-                f"camera_mode of the loss is '{config.camera_mode}', expected {known}; change it in the config"
-            )
         self.config = config
 
     def forward(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.errors import UserError
-from zipmap_pl.losses.reconstruction import LossConfig
+from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
 
 

@@ -1,0 +1,95 @@
+"""The command as a user types it: help, mistakes told in one line, exit statuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zipmap_pl.cli.main import COMMANDS, main
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def run_and_read(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    status = main(list(arguments))
+    return status, capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert command in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["stage.stps=3"], "'stps'"),
+        (["model=tny"], "model/tny"),
+        (["stage.steps=abc"], "'abc'"),
+        (["data.train.rooms.wieght=3"], "'wieght'"),
+        (["data.views=[2,90]"], "images_per_gpu"),
+        (["--config-dir", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_one_line(
+    overrides: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, message = run_and_read(capsys, "fit", *overrides)
+    assert status == 2
+    assert message.count("\n") == 1
+    assert told in message
+
+
+def test_own_settings_by_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stage").mkdir()
+    (tmp_path / "stage" / "mine.yaml").write_text("name: mine\nsteps: 7\n")
+    assert main(["fit", "--config-dir", str(tmp_path), "stage=mine", "--show"]) == 0
+    assert "name: mine\n  steps: 7" in capsys.readouterr().out
+    (tmp_path / "stage" / "mine.yaml").write_text("name: mine\nstpes: 7\n")
+    status, message = run_and_read(capsys, "fit", "--config-dir", str(tmp_path), "stage=mine")
+    assert status == 2
+    assert "stpes" in message
+
+
+def test_train_py_is_fit() -> None:
+    shown = subprocess.run(
+        [sys.executable, "train.py", "--show", "stage.steps=12"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert "steps: 12" in shown.stdout
+
+
+def test_every_stage_and_model_composes() -> None:
+    from zipmap_pl.training.config import compose
+
+    for stage in (CHECKOUT / "conf" / "stage").glob("*.yaml"):
+        compose([f"stage={stage.stem}"])
+    for model in (CHECKOUT / "conf" / "model").glob("*.yaml"):
+        compose([f"model={model.stem}"])
+    for data in (CHECKOUT / "conf" / "data").glob("*.yaml"):
+        compose([f"data={data.stem}"])
+
+
+def test_reconstruct_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, message = run_and_read(
+        capsys, "reconstruct", str(tmp_path), "--checkpoint", str(tmp_path / "none"), "--output", str(tmp_path / "out")
+    )
+    assert status == 2
+    assert "expected a checkpoint" in message
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    status, message = run_and_read(
+        capsys, "reconstruct", str(tmp_path), "--checkpoint", str(tmp_path), "--output", str(tmp_path / "full")
+    )
+    assert status == 2
+    assert "not empty" in message
+    assert not (tmp_path / "out").exists()

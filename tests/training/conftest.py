@@ -1,0 +1,37 @@
+"""A handful of generated rooms in shards, and the settings of the smallest run on them."""
+
+from pathlib import Path
+
+import pytest
+
+from zipmap_pl.cli.main import main
+
+
+@pytest.fixture(scope="session")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards") / "rooms"
+    options = "--scenes 6 --heldout 2 --views 4 --lossless --workers 1"
+    assert main(["preprocess", "synthetic", *options.split(), "--output", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smallest_run(rooms: Path) -> list[str]:
+    """Overrides for a run of seconds: two block pairs narrower than tiny, eight pictures a step, no extra processes."""
+    return [
+        f"data.train.rooms.path={rooms}",
+        f"data.validation.rooms.path={rooms}",
+        "data.validation_sets.positions=[0,3]",
+        "data.images_per_gpu=8",
+        "data.workers=0",
+        "model.embed_dim=48",
+        "model.tokenizer.depth=1",
+        "stage.loss.scale_samples=256",
+        "stage.steps=6",
+        "trainer.log_every=1",
+        "trainer.pictures_every=3",
+        "trainer.checkpoint_every=3",
+        "trainer.validate_every=3",
+        "trainer.accelerator=cpu",
+        "prepare=[]",
+    ]

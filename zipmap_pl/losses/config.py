@@ -1,0 +1,38 @@
+"""Weights of the training loss as plain data; imports no torch."""
+
+from dataclasses import dataclass, field
+
+from zipmap_pl.errors import UserError
+
+CAMERA_MODES = ("reference_view", "affine_invariant")
+
+
+@dataclass
+class CameraWeights:
+    """Weights inside the camera loss."""
+
+    translation: float
+    rotation: float
+    field_of_view: float
+
+
+@dataclass
+class LossConfig:
+    """Weights of the terms and settings of the losses; the defaults are the published ones."""
+
+    camera: float = 5.0
+    points: float = 1.0
+    normals: float = 1.0
+    depth_confidence: float = 1.0
+    depth_regression: float = 1.0
+    depth_gradient: float = 1.0
+    camera_mode: str = "reference_view"  # reference_view or affine_invariant
+    reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
+    affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))
+    alpha: float = 0.2  # reward for confidence
+    valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
+    scale_samples: int = 4096  # points per scene that the scale solver looks at
+
+    def __post_init__(self) -> None:
+        if self.camera_mode not in CAMERA_MODES:
+            raise UserError(f"loss: camera_mode is {self.camera_mode!r}, expected one of {', '.join(CAMERA_MODES)}")
