@@ -282,6 +282,7 @@ def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
     """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed."""
     global _job
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
@@ -293,6 +294,14 @@ def _die_with(sentinel: int) -> None:
     os._exit(1)
 
 
+def _leave(*_: object) -> None:
+    """On SIGTERM: leave by way of the open files, which remove what is half written."""
+    raise SystemExit(1)
+
+
 def _run_task(task: Callable[..., Any], arguments: tuple) -> Any:  # noqa: ANN401
     assert _job is not None
-    return task(_job, *arguments)
+    try:
+        return task(_job, *arguments)
+    except SystemExit:
+        os._exit(1)  # the pool would keep this process for the next task

@@ -1,9 +1,12 @@
 """The engine's promises: the same bytes whatever happens on the way, nothing disappears, errors in one line."""
 
 import errno
+import fcntl
+import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,12 +154,30 @@ def test_kill_and_go_on(toys, reader, unbroken, tmp_path):
     assert check_kills(toys, reader, unbroken, tmp_path, moments) >= 8
 
 
+def test_kill_while_a_shard_with_faults_is_written_again(toys, reader, unbroken, tmp_path):
+    """Never an old tar beside a new sidecar: by size alone it could be taken for whole."""
+    failed = tmp_path / "failed"
+    with pytest.raises(UserError, match="1 of 19 frames"):
+        preprocess(Stumbling(reader, RawFault("x.png", "unreadable picture")), failed, SETTINGS, workers=1)
+    for moment in range(4, 24):
+        output = shutil.copytree(failed, tmp_path / str(moment))
+        assert run_and_die(reader, output, moment) == -signal.SIGKILL
+        for sidecar in (output / "sidecars").rglob("*.npz"):
+            tar = (output / sidecar.relative_to(output / "sidecars")).with_suffix(".tar")
+            with np.load(sidecar) as arrays:
+                meta = json.loads(bytes(arrays["meta"]))
+            assert not tar.exists() or hashlib.sha256(tar.read_bytes()).hexdigest() == meta["sha256"]
+    preprocess(reader, output, SETTINGS, workers=1)
+    assert toys.tree(output) == unbroken
+
+
 @pytest.mark.long
 def test_kill_at_every_file_operation_and_go_on(toys, reader, unbroken, tmp_path):
     assert check_kills(toys, reader, unbroken, tmp_path, range(250)) >= 150
 
 
-def test_kill_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_stop_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_path, number):
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
@@ -174,7 +195,7 @@ def test_kill_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_pa
                 def frame(self, scene, frame):
                     planned = Path({str(tmp_path / "out/plan/plan.jsonl")!r}).exists()
                     if planned and (scene.name, frame) == ("a", "000006"):
-                        os.kill(self.parent, signal.SIGKILL)
+                        os.kill(self.parent, {number.value})
                     return super().frame(scene, frame)
 
             if __name__ == "__main__":
@@ -183,7 +204,10 @@ def test_kill_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_pa
             """
         )
     )
-    assert subprocess.run([sys.executable, script], capture_output=True).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, script], capture_output=True).returncode == -number
+    if number == signal.SIGINT:
+        assert not list((tmp_path / "out").rglob(".*.tmp"))
+    assert not (tmp_path / "out/dataset.json").exists()
     preprocess(reader, tmp_path / "out", SETTINGS, workers=1)
     assert toys.tree(tmp_path / "out") == unbroken
 
@@ -355,6 +379,16 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
     os.waitpid(child, 0)
     with files.locked(tmp_path / "lock"):
         pass
+
+
+def test_a_file_that_is_being_written_is_locked(tmp_path):
+    with (
+        files.exclusive_temporary(tmp_path / "shard.tar"),
+        open(tmp_path / ".shard.tar.tmp", "rb") as other,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_preprocessing_never_imports_torch():
