@@ -36,6 +36,14 @@ def random_scenes(seed: int, scenes: int, views: int) -> tuple[Prediction, Batch
     return Prediction(encoding, [encoding], noisy, torch.ones_like(depth), torch.zeros(*depth.shape, 3)), batch
 
 
+def some_scenes(prediction: Prediction, batch: Batch, scenes: slice) -> tuple[Prediction, Batch]:
+    names = ("images", "depth", "mask", "extrinsics", "intrinsics", "normals", "frames")
+    return (
+        replace(prediction, pose_enc=prediction.pose_enc[scenes], depth=prediction.depth[scenes]),
+        replace(batch, **{name: getattr(batch, name)[scenes] for name in names}),
+    )
+
+
 def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -60,9 +68,8 @@ def test_every_scene_counts_once_however_they_are_batched():
     prediction, batch = random_scenes(0, 5, 3)
     whole.update(prediction, batch)
     for scenes in (slice(0, 1), slice(1, 5)):
-        part = Batch(*(value[scenes] for value in vars(batch).values()))
-        parts.update(Prediction(prediction.pose_enc[scenes], [], prediction.depth[scenes], None, None), part)
-    assert_same(whole.compute(), parts.compute())
+        parts.update(*some_scenes(prediction, batch, scenes))
+    assert_same(parts.compute(), whole.compute())
 
 
 def test_ranks_add_up():
@@ -100,15 +107,7 @@ def test_single_views_have_no_pose_to_judge():
 def test_repeated_view_sets_do_not_count():
     prediction, batch = random_scenes(3, 3, 2)
     once, padded = ReconstructionMetric(), ReconstructionMetric()
-    once.update(*first_two_scenes(prediction, batch))
+    once.update(*some_scenes(prediction, batch, slice(0, 2)))
     batch.repeat = torch.tensor([False, False, True])
     padded.update(prediction, batch)
     assert_same(padded.compute(), once.compute())
-
-
-def first_two_scenes(prediction: Prediction, batch: Batch) -> tuple[Prediction, Batch]:
-    names = ("images", "depth", "mask", "extrinsics", "intrinsics", "normals", "frames")
-    return (
-        replace(prediction, pose_enc=prediction.pose_enc[:2], depth=prediction.depth[:2]),
-        replace(batch, **{name: getattr(batch, name)[:2] for name in names}),
-    )
