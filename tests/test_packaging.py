@@ -29,7 +29,18 @@ def files_of_tree() -> set[str]:
 
 
 def test_wheel_holds_every_file_and_only_our_name(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), "."]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(tmp_path),
+        ".",
+    ]
     copy = tmp_path / "copy"
     copy.mkdir()
     for item in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", *FOLDER_OF_PACKAGE.values()):
@@ -58,7 +69,10 @@ def foreign_environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(tmp_path / "site")}
 
 
-CHECK = "import datasets, datasets.inner, zipmap_pl.datasets.schema; assert datasets.FOREIGN; assert not hasattr(zipmap_pl.datasets, 'FOREIGN')"
+CHECK = (
+    "import datasets, datasets.inner, zipmap_pl.datasets.schema; "
+    "assert datasets.FOREIGN; assert not hasattr(zipmap_pl.datasets, 'FOREIGN')"
+)
 SPAWN = f"""
 import multiprocessing
 def check():
@@ -75,7 +89,15 @@ def test_foreign_datasets_wins_in_the_checkout(way: str, foreign_environment: di
     (tmp_path / "spawning.py").write_text(SPAWN)
     (tmp_path / "site" / "run_me.py").write_text(CHECK)
     (tmp_path / "test_foreign.py").write_text(f"def test():\n    {CHECK}\n")
-    pytest_arguments = ["-q", "-p", "no:cacheprovider", "-c", str(CHECKOUT / "setup.cfg"), f"--rootdir={CHECKOUT}", str(tmp_path / "test_foreign.py")]
+    pytest_arguments = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(CHECKOUT / "setup.cfg"),
+        f"--rootdir={CHECKOUT}",
+        str(tmp_path / "test_foreign.py"),
+    ]
     command = {
         "python -c": [sys.executable, "-c", CHECK],
         "python -m": [sys.executable, "-m", "run_me"],
@@ -101,7 +123,9 @@ def test_without_another_package_the_bare_name_is_missing() -> None:
         assert ran.returncode == 0
 
 
-@pytest.mark.parametrize("statement", ["import zipmap_pl", "from zipmap_pl.cli.main import build_parser; build_parser(None).format_help()"])
+@pytest.mark.parametrize(
+    "statement", ["import zipmap_pl", "from zipmap_pl.cli.main import build_parser; build_parser(None).format_help()"]
+)
 def test_import_and_help_leave_torch_alone(statement: str) -> None:
     code = f"import sys; {statement}; heavy = {{'torch', 'lightning', 'cv2', 'timm'}} & set(sys.modules); assert not heavy, heavy"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -82,7 +82,8 @@ def test_another_format_or_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"), [({"embed_dmi": 3}, "embed_dmi"), ({"depth": "many"}, "many"), ({"depth": "${oc.env:HOME}"}, "interpolation")]
+    ("settings", "told"),
+    [({"embed_dmi": 3}, "embed_dmi"), ({"depth": "many"}, "many"), ({"depth": "${oc.env:HOME}"}, "interpolation")],
 )
 def test_model_settings_from_a_file_are_checked(settings: dict, told: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=told):

@@ -63,7 +63,11 @@ def test_own_settings_by_folder(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_train_py_is_fit() -> None:
     shown = subprocess.run(
-        [sys.executable, "train.py", "--show", "stage.steps=12"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+        [sys.executable, "train.py", "--show", "stage.steps=12"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "steps: 12" in shown.stdout
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.inference.pictures import fit_picture, load_pictures, model_size, read_picture
@@ -76,6 +77,14 @@ def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     assert (image[:, 2:] == 0).all()
 
 
+def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
+    lying = Image.fromarray(np.dstack([np.arange(24, dtype=np.uint8).reshape(4, 6) * 10] * 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+    lying.save(tmp_path / "lying.png", exif=exif)
+    assert np.array_equal(read_picture(tmp_path / "lying.png"), np.rot90(np.asarray(lying), -1))
+
+
 def test_a_video_is_read_frame_by_frame(tmp_path: Path) -> None:
     path = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
@@ -97,5 +106,5 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
         load_pictures(tmp_path / "film.mp4", **LOAD)
     write(tmp_path / "a.png", 40, 60)
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])
-    with pytest.raises(UserError, match="b.png: found no decodable picture"):
+    with pytest.raises(UserError, match="b.png: not a picture"):
         load_pictures(tmp_path, **LOAD)

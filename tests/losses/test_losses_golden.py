@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss
 from zipmap_pl.losses.normalisation import GroundTruth
-from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.losses.scale import align_prediction
 from zipmap_pl.models.prediction import Prediction

@@ -7,8 +7,8 @@ import torch
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import encode_pose
-from zipmap_pl.losses.normalisation import GroundTruth
 from zipmap_pl.losses.config import LossConfig
+from zipmap_pl.losses.normalisation import GroundTruth
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.prediction import Prediction
 

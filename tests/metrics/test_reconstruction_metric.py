@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from zipmap_pl.datasets.batch import Batch
 
+from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.metrics.reconstruction import PoseMetric, ReconstructionMetric
 from zipmap_pl.models.prediction import Prediction

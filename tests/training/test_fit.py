@@ -50,7 +50,14 @@ def test_tensorboard_holds_scalars_and_pictures(whole_run: FitResult) -> None:
     events = EventAccumulator(str(whole_run.output / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
     scalars = set(events.Tags()["scalars"])
-    assert {"loss/total", "loss/camera_rotation", "gradient_norm/aggregator", "data/views", "data/faults", "steps/skipped"} <= scalars
+    assert {
+        "loss/total",
+        "loss/camera_rotation",
+        "gradient_norm/aggregator",
+        "data/views",
+        "data/faults",
+        "steps/skipped",
+    } <= scalars
     assert {"learning_rate/default", "speed/images_per_second", "validation/depth_abs_rel"} <= scalars
     assert [event.step for event in events.Scalars("loss/total")] == [1, 2, 3, 4, 5, 6]
     assert [event.step for event in events.Scalars("validation/rotation_deg")] == [0, 3, 6, 6]

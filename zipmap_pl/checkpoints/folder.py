@@ -92,7 +92,9 @@ def find_checkpoint(path: Path) -> Path:
         if newest is not None:
             return newest
     found = "a folder without checkpoints" if path.is_dir() else "no folder" if not path.exists() else "a file"
-    raise UserError(f"{path}: found {found}, expected a checkpoint (step-NNNNNNNN with {MANIFEST}) or a run folder that holds one")
+    raise UserError(
+        f"{path}: found {found}, expected a checkpoint (step-NNNNNNNN with {MANIFEST}) or a run folder that holds one"
+    )
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -115,7 +117,9 @@ def read_manifest(checkpoint: Path) -> Manifest:
     try:
         manifest = Manifest(**json.loads((checkpoint / MANIFEST).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{checkpoint / MANIFEST}: not readable as a checkpoint manifest ({error}); take another checkpoint") from error
+        raise UserError(
+            f"{checkpoint / MANIFEST}: not readable as a checkpoint manifest ({error}); take another checkpoint"
+        ) from error
     if manifest.format_version != FORMAT_VERSION:
         raise UserError(
             f"{checkpoint}: checkpoint format {manifest.format_version} (zipmap_pl {manifest.zipmap_pl_version}), "

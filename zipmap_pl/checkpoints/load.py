@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -53,8 +54,10 @@ def parse_model_config(settings: dict, source: Path) -> ModelConfig:
         UserError: naming `source` and the key.
     """
     if "${" in str(settings):
-        raise UserError(f"{source}: its model settings hold an interpolation (`${{`), plain values are expected; do not trust this file")
+        raise UserError(
+            f"{source}: its model settings hold an interpolation (`${{`), plain values are expected; do not trust this file"
+        )
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), settings))
+        return cast(ModelConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), settings)))
     except OmegaConfBaseException as error:
         raise UserError(f"{source}: model settings: {str(error).splitlines()[0]}") from error

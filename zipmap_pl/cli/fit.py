@@ -3,7 +3,6 @@
 import argparse
 
 
-
 def add_parser(subparsers) -> None:
     """Add `fit` to the `zipmap` command."""
     parser = subparsers.add_parser(
@@ -11,7 +10,9 @@ def add_parser(subparsers) -> None:
         help="train a stage (the same as python train.py)",
         description="Train. Without arguments: the demo. Examples: zipmap fit stage=static; zipmap fit data.views=[2,8] stage.steps=500",
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, as in Hydra: stage=static data.width=224")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="settings, as in Hydra: stage=static data.width=224"
+    )
     parser.add_argument("--config-dir", help="folder with your own YAML groups; searched before the package's")
     parser.add_argument("--config-name", default="train", help="top-level config (default: train)")
     parser.add_argument("--show", action="store_true", help="print the composed settings and stop")

@@ -22,7 +22,9 @@ EXIT_INTERRUPTED = 130
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with all subcommands by name and the options of the chosen one; the others are not imported."""
-    parser = argparse.ArgumentParser(prog="zipmap", description="Feed-forward 3D reconstruction that people train themselves.")
+    parser = argparse.ArgumentParser(
+        prog="zipmap", description="Feed-forward 3D reconstruction that people train themselves."
+    )
     parser.add_argument("--version", action="version", version=f"zipmap {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():

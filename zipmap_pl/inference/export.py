@@ -42,7 +42,7 @@ def write_cameras(path: Path, scene: Scene) -> None:
 def write_depth(folder: Path, scene: Scene) -> None:
     """Per view `<name>.npy` (float32 planar z at the model's size) and `<name>.png` (a picture of it, one scale for all views)."""
     folder.mkdir(parents=True, exist_ok=True)
-    near, far = depth_limits(scene.depth)
+    near, far = depth_limits(list(scene.depth))
     for i, name in enumerate(scene.names):
         stem = f"{i:06d}-{Path(name).stem}"
         np.save(folder / f"{stem}.npy", scene.depth[i])
@@ -54,7 +54,9 @@ def choose_points(scene: Scene, confidence_percentile: float, max_points: int) -
     """World points [N, 3] float32 and colours [N, 3] uint8: the more confident ones, evenly thinned to at most `max_points`."""
     confidence = scene.confidence.reshape(-1)
     points = scene.points.reshape(-1, 3)
-    keep = np.flatnonzero((confidence >= np.percentile(confidence, confidence_percentile)) & np.isfinite(points).all(axis=1))
+    keep = np.flatnonzero(
+        (confidence >= np.percentile(confidence, confidence_percentile)) & np.isfinite(points).all(axis=1)
+    )
     if len(keep) > max_points:
         keep = np.sort(np.random.default_rng(0).choice(keep, max_points, replace=False))
     return points[keep].astype(np.float32), scene.images.reshape(-1, 3)[keep]
@@ -77,11 +79,13 @@ def write_ply(path: Path, points: np.ndarray, colours: np.ndarray) -> None:
 
 def write_glb(path: Path, points: np.ndarray, colours: np.ndarray, scene: Scene) -> None:
     """The point cloud and the cameras' frusta as binary glTF, turned so that viewers show it upright."""
-    spread = np.linalg.norm(np.percentile(points, 95, axis=0) - np.percentile(points, 5, axis=0)) if len(points) else 1.0
+    low, high = np.percentile(points, [5, 95], axis=0) if len(points) else (np.zeros(3), np.ones(3))
     world = trimesh.Scene()
-    world.add_geometry(trimesh.PointCloud(points, colors=np.c_[colours, np.full(len(colours), 255, np.uint8)]), node_name="points")
+    world.add_geometry(
+        trimesh.PointCloud(points, colors=np.c_[colours, np.full(len(colours), 255, np.uint8)]), node_name="points"
+    )
     for number, (pose, intrinsics) in enumerate(zip(scene.cam_to_world, scene.intrinsics, strict=True)):
-        frustum = _frustum(intrinsics, scene.depth.shape[1:], 0.04 * spread)
+        frustum = _frustum(intrinsics, scene.depth.shape[1:], 0.04 * float(np.linalg.norm(high - low)))
         world.add_geometry(frustum, node_name=f"camera-{number:04d}", transform=pose)
     world.apply_transform(GLB_FROM_OPENCV)
     path.write_bytes(world.export(file_type="glb"))
@@ -100,12 +104,14 @@ def _frustum(intrinsics: np.ndarray, size: tuple[int, ...], length: float) -> tr
 def preview(scene: Scene) -> np.ndarray:
     """One picture of the result, [H, W, 3] uint8: some views, their depth, the cameras from above."""
     chosen = np.unique(np.linspace(0, len(scene.names) - 1, PREVIEW_VIEWS).round().astype(int))
-    near, far = depth_limits(scene.depth[chosen])
+    near, far = depth_limits(list(scene.depth[chosen]))
     depths = [colour_depth(depth, None, near, far) for depth in scene.depth[chosen]]
     points, colours = choose_points(scene, 30.0, 20_000)
     above = cameras_from_above([CameraPath(scene.cam_to_world, "cameras")], points, colours)
     captions = [scene.names[i] for i in chosen]
-    return draw_sheet([Row(list(scene.images[chosen]), "picture", captions), Row(depths, "depth"), Row([above], "from above", span=2)])
+    return draw_sheet(
+        [Row(list(scene.images[chosen]), "picture", captions), Row(depths, "depth"), Row([above], "from above", span=2)]
+    )
 
 
 def write_scene(folder: Path, scene: Scene, confidence_percentile: float, max_points: int) -> dict[str, Path]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.progress import track
@@ -80,8 +81,14 @@ def fit_picture(name: str, image: np.ndarray, size: tuple[int, int]) -> ModelPic
 
 def _open_folder(folder: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder or video, expected photos ({', '.join(sorted(PICTURE_ENDINGS))}) or a video")
-    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith("."))
+        raise UserError(
+            f"{folder}: no such folder or video, expected photos ({', '.join(sorted(PICTURE_ENDINGS))}) or a video"
+        )
+    names = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
+    )
     if not names:
         raise UserError(f"{folder}: found no photos, expected files ending in {', '.join(sorted(PICTURE_ENDINGS))}")
 
@@ -97,15 +104,15 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         UserError: the file cannot be decoded.
     """
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise UserError(f"{path}: found no decodable picture ({data.size} bytes), expected a photo; repair or remove it")
-    with_alpha = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if path.suffix.lower() in {".png", ".webp"} else None
-    if with_alpha is not None and with_alpha.ndim == 3 and with_alpha.shape[2] == 4:
-        alpha = with_alpha[..., 3:].astype(np.float32) / np.iinfo(with_alpha.dtype).max
-        image = np.rint(image * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.has_transparency_data:
+                white = Image.new("RGBA", picture.size, "white")
+                picture = Image.alpha_composite(white, picture.convert("RGBA"))
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow's word for a broken PNG
+        raise UserError(f"{path}: not a picture that can be decoded ({error}); repair or remove it") from error
 
 
 def _open_video(path: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
@@ -114,14 +121,18 @@ def _open_video(path: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
     video = cv2.VideoCapture(str(path))
     count = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
     if count < 1:
-        raise UserError(f"{path}: not a video that can be decoded, expected a folder of photos or one of {', '.join(sorted(VIDEO_ENDINGS))}")
+        raise UserError(
+            f"{path}: not a video that can be decoded, expected a folder of photos or one of {', '.join(sorted(VIDEO_ENDINGS))}"
+        )
 
     def read(number: int) -> np.ndarray:
         if int(video.get(cv2.CAP_PROP_POS_FRAMES)) != number:
             video.set(cv2.CAP_PROP_POS_FRAMES, number)
         decoded, frame = video.read()
         if not decoded:
-            raise UserError(f"{path}: frame {number} of {count} cannot be decoded; re-encode the video or use --max-views")
+            raise UserError(
+                f"{path}: frame {number} of {count} cannot be decoded; re-encode the video or use --max-views"
+            )
         return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
     return [f"frame-{number:06d}" for number in range(count)], read

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, reference_view_loss
-from zipmap_pl.losses.config import LossConfig
+from zipmap_pl.losses.config import CameraWeights, LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.local_points import local_point_loss
 from zipmap_pl.losses.normalisation import GroundTruth

@@ -1,4 +1,7 @@
-"""What happens beside the steps: progress, checkpoints, pictures, held-out metrics. Intervals count optimiser steps."""
+"""What happens beside the steps: progress, checkpoints, pictures. Intervals count optimiser steps."""
+
+# Lightning's hooks take any LightningModule; these callbacks serve ours alone and say so in their signatures.
+# mypy: disable-error-code="override"
 
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from zipmap_pl.checkpoints.folder import save_checkpoint
+from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.progress import Progress
 from zipmap_pl.training.manifest import manifest_of
 from zipmap_pl.training.module import ZipMapModule
@@ -36,8 +40,8 @@ class StepProgress(lightning.Callback):
 class Checkpoints(lightning.Callback):
     """Writes a checkpoint folder every N steps and at the end."""
 
-    def __init__(self, folder: Path, every: int) -> None:
-        self.folder, self.every = folder, every
+    def __init__(self, folder: Path, every: int, data: ZooDataModule) -> None:
+        self.folder, self.every, self.data = folder, every, data
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Save when it is due."""
@@ -50,23 +54,22 @@ class Checkpoints(lightning.Callback):
 
     def _save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         if trainer.is_global_zero:
-            optimizer = module.optimizers().optimizer.state_dict()
             counters = {"step": module.step, "skipped": module.skipped}
-            manifest = manifest_of(module, trainer.datamodule)
-            save_checkpoint(self.folder, manifest, module.model.state_dict(), {"optimizer": optimizer, "counters": counters})
+            optimizer = {"optimizer": trainer.optimizers[0].state_dict(), "counters": counters}
+            save_checkpoint(self.folder, manifest_of(module, self.data), module.model.state_dict(), optimizer)
 
 
 class Pictures(lightning.Callback):
     """Shows one fixed held-out scene in TensorBoard: pictures, true and predicted depth, camera paths from above."""
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, every: int, data: ZooDataModule) -> None:
+        self.every, self.data = every, data
 
     def on_train_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Take the first validation batch, or the first training batch where there is no validation, as the fixed scene."""
-        loader = trainer.datamodule.val_dataloader() or trainer.datamodule.train_dataloader()
+        loader = self.data.val_dataloader() or self.data.train_dataloader()
         batch = module.transfer_batch_to_device(next(iter(loader)), module.device, 0)
-        self._batch = trainer.datamodule.on_after_batch_transfer(batch, 0)
+        self._batch = self.data.on_after_batch_transfer(batch, 0)
         self._draw(trainer, module)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
@@ -85,4 +88,3 @@ class Pictures(lightning.Callback):
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
                 panel = picture_panel(self._batch, prediction, title)
                 logger.experiment.add_image("fixed scene", panel, module.step, dataformats="HWC")
-

@@ -6,6 +6,7 @@ Every YAML is checked against these dataclasses: an unknown key or a value of th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from omegaconf import OmegaConf
 
@@ -89,7 +90,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None, config
     try:
         with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
             composed = hydra.compose(config_name, overrides=[*search_path, *overrides])
-        return OmegaConf.to_object(composed)
+        return cast(RunConfig, OmegaConf.to_object(composed))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"settings: {_reason(error)}; `zipmap fit --show` prints every setting") from error
     finally:
@@ -106,7 +107,15 @@ def _reason(error: BaseException) -> str:
 
 
 def _tells(line: str) -> bool:
-    noise = ("object_type", "reference_type", "full_key", "To append", "Config search path", "provider=", "Set the environment")
+    noise = (
+        "object_type",
+        "reference_type",
+        "full_key",
+        "To append",
+        "Config search path",
+        "provider=",
+        "Set the environment",
+    )
     return bool(line.strip()) and not line.strip().startswith(noise)
 
 

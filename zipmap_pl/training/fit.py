@@ -55,7 +55,7 @@ def fit(config: RunConfig) -> FitResult:
     data.start_step = module.step
     output.mkdir(parents=True, exist_ok=True)
     (output / "settings.yaml").write_text(to_yaml(config))
-    trainer = _trainer(config, output, optimizer_state)
+    trainer = _trainer(config, output, data, optimizer_state)
     before = _validate(trainer, module, data) if module.step == 0 else {}
     if module.step < config.stage.steps:
         trainer.fit(module, datamodule=data)
@@ -100,14 +100,14 @@ class _RestoreOptimizer(lightning.Callback):
         trainer.optimizers[0].load_state_dict(self.state)
 
 
-def _trainer(config: RunConfig, output: Path, optimizer_state: dict | None) -> lightning.Trainer:
+def _trainer(config: RunConfig, output: Path, data: ZooDataModule, optimizer_state: dict | None) -> lightning.Trainer:
     settings = config.trainer
     on_gpu = settings.accelerator in ("gpu", "cuda") or (settings.accelerator == "auto" and torch.cuda.is_available())
     precision = {True: "bf16-mixed", False: "32-true"}[on_gpu] if settings.precision == "auto" else settings.precision
     callbacks: list[lightning.Callback] = [
         StepProgress(),
-        Pictures(settings.pictures_every),
-        Checkpoints(output / "checkpoints", settings.checkpoint_every),
+        Pictures(settings.pictures_every, data),
+        Checkpoints(output / "checkpoints", settings.checkpoint_every, data),
     ]
     if optimizer_state is not None:
         callbacks.append(_RestoreOptimizer(optimizer_state))

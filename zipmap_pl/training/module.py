@@ -1,9 +1,11 @@
 """The LightningModule: one optimiser step of a stage, and validation on fixed view sets."""
 
 import time
+from typing import cast
 
 import lightning
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from zipmap_pl.datasets.batch import Batch
@@ -56,7 +58,7 @@ class ZipMapModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Forward, backward and one optimiser step."""
         stage = self.config.stage
-        optimizer = self.optimizers()
+        optimizer = cast(LightningOptimizer, self.optimizers())  # there is one
         rates = set_learning_rates(optimizer.optimizer, self.step, stage.steps, stage.optimizer)
         terms = self.loss(self.model(batch.images), normalise(batch))
         norms: dict[str, Tensor] = {}
@@ -114,4 +116,3 @@ class ZipMapModule(lightning.LightningModule):
         """Keep and write the metrics."""
         self.validation = {name: float(value) for name, value in self.metrics.compute().items()}
         self.log_scalars({f"validation/{name}": value for name, value in self.validation.items()})
-

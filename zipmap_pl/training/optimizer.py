@@ -26,13 +26,17 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
             continue
         patterns = [pattern for pattern in config.rates if fnmatch(name, pattern)]
         if len(patterns) > 1:
-            raise UserError(f"optimizer.rates: {name} fits several patterns ({', '.join(patterns)}), expected one; make them disjoint")
+            raise UserError(
+                f"optimizer.rates: {name} fits several patterns ({', '.join(patterns)}), expected one; make them disjoint"
+            )
         used.update(patterns)
         decayed = parameter.ndim > 1 and not name.endswith(".bias")
         groups.setdefault((patterns[0] if patterns else "default", decayed), []).append(parameter)
     unused = set(config.rates) - used
     if unused:
-        raise UserError(f"optimizer.rates: {', '.join(sorted(unused))} fits no parameter; look at the names in the state dict")
+        raise UserError(
+            f"optimizer.rates: {', '.join(sorted(unused))} fits no parameter; look at the names in the state dict"
+        )
     return torch.optim.AdamW(
         [
             {
@@ -49,7 +53,9 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
     )
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, step: int, total_steps: int, config: OptimizerConfig) -> dict[str, float]:
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, step: int, total_steps: int, config: OptimizerConfig
+) -> dict[str, float]:
     """Set every group's rate for `step`. Returns group name -> rate."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, total_steps, group["peak"], config.warmup_share, config.floor_learning_rate)
@@ -62,5 +68,7 @@ def clip_by_module(model: nn.Module, config: OptimizerConfig) -> dict[str, Tenso
     for name, module in model.named_children():
         parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
         if parameters:
-            norms[name] = torch.nn.utils.clip_grad_norm_(parameters, config.clip_norms.get(name, config.clip_norm), foreach=True)
+            norms[name] = torch.nn.utils.clip_grad_norm_(
+                parameters, config.clip_norms.get(name, config.clip_norm), foreach=True
+            )
     return norms

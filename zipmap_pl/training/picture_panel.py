@@ -28,10 +28,12 @@ def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarra
     views = range(min(len(mask), MAX_VIEWS))
     true_depths, masks = _pictures(depth), _pictures(mask)
     predicted_depths = _pictures(predicted * scale)
-    near, far = depth_limits(true_depths, masks)
+    near, far = depth_limits(list(true_depths), list(masks))
     paths = [
         CameraPath(_cam_to_world(batch.extrinsics[0], 1.0), "true", TRUE_COLOUR),
-        CameraPath(_cam_to_world(decode_extrinsics(prediction.pose_enc[0].float()), scale), "predicted", PREDICTED_COLOUR),
+        CameraPath(
+            _cam_to_world(decode_extrinsics(prediction.pose_enc[0].float()), scale), "predicted", PREDICTED_COLOUR
+        ),
     ]
     images = _pictures((batch.images[0] * 255).round().byte().permute(0, 2, 3, 1))
     return draw_sheet(
