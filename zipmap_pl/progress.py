@@ -42,6 +42,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def note(self, text: str) -> None:
+        """A word beside the bar until the next `advance`."""
+        if self._bar is not None:
+            self._bar.update(self._task, note=text)
+
     def advance(self, note: str = "") -> None:
         """One more is done."""
         self.done += 1

@@ -1,7 +1,6 @@
 """A checkpoint folder is whole or not there, and says what is wrong with it."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,8 @@ import torch
 
 from zipmap_pl.checkpoints.folder import (
     Manifest,
+    SeenPictures,
+    checkpoints_of,
     find_checkpoint,
     latest_checkpoint,
     read_manifest,
@@ -16,24 +17,32 @@ from zipmap_pl.checkpoints.folder import (
     read_weights,
     save_checkpoint,
 )
-from zipmap_pl.checkpoints.load import parse_model_config
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import ModelConfig
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1.5])}
+READERS = {"weights.safetensors": read_weights, "optimizer.pt": read_optimizer}
 
 
-def save(folder: Path, step: int) -> Path:
-    manifest = Manifest(step, "demo", asdict(ModelConfig()), {"width": 56}, {"synthetic": "none"})
-    return save_checkpoint(folder, manifest, WEIGHTS, {"counters": {"step": step}})
+def save(folder: Path, step: int, keep: int = 0) -> Path:
+    pictures = SeenPictures(56, [1.0, 1.0], [2, 4])
+    manifest = Manifest(step, 1, "demo", ModelConfig(depth=25, feature_blocks=[0, 1, 2, 24]), pictures, {"a": "none"})
+    return save_checkpoint(folder, manifest, WEIGHTS, {"a.weight": {"step": torch.tensor(step)}}, keep)
+
+
+def change_manifest(checkpoint: Path, **values: object) -> None:
+    path = checkpoint / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     folder = save(tmp_path, 7)
-    assert read_manifest(folder).step == 7
+    manifest = read_manifest(folder)
+    assert (manifest.step, manifest.skipped, manifest.trained_on) == (7, 1, {"a": "none"})
+    assert manifest.model == ModelConfig(depth=25, feature_blocks=[0, 1, 2, 24])
+    assert manifest.pictures == SeenPictures(56, [1.0, 1.0], [2, 4])
     assert all(torch.equal(read_weights(folder)[key], value) for key, value in WEIGHTS.items())
-    assert read_optimizer(folder)["counters"] == {"step": 7}
-    assert parse_model_config(read_manifest(folder).model, folder) == ModelConfig()
+    assert read_optimizer(folder) == {"a.weight": {"step": torch.tensor(7)}}
 
 
 def test_the_newest_is_found_from_run_folder_pointer_or_names(tmp_path: Path) -> None:
@@ -44,22 +53,39 @@ def test_the_newest_is_found_from_run_folder_pointer_or_names(tmp_path: Path) ->
     assert find_checkpoint(tmp_path) == newest
 
 
-def test_a_folder_without_manifest_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_folder_without_manifest_is_no_checkpoint_and_can_be_saved_again(tmp_path: Path) -> None:
     kept = save(tmp_path, 5)
     torn = save(tmp_path, 10)
     (torn / "manifest.json").unlink()
     assert latest_checkpoint(tmp_path) == kept
+    assert save(tmp_path, 10) == latest_checkpoint(tmp_path) == torn
 
 
 def test_saving_a_step_again_keeps_the_first(tmp_path: Path) -> None:
     before = (save(tmp_path, 5) / "weights.safetensors").stat().st_mtime_ns
     assert (save(tmp_path, 5) / "weights.safetensors").stat().st_mtime_ns == before
-    assert not list(tmp_path.glob(".*partial"))
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "optimizer.pt"])
+def test_what_a_killed_save_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    (tmp_path / ".step-00000004.partial").mkdir()
+    (tmp_path / ".step-00000004.partial" / "weights.safetensors").write_bytes(b"half")
+    assert latest_checkpoint(tmp_path) is None
+    save(tmp_path, 5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "step-00000005"]
+
+
+def test_the_highest_steps_are_kept_and_the_new_one_always(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        save(tmp_path, step, keep=2)
+    assert [path.name for path in checkpoints_of(tmp_path)] == ["step-00000003", "step-00000004"]
+    newest = save(tmp_path, 2, keep=2)  # a run that was taken back to an earlier step
+    assert newest in checkpoints_of(tmp_path)
+    assert latest_checkpoint(tmp_path) == newest
+
+
+@pytest.mark.parametrize("file", READERS)
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
-def test_damage_is_named(tmp_path: Path, file: str, damage: str) -> None:
+def test_damage_is_named_when_the_file_is_read(tmp_path: Path, file: str, damage: str) -> None:
     folder = save(tmp_path, 5)
     data = bytearray((folder / file).read_bytes())
     if damage == "flip":
@@ -68,13 +94,12 @@ def test_damage_is_named(tmp_path: Path, file: str, damage: str) -> None:
     if damage == "remove":
         (folder / file).unlink()
     with pytest.raises(UserError, match=f"{file}: damaged"):
-        read_manifest(folder)
+        READERS[file](folder)
 
 
 def test_another_format_or_no_checkpoint_is_refused(tmp_path: Path) -> None:
     folder = save(tmp_path, 5)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
+    change_manifest(folder, format_version=99)
     with pytest.raises(UserError, match="format 99"):
         read_manifest(folder)
     with pytest.raises(UserError, match="expected a checkpoint"):
@@ -82,9 +107,26 @@ def test_another_format_or_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
-    [({"embed_dmi": 3}, "embed_dmi"), ({"depth": "many"}, "many"), ({"depth": "${oc.env:HOME}"}, "interpolation")],
+    ("values", "told"),
+    [
+        ({"model": {"embed_dmi": 3}}, "embed_dmi"),
+        ({"model": {"depth": "many"}}, "many"),
+        ({"model": {"depth": 3}}, "feature_blocks"),
+        ({"model": {"depth": "${oc.env:HOME}"}}, "interpolation"),
+        ({"pictures": {"width": "wide"}}, "wide"),
+        ({"weather": "sunny"}, "weather"),
+        ({"step": None}, "step"),
+    ],
 )
-def test_model_settings_from_a_file_are_checked(settings: dict, told: str, tmp_path: Path) -> None:
+def test_a_manifest_is_checked_like_any_file_from_outside(values: dict, told: str, tmp_path: Path) -> None:
+    folder = save(tmp_path, 5)
+    change_manifest(folder, **values)
     with pytest.raises(UserError, match=told):
-        parse_model_config(settings, tmp_path)
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"step": 3}'])
+def test_an_unreadable_manifest_is_named(text: str, tmp_path: Path) -> None:
+    (save(tmp_path, 5) / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match="manifest.json: not readable"):
+        read_manifest(tmp_path / "step-00000005")

@@ -1,13 +1,16 @@
 """A whole run in seconds: what it leaves behind, going on after a kill, and steps whose numbers are not finite."""
 
+import logging
 import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from zipmap_pl.checkpoints.folder import read_manifest, read_weights
+from zipmap_pl.checkpoints.folder import SeenPictures, checkpoints_of, read_manifest, read_optimizer, read_weights
 from zipmap_pl.checkpoints.load import load_model
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
@@ -18,10 +21,6 @@ from zipmap_pl.training.fit import FitResult, fit
 @pytest.fixture(scope="module")
 def whole_run(smallest_run: list[str], tmp_path_factory: pytest.TempPathFactory) -> FitResult:
     return fit(compose([*smallest_run, f"output={tmp_path_factory.mktemp('runs') / 'whole'}"]))
-
-
-def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:
-    return read_weights(checkpoint)
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -35,7 +34,7 @@ def test_a_run_leaves_checkpoints_that_load(whole_run: FitResult) -> None:
     ]
     manifest = read_manifest(whole_run.checkpoint)
     assert (manifest.step, manifest.stage) == (6, "demo")
-    assert manifest.data == {"width": 56, "aspect": [1.0, 1.0], "views": [2, 4]}
+    assert manifest.pictures == SeenPictures(56, [1.0, 1.0], [2, 4])
     assert list(manifest.trained_on) == ["synthetic"]
     prediction = load_model(whole_run.output).model(torch.rand(2, 3, 56, 56))
     assert prediction.depth.shape == (1, 2, 56, 56, 1)
@@ -46,9 +45,14 @@ def test_a_run_changes_what_held_out_scenes_say(whole_run: FitResult) -> None:
     assert whole_run.before["depth_abs_rel"] != whole_run.after["depth_abs_rel"]
 
 
-def test_tensorboard_holds_scalars_and_pictures(whole_run: FitResult) -> None:
-    events = EventAccumulator(str(whole_run.output / "tensorboard"), size_guidance={"images": 0})
+def events_of(run: FitResult) -> EventAccumulator:
+    events = EventAccumulator(str(run.output / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
+    return events
+
+
+def test_tensorboard_holds_scalars_and_pictures(whole_run: FitResult) -> None:
+    events = events_of(whole_run)
     scalars = set(events.Tags()["scalars"])
     assert {
         "loss/total",
@@ -60,7 +64,7 @@ def test_tensorboard_holds_scalars_and_pictures(whole_run: FitResult) -> None:
     } <= scalars
     assert {"learning_rate/default", "speed/images_per_second", "validation/depth_abs_rel"} <= scalars
     assert [event.step for event in events.Scalars("loss/total")] == [1, 2, 3, 4, 5, 6]
-    assert [event.step for event in events.Scalars("validation/rotation_deg")] == [0, 3, 6, 6]
+    assert [event.step for event in events.Scalars("validation/rotation_deg")] == [0, 3, 6]
     assert [event.step for event in events.Images("fixed scene")] == [0, 3, 6]
 
 
@@ -71,7 +75,74 @@ def test_a_killed_run_goes_on_bit_for_bit(whole_run: FitResult, smallest_run: li
     (tmp_path / "killed" / "checkpoints" / "latest").unlink()
     resumed = fit(compose([*smallest_run, f"output={tmp_path / 'killed'}"]))
     assert resumed.steps == 6
-    assert same(weights_of(resumed.checkpoint), weights_of(whole_run.checkpoint))
+    assert same(read_weights(resumed.checkpoint), read_weights(whole_run.checkpoint))
+    assert [event.step for event in events_of(resumed).Scalars("loss/total")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events_of(resumed).Images("fixed scene")] == [0, 3, 6]
+
+
+def at_call(number: int, action: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `action` happen inside the loss of training step `number`, counted from 1."""
+    calls = 0
+    forward = ReconstructionLoss.forward
+
+    def forward_and_act(self: ReconstructionLoss, *arguments: object) -> dict[str, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        terms = forward(self, *arguments)
+        answer = action() if calls == number else None
+        return terms if answer is None else terms | {"total": terms["total"] * answer}
+
+    monkeypatch.setattr(ReconstructionLoss, "forward", forward_and_act)
+
+
+@pytest.mark.parametrize(("sent", "saved"), [(signal.SIGINT, 4), (signal.SIGTERM, 5)])
+def test_a_stopped_run_saves_where_it_is_and_goes_on_bit_for_bit(
+    sent: signal.Signals, saved: int, whole_run: FitResult, smallest_run: list[str], tmp_path: Path
+) -> None:
+    """Ctrl-C ends at once, before the step counts; SIGTERM lets it end."""
+    config = compose([*smallest_run, f"output={tmp_path}"])
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_call(5, lambda: signal.raise_signal(sent), patch)
+        fit(config)
+    signal.signal(signal.SIGINT, before)  # Lightning ignores it from the first one on
+    assert read_manifest(checkpoints_of(tmp_path / "checkpoints")[-1]).step == saved
+    resumed = fit(config)
+    assert same(read_weights(resumed.checkpoint), read_weights(whole_run.checkpoint))
+    assert [event.step for event in events_of(resumed).Scalars("validation/rotation_deg")] == [0, 3, 6]
+
+
+def test_a_run_stopped_inside_an_update_falls_back_to_its_last_checkpoint(
+    smallest_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = torch.optim.AdamW.step
+
+    def stopped_after_two(self: torch.optim.AdamW, closure: object = None) -> None:
+        step(self, closure)
+        if all(state["step"] == 5 for state in self.state.values()):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stopped_after_two)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(compose([*smallest_run, f"output={tmp_path}"]))
+    signal.signal(signal.SIGINT, before)
+    assert [path.name for path in checkpoints_of(tmp_path / "checkpoints")] == ["step-00000003"]
+
+
+def test_a_run_goes_on_with_the_settings_it_is_given_and_names_what_changed(
+    whole_run: FitResult, smallest_run: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(whole_run.output, tmp_path / "run")
+    changed = ["stage.optimizer.learning_rate=1e-30", "stage.optimizer.floor_learning_rate=0", "stage.steps=9"]
+    with caplog.at_level(logging.INFO):
+        longer = fit(compose([*smallest_run, f"output={tmp_path / 'run'}", *changed]))
+    assert "stage.optimizer.learning_rate is 1e-30, was 0.0007" in caplog.text
+    assert "stage.steps is 9, was 6" in caplog.text
+    assert longer.steps == 9
+    assert same(read_weights(longer.checkpoint), read_weights(whole_run.checkpoint))  # the new rate moves nothing
+    steps = {state["step"].item() for state in read_optimizer(longer.checkpoint).values()}
+    assert steps == {9.0}  # and the optimiser's memory went on
 
 
 def test_a_finished_run_is_not_trained_again(whole_run: FitResult, smallest_run: list[str]) -> None:
@@ -81,26 +152,18 @@ def test_a_finished_run_is_not_trained_again(whole_run: FitResult, smallest_run:
 
 
 def test_an_output_folder_of_another_run_is_refused(whole_run: FitResult, smallest_run: list[str]) -> None:
-    with pytest.raises(UserError, match="another model"):
+    with pytest.raises(UserError, match="model.embed_dim 48, asked for 96"):
         fit(compose([*smallest_run, f"output={whole_run.output}", "model.embed_dim=96"]))
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_counts(
     smallest_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = 0
-    forward = ReconstructionLoss.forward
-
-    def broken_at_the_second_call(self: ReconstructionLoss, *arguments: object) -> dict[str, torch.Tensor]:
-        nonlocal calls
-        calls += 1
-        terms = forward(self, *arguments)
-        return terms | {"total": terms["total"] * float("nan")} if calls == 2 else terms
-
-    monkeypatch.setattr(ReconstructionLoss, "forward", broken_at_the_second_call)
+    at_call(2, lambda: float("nan"), monkeypatch)
     run = fit(compose([*smallest_run, f"output={tmp_path}", "stage.steps=3", "trainer.checkpoint_every=1"]))
-    first, second, third = (weights_of(tmp_path / "checkpoints" / f"step-0000000{step}") for step in (1, 2, 3))
+    first, second, third = (read_weights(tmp_path / "checkpoints" / f"step-0000000{step}") for step in (1, 2, 3))
     assert run.steps == 3
+    assert read_manifest(run.checkpoint).skipped == 1
     assert same(first, second)
     assert not same(second, third)
 
@@ -110,6 +173,13 @@ def test_weights_can_be_the_start_of_another_run(whole_run: FitResult, smallest_
         [*smallest_run, f"output={tmp_path}", f"init_from={whole_run.output}", "stage.name=next", "stage.steps=1"]
     )
     assert fit(config).before == pytest.approx(whole_run.after, nan_ok=True)
+
+
+def test_weights_of_another_model_are_refused(whole_run: FitResult, smallest_run: list[str], tmp_path: Path) -> None:
+    other = [f"output={tmp_path}", f"init_from={whole_run.output}", "model.embed_dim=96"]
+    with pytest.raises(UserError, match="do not fit the model"):
+        fit(compose([*smallest_run, *other]))
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_shards_are_told_with_the_command(smallest_run: list[str], tmp_path: Path) -> None:

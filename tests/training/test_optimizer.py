@@ -6,7 +6,13 @@ from torch import nn
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import OptimizerConfig
-from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, set_learning_rates
+from zipmap_pl.training.optimizer import (
+    build_optimizer,
+    clip_by_module,
+    optimizer_state,
+    restore_optimizer,
+    set_learning_rates,
+)
 
 
 class Small(nn.Module):
@@ -52,6 +58,33 @@ def test_patterns_choose_the_peak_rate() -> None:
 def test_patterns_that_miss_or_overlap_are_refused(rates: dict[str, float], told: str) -> None:
     with pytest.raises(UserError, match=told):
         build_optimizer(Small(), OptimizerConfig(rates=rates))
+
+
+def test_a_limit_for_a_module_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UserError, match="camera_haed, expected one of aggregator, camera_head"):
+        build_optimizer(Small(), OptimizerConfig(clip_norms={"camera_haed": 2.0}))
+
+
+def test_state_follows_the_parameters_names_into_other_groups_with_other_settings() -> None:
+    model = Small()
+    old = build_optimizer(model, OptimizerConfig(rates={"*ttt_block*": 1e-4}))
+    for number, parameter in enumerate(p for p in model.parameters() if p.requires_grad):
+        parameter.grad = torch.full_like(parameter, float(number))
+    old.step()
+    saved = optimizer_state(model, old)
+    assert set(saved) == {name for name, p in model.named_parameters() if p.requires_grad}
+    new = build_optimizer(model, OptimizerConfig(rates={"camera_head*": 1e-3}, weight_decay=0.5))
+    restore_optimizer(model, new, saved)
+    for name, state in optimizer_state(model, new).items():
+        assert all(torch.equal(state[key], saved[name][key]) for key in ("step", "exp_avg", "exp_avg_sq"))
+    assert {(group["name"], group["peak"], group["weight_decay"]) for group in new.param_groups} == {
+        ("camera_head*", 1e-3, 0.5),
+        ("camera_head*, no decay", 1e-3, 0.0),
+        ("default", 1e-5, 0.5),
+        ("default, no decay", 1e-5, 0.0),
+    }
+    with pytest.raises(UserError, match="1 unknown parameters, one is query_head"):
+        restore_optimizer(model, new, {"query_head": {}})
 
 
 def test_every_group_follows_the_schedule_of_its_own_peak() -> None:

@@ -3,11 +3,12 @@
     checkpoints/
       step-00001100/
         weights.safetensors    the model under the published keys
-        optimizer.pt           optimiser state and counters
+        optimizer.pt           optimiser state by parameter name
         manifest.json          written last inside the folder: settings, sizes and checksums of the files
       latest                   name of the newest folder; replaced atomically, can be rebuilt by looking
 
-A folder is built under a temporary name and renamed when it is whole, so a folder with its final name is a checkpoint.
+A folder is built under a temporary name and renamed when it is whole, so a folder with its final name is a checkpoint;
+it gets a temporary name again before it is removed. What a killed process left under such names goes with the next save.
 Loading never executes anything: safetensors, `weights_only`, and settings parsed into our dataclasses.
 """
 
@@ -17,20 +18,41 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zipmap_pl import __version__
 from zipmap_pl.errors import UserError
+from zipmap_pl.models.config import ModelConfig
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.pt"
 LATEST = "latest"
+PARTIAL = ".partial"
+
+
+@dataclass
+class SeenPictures:
+    """What the model saw in training: `width`, lowest and highest `aspect` (height / width), fewest and most `views`."""
+
+    width: int
+    aspect: list[float]
+    views: list[int]
+
+
+@dataclass
+class FileFacts:
+    """A file's size and checksum."""
+
+    bytes: int
+    sha256: str
 
 
 @dataclass
@@ -39,44 +61,72 @@ class Manifest:
 
     Attributes:
         step: optimiser steps done in the stage, skipped ones included.
+        skipped: how many of them changed nothing.
         stage: name of the stage.
-        model: `ModelConfig` as a plain dictionary; its `reference_view` tells weights apart whose tensors look alike.
-        data: what the model saw: `width` and `aspect` (height / width, lowest and highest) of its pictures, `views`.
+        model: sizes and variant; its `reference_view` tells weights apart whose tensors look alike.
+        pictures: what the model saw.
         trained_on: dataset slug -> licence.
-        files: file name -> {"bytes", "sha256"}.
+        files: file name -> size and checksum; filled in by `save_checkpoint`.
     """
 
     step: int
+    skipped: int
     stage: str
-    model: dict[str, Any]
-    data: dict[str, Any]
+    model: ModelConfig
+    pictures: SeenPictures
     trained_on: dict[str, str]
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, FileFacts] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     zipmap_pl_version: str = __version__
     torch_version: str = torch.__version__
 
 
-def save_checkpoint(folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any]) -> Path:
-    """Write `folder`/step-<step> and point `folder`/latest to it. Returns the new folder; an existing one is kept as it is."""
-    final = folder / f"step-{manifest.step:08d}"
-    if final.exists():
-        _point_to(folder, final.name)
-        return final
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{final.name}.{os.getpid()}.partial"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, temporary / WEIGHTS)
-    torch.save(optimizer, temporary / OPTIMIZER)
-    manifest.files = {name: _fingerprint(temporary / name) for name in (WEIGHTS, OPTIMIZER)}
-    (temporary / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
-    for path in (*temporary.iterdir(), temporary):
-        _flush(path)
-    temporary.rename(final)
-    _flush(folder)
+def save_checkpoint(
+    folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any], keep: int = 0
+) -> Path:
+    """Write `folder`/step-<step> and point `folder`/latest to it. Returns the new folder; an existing one is kept as it is.
+
+    Of all checkpoints the `keep` with the highest steps stay, and always the new one; 0 keeps all.
+    """
+    final = folder / _name_of(manifest.step)
+    if not (final / MANIFEST).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove(folder, final)  # without a manifest it is no checkpoint
+        temporary = _temporary_name(final)
+        temporary.mkdir()
+        _write_parts(temporary, manifest, weights, optimizer)
+        temporary.rename(final)
+        _flush(folder)
     _point_to(folder, final.name)
+    for old in checkpoints_of(folder)[:-keep] if keep else []:
+        if old != final:
+            _remove(folder, old)
     return final
+
+
+def _write_parts(folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
+    save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, folder / WEIGHTS)
+    torch.save(optimizer, folder / OPTIMIZER)
+    manifest.files = {name: _facts(folder / name) for name in (WEIGHTS, OPTIMIZER)}
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+    for path in (*folder.iterdir(), folder):
+        _flush(path)
+
+
+def _remove(folder: Path, checkpoint: Path) -> None:
+    """Remove a checkpoint of `folder` so that no moment shows a part of it, and what killed processes left behind."""
+    if checkpoint.exists():
+        checkpoint.rename(_temporary_name(checkpoint))
+    for left in folder.glob(f".step-*{PARTIAL}"):
+        shutil.rmtree(left)
+
+
+def _name_of(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _temporary_name(checkpoint: Path) -> Path:
+    return checkpoint.with_name(f".{checkpoint.name}{PARTIAL}")
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -105,47 +155,66 @@ def latest_checkpoint(folder: Path) -> Path | None:
         named = folder / (folder / LATEST).read_text().strip()
         if (named / MANIFEST).is_file():
             return named
-    return max((path.parent for path in folder.glob(f"step-*/{MANIFEST}")), default=None)
+    return next(reversed(checkpoints_of(folder)), None)
+
+
+def checkpoints_of(folder: Path) -> list[Path]:
+    """All checkpoints directly below `folder`, oldest first."""
+    return sorted(path.parent for path in folder.glob(f"step-*/{MANIFEST}"))
 
 
 def read_manifest(checkpoint: Path) -> Manifest:
-    """The manifest of a checkpoint folder, after checking that its files are whole.
+    """The manifest of a checkpoint folder. The files are checked when they are read: optimiser states are large.
 
     Raises:
-        UserError: unreadable manifest, another format version, a file that is missing, short or changed.
+        UserError: unreadable manifest, another format version, a key or value that this version does not know.
     """
+    path = checkpoint / MANIFEST
     try:
-        manifest = Manifest(**json.loads((checkpoint / MANIFEST).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{checkpoint / MANIFEST}: not readable as a checkpoint manifest ({error}); take another checkpoint"
-        ) from error
-    if manifest.format_version != FORMAT_VERSION:
-        raise UserError(
-            f"{checkpoint}: checkpoint format {manifest.format_version} (zipmap_pl {manifest.zipmap_pl_version}), "
-            f"this version reads format {FORMAT_VERSION}; install the version that wrote it"
-        )
-    for name, wanted in manifest.files.items():
-        path = checkpoint / name
-        found = _fingerprint(path) if path.is_file() else "nothing"
-        if found != wanted:
-            raise UserError(f"{path}: damaged, found {found}, the manifest says {wanted}; take another checkpoint")
-    return manifest
+        settings = json.loads(path.read_text())
+        version = settings["format_version"]
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{path}: checkpoint format {version} of zipmap_pl {settings.get('zipmap_pl_version')}, "
+                f"this version reads format {FORMAT_VERSION}; install the version that wrote it"
+            )
+        if "${" in str(settings):
+            raise UserError(f"{path}: holds an interpolation (`${{`), expected plain values; do not trust this file")
+        return cast(Manifest, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Manifest), settings)))
+    except (OSError, ValueError, TypeError, KeyError, OmegaConfBaseException) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise UserError(f"{path}: not readable as a checkpoint manifest ({reason}); take another checkpoint") from error
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The model's tensors by their published keys, on the CPU."""
-    return load_file(checkpoint / WEIGHTS)
+    """The model's tensors by their published keys, on the CPU. Raises UserError if the file is damaged."""
+    return load_file(_whole(checkpoint, WEIGHTS))
 
 
 def read_optimizer(checkpoint: Path) -> dict[str, Any]:
-    """Optimiser state and counters, on the CPU."""
-    return torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True)
+    """Optimiser state by parameter name, on the CPU. Raises UserError if the file is damaged."""
+    return torch.load(_whole(checkpoint, OPTIMIZER), map_location="cpu", weights_only=True)
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
+def _whole(checkpoint: Path, name: str) -> Path:
+    """The path of a checkpoint's file, after comparing it with the manifest."""
+    path, wanted = checkpoint / name, read_manifest(checkpoint).files.get(name)
+    found = _facts(path) if path.is_file() else None
+    if found is None or found != wanted:
+        raise UserError(
+            f"{path}: damaged, found {_in_words(found)}, the manifest says {_in_words(wanted)}; "
+            "take another checkpoint, or remove this one and its run goes on from the one before"
+        )
+    return path
+
+
+def _facts(path: Path) -> FileFacts:
     with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return FileFacts(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _in_words(facts: FileFacts | None) -> str:
+    return "nothing" if facts is None else f"{facts.bytes} bytes with sha256 {facts.sha256[:12]}"
 
 
 def _point_to(folder: Path, name: str) -> None:

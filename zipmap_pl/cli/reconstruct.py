@@ -64,12 +64,12 @@ def reconstruct_photos(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(checkpoint)
-    seen = loaded.manifest.data
-    patch = loaded.config.patch_size
-    width = width or int(seen["width"])
+    seen = loaded.manifest.pictures
+    patch = loaded.manifest.model.patch_size
+    width = width or seen.width
     if width % patch:
         raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
-    pictures = load_pictures(source, width, patch, tuple(seen["aspect"]), max_views, every)
+    pictures = load_pictures(source, width, patch, tuple(seen.aspect), max_views, every)
     return write_scene(
         output, reconstruct(loaded.model, pictures, torch.device(device)), confidence_percentile, max_points
     )

@@ -8,40 +8,65 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from zipmap_pl.checkpoints.folder import save_checkpoint
+from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.progress import Progress
-from zipmap_pl.training.manifest import manifest_of
 from zipmap_pl.training.module import ZipMapModule
+from zipmap_pl.training.optimizer import optimizer_state
 from zipmap_pl.training.picture_panel import picture_panel
 
 
 class StepProgress(lightning.Callback):
-    """One bar over the optimiser steps of the stage."""
+    """One bar over the optimiser steps of the stage, and one over the batches of each validation outside of it."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Start the bar at the step that the run resumes from."""
-        self._progress = Progress(f"stage {module.config.stage.name}", module.config.stage.steps, done=module.step)
-        if trainer.is_global_zero:
-            self._progress.__enter__()
+        self._start(trainer, Progress(f"stage {module.config.stage.name}", module.config.stage.steps, done=module.step))
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """One step further."""
-        if trainer.is_global_zero:
-            self._progress.advance(f"loss {module.last_loss:.3f}")
+        if self._bar is not None:
+            self._bar.advance(f"loss {module.last_loss:.3f}")
+
+    def on_validation_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """A bar of its own outside of training; inside it, a word beside the bar."""
+        if self._bar is None:
+            batches = int(sum(trainer.num_val_batches))
+            self._start(trainer, Progress(f"held-out scenes, step {module.step}", batches))
+        else:
+            self._bar.note("looking at held-out scenes")
+
+    def on_validation_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
+        """One batch of held-out scenes further."""
+        if self._bar is not None and trainer.state.fn == TrainerFn.VALIDATING:
+            self._bar.advance()
 
     def teardown(self, trainer: lightning.Trainer, module: ZipMapModule, stage: str) -> None:
-        """Give the terminal back, also after an error."""
-        if hasattr(self, "_progress"):
-            self._progress.__exit__(None, None, None)
+        """Give the terminal back."""
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None
+
+    def on_exception(self, trainer: lightning.Trainer, module: ZipMapModule, exception: BaseException) -> None:
+        """Give the terminal back before anybody writes to it."""
+        self.teardown(trainer, module, "")
+
+    def _start(self, trainer: lightning.Trainer, bar: Progress) -> None:
+        if trainer.is_global_zero:
+            self._bar = bar.__enter__()
 
 
 class Checkpoints(lightning.Callback):
-    """Writes a checkpoint folder every N steps and at the end."""
+    """Writes a checkpoint folder every N steps, at the end, and when the user or the machine stops the run."""
 
-    def __init__(self, folder: Path, every: int, data: ZooDataModule) -> None:
-        self.folder, self.every, self.data = folder, every, data
+    def __init__(self, folder: Path, every: int, keep: int, data: ZooDataModule) -> None:
+        self.folder, self.every, self.keep, self.data = folder, every, keep, data
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Save when it is due."""
@@ -52,11 +77,23 @@ class Checkpoints(lightning.Callback):
         """Save the end of the stage."""
         self._save(trainer, module)
 
+    def on_exception(self, trainer: lightning.Trainer, module: ZipMapModule, exception: BaseException) -> None:
+        """Save on Ctrl-C and SIGTERM, unless they came in the middle of an update: then the last checkpoint counts."""
+        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if stopped and trainer.state.fn == TrainerFn.FITTING and module.step > 0 and module.whole:
+            self._save(trainer, module)
+
     def _save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         if trainer.is_global_zero:
-            counters = {"step": module.step, "skipped": module.skipped}
-            optimizer = {"optimizer": trainer.optimizers[0].state_dict(), "counters": counters}
-            save_checkpoint(self.folder, manifest_of(module, self.data), module.model.state_dict(), optimizer)
+            state = optimizer_state(module.model, trainer.optimizers[0])
+            save_checkpoint(self.folder, self._manifest(module), module.model.state_dict(), state, self.keep)
+
+    def _manifest(self, module: ZipMapModule) -> Manifest:
+        config = module.config
+        pictures = SeenPictures(config.data.width, config.data.aspect, config.data.views)
+        return Manifest(
+            module.step, module.skipped, config.stage.name, config.model, pictures, trained_on=self.data.licences()
+        )
 
 
 class Pictures(lightning.Callback):
@@ -70,7 +107,8 @@ class Pictures(lightning.Callback):
         loader = self.data.val_dataloader() or self.data.train_dataloader()
         batch = module.transfer_batch_to_device(next(iter(loader)), module.device, 0)
         self._batch = self.data.on_after_batch_transfer(batch, 0)
-        self._draw(trainer, module)
+        if module.step == 0:
+            self._draw(trainer, module)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Draw when it is due."""

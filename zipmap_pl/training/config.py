@@ -3,6 +3,7 @@
 Every YAML is checked against these dataclasses: an unknown key or a value of the wrong type is an error that names it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
+
+ACCELERATORS = ("auto", "cpu", "gpu")
+PRECISIONS = ("auto", "bf16-mixed", "32-true")
 
 
 @dataclass
@@ -29,6 +33,17 @@ class OptimizerConfig:
     clip_norm: float = 1.0  # per module: backbone, camera head, each dense head
     clip_norms: dict[str, float] = field(default_factory=dict)  # module name -> another limit
 
+    def __post_init__(self) -> None:
+        rates = {"learning_rate": self.learning_rate, **{f"rates.{name}": rate for name, rate in self.rates.items()}}
+        norms = {"clip_norm": self.clip_norm, **{f"clip_norms.{name}": norm for name, norm in self.clip_norms.items()}}
+        for name, value in (rates | norms).items():
+            _expect(0 < value < math.inf, f"optimizer.{name}", value, "a positive number")
+        for name, value in (("weight_decay", self.weight_decay), ("floor_learning_rate", self.floor_learning_rate)):
+            _expect(0 <= value < math.inf, f"optimizer.{name}", value, "a number from 0 on")
+        _expect(0 <= self.warmup_share < 1, "optimizer.warmup_share", self.warmup_share, "a share from 0 to below 1")
+        two_shares = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _expect(two_shares, "optimizer.betas", self.betas, "two numbers from 0 to below 1")
+
 
 @dataclass
 class StageConfig:
@@ -39,18 +54,30 @@ class StageConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
+    def __post_init__(self) -> None:
+        _expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
+
 
 @dataclass
 class TrainerConfig:
     """Where and how often; handed to Lightning's Trainer and our callbacks. All intervals count optimiser steps."""
 
-    accelerator: str = "auto"
+    accelerator: str = "auto"  # auto, cpu or gpu
     devices: int = 1
-    precision: str = "auto"  # auto: bf16-mixed on a GPU, 32-true on a CPU
+    precision: str = "auto"  # bf16-mixed, 32-true, or auto: the first on a GPU, the second on a CPU
     log_every: int = 10
     pictures_every: int = 100
     validate_every: int = 500
     checkpoint_every: int = 500
+    keep_checkpoints: int = 3  # the newest; 0 keeps all
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+            value = getattr(self, name)
+            _expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
+        for name in ("devices", "log_every", "pictures_every", "validate_every", "checkpoint_every"):
+            _expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
+        _expect(self.keep_checkpoints >= 0, "trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
 
 
 @dataclass
@@ -65,6 +92,11 @@ class RunConfig:
     seed: int = 42
     output: str = "runs/demo"
     init_from: str | None = None  # checkpoint whose weights the run starts from
+
+
+def _expect(holds: bool, name: str, found: object, wanted: str) -> None:
+    if not holds:
+        raise UserError(f"settings: {name} is {found}, expected {wanted}")
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | None = None, config_name: str = "train") -> RunConfig:

@@ -2,12 +2,15 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import OmegaConf
 
 from zipmap_pl.checkpoints.folder import find_checkpoint, latest_checkpoint, read_manifest, read_optimizer
 from zipmap_pl.checkpoints.load import load_weights
@@ -42,26 +45,29 @@ class FitResult:
 def fit(config: RunConfig) -> FitResult:
     """Train the stage of `config`, going on from the newest checkpoint of its output folder if there is one.
 
+    A run that goes on follows the settings it is given now; those that changed are named in the log.
+
     Raises:
         UserError: data missing, checkpoint damaged or made with another model, settings that do not fit each other.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     output = Path(config.output)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
     data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data.setup("fit")
     module = ZipMapModule(config)
-    optimizer_state = _restore(module, config, output)
-    _leave_cores_to_the_loader(config.data.workers)
+    _restore(module, config, output)
     data.start_step = module.step
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "settings.yaml").write_text(to_yaml(config))
-    trainer = _trainer(config, output, data, optimizer_state)
-    before = _validate(trainer, module, data) if module.step == 0 else {}
-    if module.step < config.stage.steps:
-        trainer.fit(module, datamodule=data)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-    after = _validate(trainer, module, data)
+    _leave_cores_to_the_loader(config.data.workers)
+    trainer = _trainer(config, output, data, module.step)
+    _keep_settings(output / "settings.yaml", to_yaml(config))
+    try:
+        before = _validate(trainer, module, data) if module.step == 0 else {}
+        if module.step < config.stage.steps:
+            trainer.fit(module, datamodule=data)
+        after = module.validation if module.validated_step == module.step else _validate(trainer, module, data)
+    except SystemExit as stopped:  # what Lightning makes of Ctrl-C and SIGTERM
+        raise KeyboardInterrupt from stopped
     return FitResult(output, find_checkpoint(output), module.step, before, after)
 
 
@@ -70,63 +76,88 @@ def _leave_cores_to_the_loader(workers: int) -> None:
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - workers))
 
 
-def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> dict | None:
-    """Load the newest checkpoint of this run, or the weights that the run starts from. Returns the optimiser's state, if any."""
+def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
+    """Take over the newest checkpoint of this run, or the weights that the run starts from."""
     newest = latest_checkpoint(output / "checkpoints")
     if newest is None:
         if config.init_from is not None:
             load_weights(module.model, find_checkpoint(Path(config.init_from)))
-        return None
+        return
     manifest = read_manifest(newest)
-    if manifest.stage != config.stage.name or manifest.model != asdict(config.model):
+    differs = [
+        f"{name} {found}, asked for {wanted}"
+        for name, found, wanted in (
+            ("stage", manifest.stage, config.stage.name),
+            *_changes({"model": asdict(manifest.model)}, {"model": asdict(config.model)}),
+        )
+        if found != wanted
+    ]
+    if differs:
         raise UserError(
-            f"{output}: holds a run of stage {manifest.stage} with {'the same' if manifest.model == asdict(config.model) else 'another'} "
-            f"model, asked for stage {config.stage.name}; choose another folder (output=...) or remove this one"
+            f"{output}: holds a run of {'; '.join(differs)}; choose another folder (output=...) or remove this one"
         )
     load_weights(module.model, newest)
-    state = read_optimizer(newest)
-    module.step, module.skipped = state["counters"]["step"], state["counters"]["skipped"]
+    module.saved_optimizer = read_optimizer(newest)
+    module.step, module.skipped = manifest.step, manifest.skipped
     log.info("going on from %s", newest)
-    return state["optimizer"]
 
 
-class _RestoreOptimizer(lightning.Callback):
-    """Gives the optimiser its state once Lightning has built it."""
+def _keep_settings(path: Path, settings: str) -> None:
+    """Write the run's settings beside its results; say what has changed since they were last written."""
+    if path.is_file():
+        before, now = (OmegaConf.to_container(OmegaConf.create(text)) for text in (path.read_text(), settings))
+        for name, old, new in _changes(cast(dict, before), cast(dict, now)):
+            log.info("changed since this run was last started: %s is %s, was %s", name, new, old)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(settings)
 
-    def __init__(self, state: dict) -> None:
-        self.state = state
 
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        trainer.optimizers[0].load_state_dict(self.state)
+def _changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name, old and new value of all that differs; None where there is none."""
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}", old, new
 
 
-def _trainer(config: RunConfig, output: Path, data: ZooDataModule, optimizer_state: dict | None) -> lightning.Trainer:
+def _trainer(config: RunConfig, output: Path, data: ZooDataModule, first_step: int) -> lightning.Trainer:
     settings = config.trainer
-    on_gpu = settings.accelerator in ("gpu", "cuda") or (settings.accelerator == "auto" and torch.cuda.is_available())
-    precision = {True: "bf16-mixed", False: "32-true"}[on_gpu] if settings.precision == "auto" else settings.precision
-    callbacks: list[lightning.Callback] = [
-        StepProgress(),
-        Pictures(settings.pictures_every, data),
-        Checkpoints(output / "checkpoints", settings.checkpoint_every, data),
-    ]
-    if optimizer_state is not None:
-        callbacks.append(_RestoreOptimizer(optimizer_state))
-    return lightning.Trainer(
-        accelerator=settings.accelerator if on_gpu else "cpu",
+    on_gpu = settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
+    if on_gpu and settings.devices > torch.cuda.device_count():
+        raise UserError(
+            f"trainer.devices={settings.devices} on accelerator={settings.accelerator}: found "
+            f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
+        )
+    by_device = "bf16-mixed" if on_gpu else "32-true"
+    # What was logged after the checkpoint that a run goes on from is logged again: TensorBoard forgets the first time.
+    logger = TensorBoardLogger(
+        output, "tensorboard", "", default_hp_metric=False, purge_step=first_step + 1 if first_step else None
+    )
+    trainer = lightning.Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
         devices=settings.devices,
-        precision=precision,  # type: ignore[arg-type]
+        precision=by_device if settings.precision == "auto" else settings.precision,  # type: ignore[arg-type]
         max_epochs=1,  # the loader ends after the stage's steps
         val_check_interval=settings.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        logger=TensorBoardLogger(output, name="tensorboard", version="", default_hp_metric=False),
-        callbacks=callbacks,
+        logger=logger,
+        callbacks=[
+            StepProgress(),
+            Pictures(settings.pictures_every, data),
+            Checkpoints(output / "checkpoints", settings.checkpoint_every, settings.keep_checkpoints, data),
+        ],
+        log_every_n_steps=1,  # Lightning warns of more than a stage has; the module logs by itself
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         inference_mode=False,
     )
+    trainer.fit_loop.epoch_loop.batch_progress.total.ready = first_step  # val_check_interval counts from here
+    return trainer
 
 
 def _validate(trainer: lightning.Trainer, module: ZipMapModule, data: ZooDataModule) -> dict[str, float]:

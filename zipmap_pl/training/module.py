@@ -1,7 +1,7 @@
 """The LightningModule: one optimiser step of a stage, and validation on fixed view sets."""
 
 import time
-from typing import cast
+from typing import Any, cast
 
 import lightning
 import torch
@@ -15,7 +15,7 @@ from zipmap_pl.metrics.reconstruction import ReconstructionMetric
 from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, set_learning_rates
+from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, restore_optimizer, set_learning_rates
 
 
 class ZipMapModule(lightning.LightningModule):
@@ -27,9 +27,11 @@ class ZipMapModule(lightning.LightningModule):
     Attributes:
         step: optimiser steps of the stage that are done, skipped ones included.
         skipped: how many of them changed nothing.
+        whole: weights, optimiser and counters belong to the same step; False inside the update.
+        saved_optimizer: state for the optimiser when it is built (see `optimizer_state`); None = a fresh one.
         faults: draws of this process that met unreadable data and were replaced.
         last_loss: total loss of the last step.
-        validation: what the last validation said, metric by name.
+        validation: what the last validation said, metric by name, and `validated_step`, when that was.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -41,9 +43,12 @@ class ZipMapModule(lightning.LightningModule):
         self.metrics = ReconstructionMetric()
         self.step = 0
         self.skipped = 0
+        self.whole = True
+        self.saved_optimizer: dict[str, dict[str, Any]] | None = None
         self.faults = 0
         self.last_loss = float("nan")
         self.validation: dict[str, float] = {}
+        self.validated_step: int | None = None
         self._interval_start = time.monotonic()
         self._interval_images = 0
 
@@ -52,8 +57,12 @@ class ZipMapModule(lightning.LightningModule):
         return self.model(images)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with the groups of the stage."""
-        return build_optimizer(self.model, self.config.stage.optimizer)
+        """AdamW with the groups of the stage, and the state of the checkpoint that the run goes on from."""
+        optimizer = build_optimizer(self.model, self.config.stage.optimizer)
+        if self.saved_optimizer is not None:
+            restore_optimizer(self.model, optimizer, self.saved_optimizer)
+            self.saved_optimizer = None
+        return optimizer
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Forward, backward and one optimiser step."""
@@ -65,12 +74,15 @@ class ZipMapModule(lightning.LightningModule):
         if self._all_ranks_finite(terms["total"]):
             self.manual_backward(terms["total"])
             norms = clip_by_module(self.model, stage.optimizer)
-        if norms and self._all_ranks_finite(*norms.values()):
+        finite = bool(norms) and self._all_ranks_finite(*norms.values())
+        self.whole = False
+        if finite:
             optimizer.step()
         else:
             self.skipped += 1
-        optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        self.whole = True
+        optimizer.zero_grad(set_to_none=True)
         self.faults += len(batch.faults)
         self.last_loss = float(terms["total"].detach())
         self._log(batch, terms, norms, rates)
@@ -115,4 +127,5 @@ class ZipMapModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Keep and write the metrics."""
         self.validation = {name: float(value) for name, value in self.metrics.compute().items()}
+        self.validated_step = self.step
         self.log_scalars({f"validation/{name}": value for name, value in self.validation.items()})

@@ -1,6 +1,7 @@
-"""AdamW with groups by parameter name, and clipping by module."""
+"""AdamW with groups by parameter name, its state by parameter name, and clipping by module."""
 
 from fnmatch import fnmatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,14 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
     tokens included (ZipMap's recipe). Each group carries its `peak` rate and a readable `name`.
 
     Raises:
-        UserError: a pattern of `rates` that fits no parameter, or two that fit the same one.
+        UserError: a pattern of `rates` that fits no parameter, or two that fit the same one; a limit for no module.
     """
+    modules = [name for name, _ in model.named_children()]
+    strangers = set(config.clip_norms) - set(modules)
+    if strangers:
+        raise UserError(
+            f"optimizer.clip_norms: no module {', '.join(sorted(strangers))}, expected one of {', '.join(modules)}"
+        )
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     used: set[str] = set()
     for name, parameter in model.named_parameters():
@@ -51,6 +58,24 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
         betas=(config.betas[0], config.betas[1]),
         fused=True,
     )
+
+
+def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:
+    """Parameter name -> its state (step, moments). Rates and groups are left out: those come from the settings."""
+    return {name: dict(optimizer.state[p]) for name, p in model.named_parameters() if p in optimizer.state}
+
+
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, dict[str, Any]]) -> None:
+    """Give `optimizer` a state of `optimizer_state`; its own groups, rates and decay stay. Raises UserError for strangers."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    strangers = state.keys() - names.values()
+    if strangers:
+        raise UserError(
+            f"optimiser state: {len(strangers)} unknown parameters, one is {min(strangers)}; expected the model's"
+        )
+    ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+    by_number = {number: state[name] for number, name in enumerate(ordered) if name in state}
+    optimizer.load_state_dict({"state": by_number, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def set_learning_rates(

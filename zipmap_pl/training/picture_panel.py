@@ -8,6 +8,7 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits
 from zipmap_pl.drawing.sheet import Row, draw_sheet
+from zipmap_pl.geometry.alignment import median_scale
 from zipmap_pl.geometry.pose_encoding import decode_extrinsics
 from zipmap_pl.geometry.rigid import invert_rigid, relative_to_first
 from zipmap_pl.models.prediction import Prediction
@@ -20,11 +21,12 @@ TRUE_COLOUR, PREDICTED_COLOUR = (30, 140, 60), (220, 60, 40)
 def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarray:
     """Draw the first scene of a batch, [H, W, 3] uint8.
 
-    Predicted depth and camera path are brought to the true scale by the ratio of the median valid depths.
+    Predicted depth and camera path are brought to the true scale by the ratio of the median valid depths. Cameras that
+    are not finite are left out.
     """
     mask = batch.mask[0]
     depth, predicted = batch.depth[0], prediction.depth[0, ..., 0].float()
-    scale = float(depth[mask].median() / predicted[mask].median()) if mask.any() else 1.0
+    scale = float(median_scale(predicted[None], depth[None], mask[None]))
     views = range(min(len(mask), MAX_VIEWS))
     true_depths, masks = _pictures(depth), _pictures(mask)
     predicted_depths = _pictures(predicted * scale)

@@ -1,0 +1,53 @@
+"""The picture panel is drawn whatever the batch and the prediction hold: it must never end a training."""
+
+import numpy as np
+import pytest
+import torch
+
+from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.models.prediction import Prediction
+from zipmap_pl.training.picture_panel import picture_panel
+
+VIEWS, SIDE = 3, 28
+
+
+def batch() -> Batch:
+    extrinsics = torch.eye(4)[:3].repeat(1, VIEWS, 1, 1)
+    extrinsics[0, :, 0, 3] = torch.arange(VIEWS)
+    intrinsics = torch.tensor([[20.0, 0, SIDE / 2], [0, 20.0, SIDE / 2], [0, 0, 1]]).repeat(1, VIEWS, 1, 1)
+    depth = torch.linspace(1, 3, VIEWS * SIDE * SIDE).view(1, VIEWS, SIDE, SIDE)
+    images = torch.rand(1, VIEWS, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    frames = torch.arange(VIEWS)[None]
+    return Batch(
+        images, depth, depth > 0, extrinsics, intrinsics, torch.ones(1, dtype=torch.bool), ["set"], ["room"], frames
+    )
+
+
+def prediction(scale: float) -> Prediction:
+    """The truth of `batch` in another unit."""
+    truth = batch()
+    pose = torch.cat(
+        [truth.extrinsics[0, :, :, 3] * scale, torch.tensor([[0.0, 0, 0, 1, 1.2, 1.2]]).repeat(VIEWS, 1)], 1
+    )
+    depth = truth.depth[..., None] * scale
+    return Prediction(pose[None], [pose[None]], depth, torch.ones_like(truth.depth), torch.zeros(1, 1))
+
+
+def test_the_unit_of_the_prediction_does_not_show() -> None:
+    pictures = [picture_panel(batch(), prediction(scale), "title") for scale in (1.0, 8.0)]
+    assert np.array_equal(*pictures)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), 0.0])
+def test_a_broken_prediction_is_drawn(broken: float) -> None:
+    bad = prediction(1.0)
+    bad.depth[:] = broken
+    bad.pose_enc[:] = broken
+    assert picture_panel(batch(), bad, "title").dtype == np.uint8
+
+
+def test_a_batch_without_depth_is_drawn() -> None:
+    empty = batch()
+    empty.depth[:] = 0
+    empty.mask[:] = False
+    assert not np.array_equal(picture_panel(empty, prediction(1.0), ""), picture_panel(batch(), prediction(1.0), ""))
