@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -63,3 +64,14 @@ def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]
         for item in items:
             yield item
             progress.advance()
+
+
+@contextmanager
+def working(description: str) -> Iterator[None]:
+    """Show that something without countable parts is under way: a spinner on a terminal, a plain line elsewhere."""
+    if sys.stderr.isatty():
+        with Console(stderr=True).status(description):
+            yield
+    else:
+        print(description, file=sys.stderr, flush=True)  # noqa: T201
+        yield

@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"zipmap: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except OSError as error:  # no permission, disk full, ...: nothing of ours is wrong
+        print(f"zipmap: {error.filename or ''}: {error.strerror or error}".replace(": : ", ": "), file=sys.stderr)
+        return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("zipmap: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return EXIT_INTERRUPTED

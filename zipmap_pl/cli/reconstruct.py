@@ -30,16 +30,21 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and say where everything is."""
-    if arguments.output.exists() and any(arguments.output.iterdir()):
-        raise UserError(
-            f"{arguments.output}: not empty, expected a new folder for the results; choose another --output"
-        )
-    if arguments.every < 1 or (arguments.max_views is not None and arguments.max_views < 1):
-        raise UserError("--every and --max-views: expected a number of 1 or more")
+    check_options(arguments)
     chosen = {name: getattr(arguments, name) for name in OPTIONS}
     for what, path in reconstruct_photos(arguments.source, arguments.checkpoint, arguments.output, **chosen).items():
         print(f"{what:14s} {path}")
     return 0
+
+
+def check_options(arguments: argparse.Namespace) -> None:
+    """Raise a UserError for a number out of range."""
+    for name in ("every", "max_views", "width", "max_points"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} {value}: expected 1 or more")
+    if not 0 <= arguments.confidence_percentile <= 100:
+        raise UserError(f"--confidence-percentile {arguments.confidence_percentile}: expected a number from 0 to 100")
 
 
 def reconstruct_photos(
@@ -53,23 +58,27 @@ def reconstruct_photos(
     max_points: int = 1_000_000,
     device: str = "auto",
 ) -> dict[str, Path]:
-    """Load a checkpoint, reconstruct photos or a video, write the scene. Returns what was written by name."""
-    import torch
+    """Load a checkpoint, reconstruct photos or a video, write the scene. Returns what was written by name.
 
+    `output` is there with everything in it, or not at all. Raises UserError for what the command's options promise.
+    """
     from zipmap_pl.checkpoints.load import load_model
-    from zipmap_pl.inference.export import write_scene
+    from zipmap_pl.inference.export import new_folder, write_scene
     from zipmap_pl.inference.pictures import load_pictures
-    from zipmap_pl.inference.reconstruct import reconstruct
+    from zipmap_pl.inference.reconstruct import choose_device, reconstruct
+    from zipmap_pl.progress import working
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_model(checkpoint)
-    seen = loaded.manifest.pictures
-    patch = loaded.manifest.model.patch_size
-    width = width or seen.width
-    if width % patch:
-        raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
-    pictures = load_pictures(source, width, patch, tuple(seen.aspect), max_views, every)
-    return write_scene(
-        output, reconstruct(loaded.model, pictures, torch.device(device)), confidence_percentile, max_points
-    )
+    with new_folder(output) as folder:
+        chosen_device = choose_device(device)
+        with working(f"loading {checkpoint}"):
+            loaded = load_model(checkpoint)
+        seen, patch = loaded.manifest.pictures, loaded.manifest.model.patch_size
+        width = width or seen.width
+        if width % patch:
+            raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
+        pictures = load_pictures(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
+        with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
+            scene = reconstruct(loaded.model, pictures, chosen_device)
+        with working("writing cameras, depth and points"):
+            paths = write_scene(folder, scene, confidence_percentile, max_points)
+    return {name: output / path.relative_to(folder) for name, path in paths.items()}

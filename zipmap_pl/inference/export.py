@@ -1,6 +1,9 @@
 """Writes a Scene to files that open elsewhere: cameras as JSON, depth as PNG and NPY, the point cloud as PLY and GLB."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -10,6 +13,7 @@ import trimesh
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits
 from zipmap_pl.drawing.sheet import Row, draw_sheet
+from zipmap_pl.errors import UserError
 from zipmap_pl.inference.scene import Scene
 
 PREVIEW_VIEWS = 6
@@ -17,15 +21,36 @@ PREVIEW_VIEWS = 6
 GLB_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write to, which gets the name `path` once the block has ended well and is removed otherwise.
+
+    Raises:
+        UserError: something is there already.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path}: not empty, expected a new folder for the results; choose another --output")
+    path = path.resolve()
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
 def write_cameras(path: Path, scene: Scene) -> None:
-    """Cameras of all views as JSON, with the conventions written beside the numbers."""
+    """Cameras of all views as JSON, with the conventions written beside the numbers; null where one is not finite."""
     views = [
         {
             "name": name,
-            "world_to_cam": scene.extrinsics[i].tolist(),
-            "intrinsics": scene.source_intrinsics[i].tolist(),
+            "world_to_cam": _numbers(scene.extrinsics[i]),
+            "intrinsics": _numbers(scene.source_intrinsics[i]),
             "size": {"height": int(scene.source_sizes[i, 0]), "width": int(scene.source_sizes[i, 1])},
-            "intrinsics_at_model_size": scene.intrinsics[i].tolist(),
+            "intrinsics_at_model_size": _numbers(scene.intrinsics[i]),
             "model_size": {"height": scene.depth.shape[1], "width": scene.depth.shape[2]},
         }
         for i, name in enumerate(scene.names)
@@ -36,7 +61,11 @@ def write_cameras(path: Path, scene: Scene) -> None:
         "intrinsics": "3x3, pixels of the original picture measured from its corner: the first pixel's centre is (0.5, 0.5)",
         "scale": "arbitrary",
     }
-    path.write_text(json.dumps({"conventions": conventions, "views": views}, indent=1) + "\n")
+    path.write_text(json.dumps({"conventions": conventions, "views": views}, indent=1, allow_nan=False) + "\n")
+
+
+def _numbers(array: np.ndarray) -> list | None:
+    return array.tolist() if np.isfinite(array).all() else None
 
 
 def write_depth(folder: Path, scene: Scene) -> None:
@@ -51,12 +80,15 @@ def write_depth(folder: Path, scene: Scene) -> None:
 
 
 def choose_points(scene: Scene, confidence_percentile: float, max_points: int) -> tuple[np.ndarray, np.ndarray]:
-    """World points [N, 3] float32 and colours [N, 3] uint8: the more confident ones, evenly thinned to at most `max_points`."""
-    confidence = scene.confidence.reshape(-1)
+    """World points [N, 3] float32 and colours [N, 3] uint8: the more confident ones, thinned at random to `max_points`.
+
+    Points that are not finite are left out; there has to be one that is.
+    """
     points = scene.points.reshape(-1, 3)
-    keep = np.flatnonzero(
-        (confidence >= np.percentile(confidence, confidence_percentile)) & np.isfinite(points).all(axis=1)
-    )
+    finite = np.isfinite(points).all(axis=1)
+    confidence = np.where(finite, np.nan_to_num(scene.confidence.reshape(-1)), 0)
+    keep = np.flatnonzero(finite)
+    keep = keep[confidence[keep] >= np.percentile(confidence[keep], confidence_percentile)]
     if len(keep) > max_points:
         keep = np.sort(np.random.default_rng(0).choice(keep, max_points, replace=False))
     return points[keep].astype(np.float32), scene.images.reshape(-1, 3)[keep]
@@ -79,14 +111,15 @@ def write_ply(path: Path, points: np.ndarray, colours: np.ndarray) -> None:
 
 def write_glb(path: Path, points: np.ndarray, colours: np.ndarray, scene: Scene) -> None:
     """The point cloud and the cameras' frusta as binary glTF, turned so that viewers show it upright."""
-    low, high = np.percentile(points, [5, 95], axis=0) if len(points) else (np.zeros(3), np.ones(3))
+    low, high = np.percentile(points, [5, 95], axis=0)
     world = trimesh.Scene()
     world.add_geometry(
         trimesh.PointCloud(points, colors=np.c_[colours, np.full(len(colours), 255, np.uint8)]), node_name="points"
     )
-    for number, (pose, intrinsics) in enumerate(zip(scene.cam_to_world, scene.intrinsics, strict=True)):
-        frustum = _frustum(intrinsics, scene.depth.shape[1:], 0.04 * float(np.linalg.norm(high - low)))
-        world.add_geometry(frustum, node_name=f"camera-{number:04d}", transform=pose)
+    length = 0.04 * float(np.linalg.norm(high - low)) or 0.1
+    for number in np.flatnonzero(scene.usable):
+        frustum = _frustum(scene.intrinsics[number], scene.depth.shape[1:], length)
+        world.add_geometry(frustum, node_name=f"camera-{number:04d}", transform=scene.cam_to_world[number])
     world.apply_transform(GLB_FROM_OPENCV)
     path.write_bytes(world.export(file_type="glb"))
 
@@ -115,8 +148,7 @@ def preview(scene: Scene) -> np.ndarray:
 
 
 def write_scene(folder: Path, scene: Scene, confidence_percentile: float, max_points: int) -> dict[str, Path]:
-    """Write everything below `folder`. Returns what was written by name."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write everything below `folder`, which is there. Returns what was written by name."""
     paths = {
         "cameras": folder / "cameras.json",
         "depth": folder / "depth",

@@ -1,5 +1,7 @@
 """Photos or a video to the tensor that the model takes, and the way back to the pixels of the user's own pictures."""
 
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +11,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.progress import track
+from zipmap_pl.progress import track, working
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+# Pictures that people have beside those, and that Pillow cannot read by itself or would read one frame of.
+OTHER_ENDINGS = {".heic", ".heif", ".gif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".exr"}
 VIDEO_ENDINGS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,13 @@ def load_pictures(
     chosen = list(range(0, len(names), every))
     if max_views is not None and len(chosen) > max_views:
         chosen = [chosen[position] for position in np.linspace(0, len(chosen) - 1, max_views).round().astype(int)]
-    first = read(chosen[0])
-    size = model_size(first.shape[0], first.shape[1], width, patch, aspect)
-    return [fit_picture(names[number], read(number), size) for number in track(chosen, "reading pictures", len(chosen))]
+    pictures: list[ModelPicture] = []
+    for number in track(chosen, "reading pictures", len(chosen)):
+        image = read(number)
+        if not pictures:
+            size = model_size(image.shape[0], image.shape[1], width, patch, aspect)
+        pictures.append(fit_picture(names[number], image, size))
+    return pictures
 
 
 def model_size(height: int, width: int, model_width: int, patch: int, aspect: tuple[float, float]) -> tuple[int, int]:
@@ -84,13 +94,18 @@ def _open_folder(folder: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
         raise UserError(
             f"{folder}: no such folder or video, expected photos ({', '.join(sorted(PICTURE_ENDINGS))}) or a video"
         )
-    names = sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
+    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    names, others = (
+        [name for name in found if Path(name).suffix.lower() in endings] for endings in (PICTURE_ENDINGS, OTHER_ENDINGS)
+    )
+    beside = (
+        f"{len(others)} pictures like {others[0]} that cannot be read; convert them to JPEG or PNG" if others else ""
     )
     if not names:
-        raise UserError(f"{folder}: found no photos, expected files ending in {', '.join(sorted(PICTURE_ENDINGS))}")
+        text = f"expected files ending in {', '.join(sorted(PICTURE_ENDINGS))}"
+        raise UserError(f"{folder}: found no photos, {text}" + (f"; found {beside}" if beside else ""))
+    if beside:
+        log.warning("%s: left out %s", folder, beside)
 
     def read(number: int) -> np.ndarray:
         return read_picture(folder / names[number])
@@ -101,12 +116,16 @@ def _open_folder(folder: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
 def read_picture(path: Path) -> np.ndarray:
     """A picture file as [H, W, 3] uint8 RGB, turned upright as its EXIF says; transparency is laid over white.
 
+    Of 16 bits the upper 8 are kept.
+
     Raises:
         UserError: the file cannot be decoded.
     """
     try:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I;16"):  # Pillow would cut it off at 255
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
             if picture.has_transparency_data:
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture.convert("RGBA"))
@@ -118,21 +137,35 @@ def read_picture(path: Path) -> np.ndarray:
 def _open_video(path: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
     if path.suffix.lower() in PICTURE_ENDINGS:
         raise UserError(f"{path}: a single photo, expected a folder of photos or a video; give its folder")
-    video = cv2.VideoCapture(str(path))
-    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong is said below
+    with working(f"counting the frames of {path}"):
+        count = _count_frames(path)
     if count < 1:
         raise UserError(
-            f"{path}: not a video that can be decoded, expected a folder of photos or one of {', '.join(sorted(VIDEO_ENDINGS))}"
+            f"{path}: found no frame that can be decoded, expected a folder of photos or a video "
+            f"({', '.join(sorted(VIDEO_ENDINGS))})"
         )
+    video = cv2.VideoCapture(str(path))
+    position = 0
 
     def read(number: int) -> np.ndarray:
-        if int(video.get(cv2.CAP_PROP_POS_FRAMES)) != number:
-            video.set(cv2.CAP_PROP_POS_FRAMES, number)
+        """Frames are asked for in rising order: seeking is inexact in many videos."""
+        nonlocal position
+        while position < number:
+            video.grab()
+            position += 1
         decoded, frame = video.read()
+        position += 1
         if not decoded:
-            raise UserError(
-                f"{path}: frame {number} of {count} cannot be decoded; re-encode the video or use --max-views"
-            )
+            raise UserError(f"{path}: frame {number} of {count} cannot be decoded; re-encode the video")
         return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
     return [f"frame-{number:06d}" for number in range(count)], read
+
+
+def _count_frames(path: Path) -> int:
+    """By decoding: the number that a video states of itself is often a guess."""
+    video, count = cv2.VideoCapture(str(path)), 0
+    while video.grab():
+        count += 1
+    return count

@@ -1,8 +1,11 @@
 """Photos to a Scene with a loaded model."""
 
+import logging
+
 import numpy as np
 import torch
 
+from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import relative_to_first
@@ -10,24 +13,51 @@ from zipmap_pl.inference.pictures import ModelPicture
 from zipmap_pl.inference.scene import Scene
 from zipmap_pl.models.zipmap import ZipMap
 
+# Radians. Fields of view outside of it, which only a badly trained model gives, are taken to its ends, because a field
+# of view of nothing or of half a turn has no focal length.
+FIELD_OF_VIEW = (0.02, 3.1)
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is a GPU if there is one. Raises UserError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--device {name}: not usable here ({reason}); expected auto, cpu or a GPU like cuda:0"
+        ) from error
+    return device
+
 
 @torch.inference_mode()
 def reconstruct(model: ZipMap, pictures: list[ModelPicture], device: torch.device) -> Scene:
     """Run the model once over all pictures.
 
-    The world of the result is the camera of the first view, whatever frame the model predicts in.
+    The world of the result is the camera of the first view, whatever frame the model predicts in. Views whose camera is
+    not finite are named in the log; see `Scene.usable`.
+
+    Raises:
+        UserError: no view has a finite camera and depth.
     """
     images = torch.from_numpy(np.stack([picture.image for picture in pictures]))
     tensor = (images.permute(0, 3, 1, 2).float() / 255)[None].to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         prediction = model.to(device)(tensor)
     height, width = tensor.shape[-2:]
-    extrinsics, intrinsics = decode_pose(prediction.pose_enc.double(), height, width)
+    pose_encoding = prediction.pose_enc.double()
+    pose_encoding[..., 7:].clamp_(*FIELD_OF_VIEW)
+    extrinsics, intrinsics = decode_pose(pose_encoding, height, width)
     extrinsics = relative_to_first(extrinsics)
     depth = prediction.depth[..., 0]
     points = unproject_to_world(depth.double(), intrinsics, extrinsics)
     intrinsics_array = intrinsics[0].cpu().numpy()
-    return Scene(
+    scene = Scene(
         names=[picture.name for picture in pictures],
         images=images.numpy(),
         extrinsics=extrinsics[0].cpu().numpy(),
@@ -38,6 +68,19 @@ def reconstruct(model: ZipMap, pictures: list[ModelPicture], device: torch.devic
         confidence=prediction.depth_conf[0].float().cpu().numpy(),
         points=points[0].float().cpu().numpy(),
     )
+    _tell_unusable(scene)
+    return scene
+
+
+def _tell_unusable(scene: Scene) -> None:
+    bad = [name for name, usable in zip(scene.names, scene.usable, strict=True) if not usable]
+    if len(bad) == len(scene.names):
+        raise UserError(
+            f"the model gave no finite camera and depth for any of {len(bad)} views; take another checkpoint, "
+            "of a training whose loss fell"
+        )
+    if bad:
+        log.warning("no finite camera for %d of %d views, the first is %s", len(bad), len(scene.names), bad[0])
 
 
 def _at_source_size(intrinsics: np.ndarray, picture: ModelPicture) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 class Scene:
     """S views at the model's size h x w. The scale is arbitrary unless the checkpoint was trained otherwise.
 
+    Numbers that the model gave may be non-finite; `usable` says for which views they are not.
+
     Attributes:
         names: file names of the views.
         images: [S, h, w, 3] uint8 RGB.
@@ -30,6 +32,12 @@ class Scene:
     depth: np.ndarray
     confidence: np.ndarray
     points: np.ndarray
+
+    @property
+    def usable(self) -> np.ndarray:
+        """[S] bool: the view has a finite camera and some finite point."""
+        cameras = np.isfinite(self.extrinsics).all((1, 2)) & np.isfinite(self.source_intrinsics).all((1, 2))
+        return cameras & np.isfinite(self.points).all(-1).any((1, 2))
 
     @property
     def cam_to_world(self) -> np.ndarray:
