@@ -39,7 +39,7 @@ def scene() -> Scene:
 
 
 def test_cameras_and_depth(scene: Scene, tmp_path: Path) -> None:
-    paths = write_scene(tmp_path / "out", scene, 0.0, 10_000)
+    paths = write_scene(tmp_path, scene, 0.0, 10_000)
     cameras = json.loads(paths["cameras"].read_text())
     assert np.allclose([v["world_to_cam"] for v in cameras["views"]], scene.extrinsics, atol=0)
     assert np.allclose([v["intrinsics"] for v in cameras["views"]], scene.source_intrinsics, atol=0)

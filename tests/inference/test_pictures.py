@@ -102,7 +102,7 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="found no photos"):
         load_pictures(tmp_path, **LOAD)
     (tmp_path / "film.mp4").write_bytes(b"not a film")
-    with pytest.raises(UserError, match="not a video"):
+    with pytest.raises(UserError, match="no frame that can be decoded"):
         load_pictures(tmp_path / "film.mp4", **LOAD)
     write(tmp_path / "a.png", 40, 60)
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])

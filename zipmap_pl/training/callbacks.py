@@ -9,7 +9,6 @@ import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
 from zipmap_pl.datasets.data_module import ZooDataModule
@@ -79,7 +78,7 @@ class Checkpoints(lightning.Callback):
 
     def on_exception(self, trainer: lightning.Trainer, module: ZipMapModule, exception: BaseException) -> None:
         """Save on Ctrl-C and SIGTERM, unless they came in the middle of an update: then the last checkpoint counts."""
-        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        stopped = isinstance(exception, KeyboardInterrupt) or trainer.received_sigterm
         if stopped and trainer.state.fn == TrainerFn.FITTING and module.step > 0 and module.whole:
             self._save(trainer, module)
 

@@ -122,8 +122,10 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None, config
     try:
         with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
             composed = hydra.compose(config_name, overrides=[*search_path, *overrides])
-        return cast(RunConfig, OmegaConf.to_object(composed))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        # Merged once more, because `+key=value` gets past the schema.
+        values = OmegaConf.to_container(composed, resolve=True)
+        return cast(RunConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values)))
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise UserError(f"settings: {_reason(error)}; `zipmap fit --show` prints every setting") from error
     finally:
         GlobalHydra.instance().clear()

@@ -16,6 +16,7 @@ from zipmap_pl.checkpoints.folder import find_checkpoint, latest_checkpoint, rea
 from zipmap_pl.checkpoints.load import load_weights
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import UserError
+from zipmap_pl.metrics.reconstruction import BASELINE
 from zipmap_pl.training.callbacks import Checkpoints, Pictures, StepProgress
 from zipmap_pl.training.config import RunConfig, to_yaml
 from zipmap_pl.training.module import ZipMapModule
@@ -36,9 +37,10 @@ class FitResult:
     def summary(self) -> str:
         """A few lines for the terminal."""
         lines = [f"{self.steps} steps done; checkpoint {self.checkpoint}", f"watch: tensorboard --logdir {self.output}"]
-        for name in self.after:
+        for name in (name for name in self.after if not name.endswith(BASELINE)):
             before = f"{self.before[name]:.3f} before, " if name in self.before else ""
-            lines.append(f"held-out {name}: {before}{self.after[name]:.3f} now")
+            baseline = self.after[name + BASELINE]
+            lines.append(f"held-out {name}: {before}{self.after[name]:.3f} now; {baseline:.3f} for knowing nothing")
         return "\n".join(lines)
 
 
@@ -68,6 +70,10 @@ def fit(config: RunConfig) -> FitResult:
         after = module.validation if module.validated_step == module.step else _validate(trainer, module, data)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C and SIGTERM
         raise KeyboardInterrupt from stopped
+    except RuntimeError as error:  # what torch makes of a loader's worker that got the SIGTERM too
+        if trainer.received_sigterm:
+            raise KeyboardInterrupt from error
+        raise
     return FitResult(output, find_checkpoint(output), module.step, before, after)
 
 
