@@ -39,6 +39,16 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["data.train.rooms.wieght=3"], "'wieght'"),
         (["data.views=[2,90]"], "images_per_gpu"),
         (["--config-dir", "no/such/folder"], "no/such/folder"),
+        (["+stage.stps=3"], "'stps'"),
+        (["=3"], "settings:"),
+        (["stage.steps=0"], "stage.steps is 0, expected 1 or more"),
+        (["trainer.log_every=0"], "trainer.log_every is 0"),
+        (["trainer.precision=fp8"], "trainer.precision is fp8, expected one of auto, bf16-mixed, 32-true"),
+        (["stage.optimizer.betas=[0.9]"], "optimizer.betas is [0.9], expected two numbers"),
+        (["stage.optimizer.warmup_share=1"], "warmup_share is 1.0"),
+        (["stage.optimizer.learning_rate=-1"], "learning_rate is -1.0, expected a positive number"),
+        (["model.depth=3"], "feature_blocks"),
+        (["data.views=3"], "data.views=3"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_line(
@@ -59,6 +69,38 @@ def test_own_settings_by_folder(tmp_path: Path, capsys: pytest.CaptureFixture[st
     status, message = run_and_read(capsys, "fit", "--config-dir", str(tmp_path), "stage=mine")
     assert status == 2
     assert "stpes" in message
+
+
+@pytest.mark.parametrize("text", ["name: [\n", "a: b: c\n", "name: ${oc.env:NO_SUCH}\n", "\x00", "steps: many\n"])
+def test_own_settings_that_are_no_settings(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stage").mkdir()
+    (tmp_path / "stage" / "mine.yaml").write_text(text)
+    status, message = run_and_read(capsys, "fit", "--config-dir", str(tmp_path), "stage=mine")
+    assert status == 2
+    assert message.startswith("zipmap: settings:")
+    assert message.count("\n") == 1
+
+
+def test_a_gpu_that_is_not_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    shards = tmp_path / "rooms"
+    main(["preprocess", "synthetic", "--scenes=2", "--views=4", "--workers=1", f"--output={shards}"])
+    capsys.readouterr()
+    settings = [f"data.train.rooms.path={shards}", "~data.validation.rooms", "prepare=[]", f"output={tmp_path / 'run'}"]
+    status, message = run_and_read(capsys, "fit", *settings, "trainer.accelerator=gpu")
+    assert status == 2
+    assert "trainer.devices=1 on accelerator=gpu: found 0 CUDA GPUs" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status, message = run_and_read(capsys, "preprocess", "synthetic", "--scenes=1", "--output=/proc/none")
+    assert status == 2
+    assert message.splitlines()[-1].startswith("zipmap: /proc/none")
 
 
 def test_train_py_is_fit() -> None:

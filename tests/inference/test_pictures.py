@@ -77,6 +77,26 @@ def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     assert (image[:, 2:] == 0).all()
 
 
+def test_sixteen_bits_grey_and_cmyk_keep_their_brightness(tmp_path: Path) -> None:
+    ramp = np.arange(0, 256, 8, np.uint8).reshape(4, 8)
+    cv2.imwrite(str(tmp_path / "grey16.png"), ramp.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "colour16.png"), np.dstack([ramp] * 3).astype(np.uint16) * 257)
+    Image.fromarray(ramp).save(tmp_path / "grey.png")
+    Image.fromarray(np.dstack([ramp] * 3)).convert("CMYK").save(tmp_path / "cmyk.tif")
+    for path in tmp_path.iterdir():
+        assert np.array_equal(read_picture(path), np.dstack([ramp] * 3)), path.name
+
+
+def test_pictures_that_cannot_be_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.HEIC").touch()
+    (tmp_path / "b.gif").touch()
+    with pytest.raises(UserError, match="2 pictures like a.HEIC that cannot be read; convert them to JPEG or PNG"):
+        load_pictures(tmp_path, **LOAD)
+    write(tmp_path / "c.png", 40, 60)
+    assert [p.name for p in load_pictures(tmp_path, **LOAD)] == ["c.png"]
+    assert "left out 2 pictures like a.HEIC" in caplog.text
+
+
 def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
     lying = Image.fromarray(np.dstack([np.arange(24, dtype=np.uint8).reshape(4, 6) * 10] * 3))
     exif = Image.Exif()
@@ -104,7 +124,11 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"not a film")
     with pytest.raises(UserError, match="no frame that can be decoded"):
         load_pictures(tmp_path / "film.mp4", **LOAD)
-    write(tmp_path / "a.png", 40, 60)
+    cv2.VideoWriter(str(tmp_path / "nothing.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48)).release()
+    with pytest.raises(UserError, match="no frame that can be decoded"):
+        load_pictures(tmp_path / "nothing.avi", **LOAD)
+    with pytest.raises(UserError, match="a single photo"):
+        load_pictures(write(tmp_path / "a.png", 40, 60), **LOAD)
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])
     with pytest.raises(UserError, match="b.png: not a picture"):
         load_pictures(tmp_path, **LOAD)

@@ -1,0 +1,96 @@
+"""`zipmap reconstruct` as a user types it, with an untrained small model: results, and every mistake in one line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
+from zipmap_pl.cli.main import main
+from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training.config import compose
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = compose(["model.embed_dim=48", "model.tokenizer.depth=1", "model.ttt.head_dim=16"]).model
+    manifest = Manifest(1, 0, "demo", config, SeenPictures(56, [0.5, 1.0], [2, 4]), {})
+    return save_checkpoint(tmp_path_factory.mktemp("run") / "checkpoints", manifest, ZipMap(config).state_dict(), {})
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two photos of two sizes, one of them portrait."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in (("a.jpg", (90, 120)), ("b.png", (120, 90))):
+        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(folder / name)
+    return folder
+
+
+def reconstruct(*arguments: object) -> int:
+    return main(["reconstruct", *map(str, arguments)])
+
+
+def test_photos_become_a_scene(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "out"
+    assert reconstruct(photos, "--checkpoint", checkpoint, "--output", output, "--max-points", 500) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "cameras.json",
+        "depth",
+        "points.glb",
+        "points.ply",
+        "preview.png",
+    }
+    views = json.loads((output / "cameras.json").read_text())["views"]
+    assert [view["size"] for view in views] == [{"height": 90, "width": 120}, {"height": 120, "width": 90}]
+    assert views[0]["model_size"] == {"height": 42, "width": 56}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--width", "57"], "--width 57: expected a multiple of the patch size 14"),
+        (["--width", "-14"], "--width -14: expected 1 or more"),
+        (["--every", "0"], "--every 0: expected 1 or more"),
+        (["--max-views", "0"], "--max-views 0: expected 1 or more"),
+        (["--confidence-percentile", "101"], "--confidence-percentile 101.0: expected a number from 0 to 100"),
+        (["--device", "bogus"], "--device bogus: not usable"),
+        (["--checkpoint", "nowhere"], "nowhere: found no folder, expected a checkpoint"),
+        (["--output", "/proc/out"], "/proc/.out.partial: No such file or directory"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    options: list[str], told: str, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reconstruct(photos, "--checkpoint", checkpoint, "--output", tmp_path / "out", *options) == 2
+    shown = capsys.readouterr().err
+    assert shown.splitlines()[-1].startswith(f"zipmap: {told}")
+    assert "Traceback" not in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_bad_photo_among_good_ones_is_named(
+    checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "c.png").write_bytes(b"not a picture")
+    assert reconstruct(photos, "--checkpoint", checkpoint, "--output", tmp_path / "out") == 2
+    assert f"{photos / 'c.png'}: not a picture that can be decoded" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_damaged_checkpoint_is_named(
+    checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    bad = Path(shutil.copytree(checkpoint, tmp_path / "bad"))
+    with (bad / "weights.safetensors").open("ab") as file:
+        file.write(b"x")
+    assert reconstruct(photos, "--checkpoint", bad, "--output", tmp_path / "out") == 2
+    assert "weights.safetensors: damaged" in capsys.readouterr().err

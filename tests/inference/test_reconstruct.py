@@ -1,0 +1,117 @@
+"""From a prediction to cameras and points in the pixels of the user's own photos, also when the model talks nonsense."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.inference.export import new_folder, write_scene
+from zipmap_pl.inference.pictures import fit_picture
+from zipmap_pl.inference.reconstruct import choose_device, reconstruct
+from zipmap_pl.models.prediction import Prediction
+
+SIZE = (28, 42)
+CPU = torch.device("cpu")
+
+
+class Told(torch.nn.Module):
+    """A model that says what it is told for every view: pose [S, 9], depth [S, h, w]."""
+
+    def __init__(self, pose: torch.Tensor, depth: torch.Tensor) -> None:
+        super().__init__()
+        self.prediction = Prediction(
+            pose[None], [pose[None]], depth[None, ..., None], torch.ones_like(depth)[None], torch.zeros(1)
+        )
+
+    def forward(self, images: torch.Tensor) -> Prediction:
+        assert images.shape == (1, *self.prediction.depth.shape[1:2], 3, *SIZE)
+        assert images.max() <= 1
+        return self.prediction
+
+
+def photos(*sizes: tuple[int, int]) -> list:
+    return [fit_picture(f"{i}.jpg", np.full((*size, 3), 40 * i, np.uint8), SIZE) for i, size in enumerate(sizes)]
+
+
+def poses(views: int) -> torch.Tensor:
+    """Cameras one unit apart along x, the first one not at the origin and turned; 60 degrees high, 80 wide."""
+    turn = torch.tensor([0.0, np.sin(0.3), 0.0, np.cos(0.3)])
+    fields = torch.tensor([60.0, 80.0]).deg2rad()
+    return torch.stack([torch.cat([torch.tensor([2.0 + i, 0.5, 0.0]), turn, fields]) for i in range(views)])
+
+
+def test_points_project_to_their_pixels_of_the_own_photo() -> None:
+    """Two photos of other shapes: one cropped above and below, one at the sides."""
+    pictures = photos((300, 200), (100, 400))
+    depth = 1 + torch.rand(2, *SIZE, generator=torch.Generator().manual_seed(0))
+    scene = reconstruct(Told(poses(2), depth), pictures, CPU)
+    assert np.allclose(scene.extrinsics[0], np.eye(4)[:3], atol=1e-12)
+    y, x = np.indices(SIZE) + 0.5
+    for view, picture in enumerate(pictures):
+        local = scene.points[view] @ scene.extrinsics[view, :, :3].T + scene.extrinsics[view, :, 3]
+        assert np.allclose(local[..., 2], scene.depth[view], atol=1e-5)
+        pixels = local @ scene.source_intrinsics[view].T
+        pixels = pixels[..., :2] / pixels[..., 2:]
+        sx, sy, x0, y0 = picture.source_from_model
+        assert np.allclose(pixels, np.stack([x * sx + x0, y * sy + y0], -1), atol=0.01)
+        height, width = picture.source_size
+        assert np.allclose(scene.source_intrinsics[view, :2, 2], [width / 2, height / 2], atol=0.51)  # odd crops
+        assert (pixels > 0).all()
+        assert (pixels < [width, height]).all()
+
+
+def test_one_photo_is_a_scene(tmp_path: Path) -> None:
+    scene = reconstruct(Told(poses(1), torch.ones(1, *SIZE)), photos((280, 420)), CPU)
+    assert all(path.exists() for path in write_scene(tmp_path, scene, 20.0, 100).values())
+
+
+@pytest.mark.parametrize("field_of_view", [0.0, 3.2, float("inf")])
+def test_an_impossible_field_of_view_gives_a_positive_finite_focal_length(field_of_view: float) -> None:
+    pose = poses(2)
+    pose[1, 7:] = field_of_view
+    scene = reconstruct(Told(pose, torch.ones(2, *SIZE)), photos((28, 42), (28, 42)), CPU)
+    focal = scene.intrinsics[:, [0, 1], [0, 1]]
+    assert np.isfinite(focal).all()
+    assert (focal > 0).all()
+
+
+def test_a_view_without_finite_camera_is_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pose, depth = poses(3), torch.ones(3, *SIZE)
+    pose[1, 3:7] = 0  # no rotation at all
+    depth[2, :5] = float("inf")
+    with caplog.at_level(logging.WARNING):
+        scene = reconstruct(Told(pose, depth), photos(*[(28, 42)] * 3), CPU)
+    assert "no finite camera for 1 of 3 views, the first is 1.jpg" in caplog.text
+    paths = write_scene(tmp_path, scene, 0.0, 10_000)
+    cameras = json.loads(paths["cameras"].read_text())["views"]
+    assert [camera["world_to_cam"] is None for camera in cameras] == [False, True, False]
+    ply = paths["points (ply)"].read_bytes()
+    assert b"element vertex %d\n" % (28 * 42 + 23 * 42) in ply
+
+
+def test_a_prediction_without_any_number_is_refused() -> None:
+    with pytest.raises(UserError, match="no finite camera and depth for any of 2 views"):
+        reconstruct(Told(poses(2) * torch.nan, torch.ones(2, *SIZE)), photos((28, 42), (28, 42)), CPU)
+
+
+def test_a_folder_of_results_is_whole_or_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "out") as folder:
+        (folder / "half").touch()
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "out").mkdir()
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "whole").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "whole"]
+    with pytest.raises(UserError, match="not empty"), new_folder(tmp_path / "out"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["bogus", "cuda:77"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"--device {name}: not usable here"):
+        choose_device(name)
