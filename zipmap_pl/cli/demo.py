@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from zipmap_pl.errors import UserError
+
 # What the demo promises on rooms it has never seen: error of the model / error of a predictor that knows nothing.
 PROMISES = {"depth_abs_rel": 0.6, "rotation_deg": 0.7}
 ROWS = {
@@ -24,6 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     from zipmap_pl.training.config import compose
 
     config = compose(arguments.overrides)
+    if "rooms" not in config.data.validation:
+        raise UserError("demo: shows generated rooms, expected data=demo; for other data use `zipmap fit`")
     prepare(config.prepare)
     speak_plainly()
     from zipmap_pl.training.fit import fit

@@ -1,6 +1,8 @@
 """`zipmap fit [KEY=VALUE ...]`: train. No arguments = the demo; every setting of conf/ can be overridden on the line."""
 
 import argparse
+import logging
+import sys
 
 
 def add_parser(subparsers) -> None:
@@ -35,14 +37,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+class OnTerminal(logging.Handler):
+    """Writes to whatever standard error is at the moment: a bar puts itself there to stay below the messages."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        print(self.format(record), file=sys.stderr)
+
+
 def speak_plainly() -> None:
     """Let our own messages through to the terminal, and Lightning's only where something is wrong."""
-    import logging
     import warnings
 
     import lightning  # noqa: F401  it sets the level of its loggers when it is imported
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[OnTerminal()])
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")

@@ -12,8 +12,9 @@ from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, d
 from zipmap_pl.losses.local_points import local_point_loss
 from zipmap_pl.losses.normalisation import GroundTruth
 from zipmap_pl.losses.normals import normal_loss
-from zipmap_pl.losses.safety import at_least_float32, bounded, scenes_with_camera, scenes_with_depth
+from zipmap_pl.losses.safety import bounded, scenes_with_camera, scenes_with_depth
 from zipmap_pl.losses.scale import align_prediction
+from zipmap_pl.models.precision import at_least_float32
 from zipmap_pl.models.prediction import Prediction
 
 CAMERA_LOSSES = {"reference_view": reference_view_loss, "affine_invariant": affine_invariant_loss}

@@ -39,8 +39,3 @@ def scenes_with_depth(mask: Tensor) -> Tensor:
 def scenes_with_camera(mask: Tensor) -> Tensor:
     """[B] bool: the scene counts for the camera losses (see the module's third rule)."""
     return scenes_with_depth(mask) & (mask[:, 0].flatten(1).sum(-1) > MIN_VALID_PIXELS_OF_REFERENCE)
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float32 and float64 stay."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

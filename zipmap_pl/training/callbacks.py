@@ -3,6 +3,7 @@
 # Lightning's hooks take any LightningModule; these callbacks serve ours alone and say so in their signatures.
 # mypy: disable-error-code="override"
 
+import logging
 from pathlib import Path
 
 import lightning
@@ -16,6 +17,8 @@ from zipmap_pl.progress import Progress
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.optimizer import optimizer_state
 from zipmap_pl.training.picture_panel import picture_panel
+
+log = logging.getLogger(__name__)
 
 
 class StepProgress(lightning.Callback):
@@ -81,6 +84,7 @@ class Checkpoints(lightning.Callback):
         stopped = isinstance(exception, KeyboardInterrupt) or trainer.received_sigterm
         if stopped and trainer.state.fn == TrainerFn.FITTING and module.step > 0 and module.whole:
             self._save(trainer, module)
+            log.info("stopped after step %d; the checkpoint is written", module.step)
 
     def _save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         if trainer.is_global_zero:
