@@ -57,6 +57,8 @@ def test_a_folder_without_manifest_is_no_checkpoint_and_can_be_saved_again(tmp_p
     kept = save(tmp_path, 5)
     torn = save(tmp_path, 10)
     (torn / "manifest.json").unlink()
+    (tmp_path / ".step-00000010.partial").mkdir()
+    (tmp_path / ".step-00000010.partial" / "half").touch()
     assert latest_checkpoint(tmp_path) == kept
     assert save(tmp_path, 10) == latest_checkpoint(tmp_path) == torn
 

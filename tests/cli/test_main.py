@@ -97,6 +97,12 @@ def test_a_gpu_that_is_not_there_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_the_demo_is_about_its_own_data(capsys: pytest.CaptureFixture[str]) -> None:
+    status, message = run_and_read(capsys, "demo", "stage=own")
+    assert status == 2
+    assert message == "zipmap: demo: shows generated rooms, expected data=demo; for other data use `zipmap fit`\n"
+
+
 def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     status, message = run_and_read(capsys, "preprocess", "synthetic", "--scenes=1", "--output=/proc/none")
     assert status == 2

@@ -182,6 +182,13 @@ def test_weights_of_another_model_are_refused(whole_run: FitResult, smallest_run
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_without_validation_data(smallest_run: list[str], tmp_path: Path) -> None:
+    settings = [setting for setting in smallest_run if "data.validation" not in setting]
+    run = fit(compose([*settings, "~data.validation.rooms", f"output={tmp_path}", "stage.steps=1"]))
+    assert run.before == run.after == {}
+    assert [event.step for event in events_of(run).Images("fixed scene")] == [0, 1]
+
+
 def test_missing_shards_are_told_with_the_command(smallest_run: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="zipmap preprocess"):
         fit(compose([*smallest_run, f"output={tmp_path}", f"data.train.rooms.path={tmp_path / 'nothing'}"]))

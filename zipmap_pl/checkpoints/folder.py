@@ -114,11 +114,11 @@ def _write_parts(folder: Path, manifest: Manifest, weights: dict[str, Tensor], o
 
 
 def _remove(folder: Path, checkpoint: Path) -> None:
-    """Remove a checkpoint of `folder` so that no moment shows a part of it, and what killed processes left behind."""
-    if checkpoint.exists():
-        checkpoint.rename(_temporary_name(checkpoint))
+    """Remove what killed processes left in `folder`, and a checkpoint of it so that no moment shows a part of that."""
     for left in folder.glob(f".step-*{PARTIAL}"):
         shutil.rmtree(left)
+    if checkpoint.exists():
+        shutil.rmtree(checkpoint.rename(_temporary_name(checkpoint)))
 
 
 def _name_of(step: int) -> str:

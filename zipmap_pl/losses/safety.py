@@ -8,7 +8,6 @@
    counts of pixels, at any picture size.
 """
 
-import torch
 from torch import Tensor
 
 LIMIT = 100.0

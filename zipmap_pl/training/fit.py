@@ -87,7 +87,9 @@ def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
     newest = latest_checkpoint(output / "checkpoints")
     if newest is None:
         if config.init_from is not None:
-            load_weights(module.model, find_checkpoint(Path(config.init_from)))
+            start = find_checkpoint(Path(config.init_from))
+            load_weights(module.model, start)
+            log.info("starting from the weights of %s", start)
         return
     manifest = read_manifest(newest)
     differs = [
