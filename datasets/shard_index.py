@@ -1,19 +1,16 @@
-"""The index of a dataset in shards: memory-mapped columns, and any part of any frame."""
+"""The index of a dataset in shards: memory-mapped columns over all its frames, scenes and shards."""
 
 import json
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from zipmap_pl.datasets.schema import (
     DATASET_FILE,
-    DEPTH_PERCENTILES,
     FRAME_COLUMNS,
     FRAME_TEXT_COLUMNS,
     INDEX_FOLDER,
-    PARTS,
     SCENE_COLUMNS,
     SCENE_TEXT_COLUMNS,
     SCHEMA_VERSION,
@@ -23,10 +20,6 @@ from zipmap_pl.errors import UserError
 
 NUMBER_COLUMNS = {**FRAME_COLUMNS, **SCENE_COLUMNS}
 TEXT_COLUMNS = (*FRAME_TEXT_COLUMNS, *SCENE_TEXT_COLUMNS, *SHARD_TEXT_COLUMNS)
-
-
-class DamagedShard(UserError):
-    """A shard that does not hold what the index says; the message names the shard and the sample."""
 
 
 def column_files() -> list[str]:
@@ -135,41 +128,6 @@ class ShardIndex:
         """Path of a shard."""
         return self.folder / self.text("shard.path", shard)
 
-    def read_part(self, row: int, part: str, verify: bool = True) -> bytes | None:
-        """Bytes of one part of a frame; None if the frame has no such part.
-
-        Args:
-            row: frame row.
-            part: one of `schema.PARTS`.
-            verify: compare the checksum with the index.
-
-        Raises:
-            DamagedShard: the shard is missing, too short, or holds other bytes; names shard and sample.
-        """
-        column = PARTS.index(part)
-        offset, length = int(self["frame.part_offset"][row, column]), int(self["frame.part_length"][row, column])
-        if length == 0:
-            return None
-        file = self.shard_file(int(self["frame.shard"][row]))
-        try:
-            with open(file, "rb", buffering=0) as stream:
-                data = os.pread(stream.fileno(), length, offset)
-        except FileNotFoundError as error:
-            raise DamagedShard(
-                f"{file}: missing, wanted for sample {self.sample_name(row)}; preprocess again"
-            ) from error
-        if len(data) != length:
-            raise DamagedShard(
-                f"{file}: sample {self.sample_name(row)}: {part} has {len(data)} bytes at {offset}, the index says"
-                f" {length}; the shard is cut off: delete it and preprocess again"
-            )
-        if verify and zlib.crc32(data) != int(self["frame.part_crc32"][row, column]):
-            raise DamagedShard(
-                f"{file}: sample {self.sample_name(row)}: {part} at {offset} has another checksum than the index;"
-                " the shard is damaged: delete it and preprocess again"
-            )
-        return data
-
     def _check(self) -> None:
         """Columns have the types, row shapes and lengths of the schema."""
         for name, (dtype, shape) in NUMBER_COLUMNS.items():
@@ -181,7 +139,6 @@ class ShardIndex:
                     f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run"
                     f" `zipmap shards finish {self.folder}`"
                 )
-        assert self["frame.depth_percentiles"].shape[1:] == (len(DEPTH_PERCENTILES),)
 
 
 def _map(folder: Path, name: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from zipmap_pl.datasets import picture_coding
 from zipmap_pl.preprocess.raw import RawFault
 
 JPEG_START = b"\xff\xd8\xff"
@@ -29,15 +30,16 @@ def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
         the picture, and the file's bytes if it is a JPEG that every decoder shows the same way.
     """
     data = read_bytes(file)
-    image = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise RawFault(file, "unreadable picture")
+    try:
+        image = picture_coding.read_picture(data)
+    except ValueError as error:
+        raise RawFault(file, str(error)) from error
     return image, data if data.startswith(JPEG_START) and not _is_turned(data, image) else None
 
 
 def read_depth_png(file: Path) -> np.ndarray:
     """A one-channel 16-bit (or 8-bit) PNG [H, W], as stored."""
-    values = _decode(read_bytes(file), cv2.IMREAD_UNCHANGED)
+    values = picture_coding.decode(read_bytes(file), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise RawFault(file, "unreadable picture")
     if values.ndim != 2:
@@ -57,16 +59,9 @@ def read_depth_npy(file: Path) -> np.ndarray:
     return values
 
 
-def _decode(data: bytes, flags: int) -> np.ndarray | None:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        return None
-
-
 def _is_turned(data: bytes, image: np.ndarray) -> bool:
     """Whether a decoder that follows EXIF would turn the picture: then its bytes are not `image`."""
     if b"Exif\0\0" not in data[:65536]:
         return False
-    turned = _decode(data, cv2.IMREAD_COLOR_RGB)
+    turned = picture_coding.decode(data, cv2.IMREAD_COLOR_RGB)
     return turned is None or not np.array_equal(turned, image)

@@ -18,9 +18,9 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.frame_reader import FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture
-from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex
+from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine import preprocess
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
