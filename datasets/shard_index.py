@@ -11,10 +11,12 @@ from zipmap_pl.datasets.schema import (
     FRAME_COLUMNS,
     FRAME_TEXT_COLUMNS,
     INDEX_FOLDER,
+    PLAN_FOLDER,
     SCENE_COLUMNS,
     SCENE_TEXT_COLUMNS,
     SCHEMA_VERSION,
     SHARD_TEXT_COLUMNS,
+    UNIT_SOURCES,
 )
 from zipmap_pl.errors import UserError
 
@@ -63,15 +65,11 @@ class ShardIndex:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "ShardIndex":
-        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished or too new."""
+        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished, damaged or too new."""
         folder = Path(folder)
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; expected a dataset in shards, made by `zipmap preprocess`")
         file = folder / DATASET_FILE
         if not file.is_file():
-            raise UserError(
-                f"{folder}: no {DATASET_FILE}, so the dataset is not complete; run its `zipmap preprocess` again"
-            )
+            raise UserError(f"{folder}: {_why_no_dataset(folder)}")
         try:
             info = json.loads(file.read_bytes())
             version = info["schema_version"]
@@ -124,6 +122,17 @@ class ShardIndex:
         """The frame by its original names, for messages: <scene>/<frame>."""
         return f"{self.text('scene.name', int(self['frame.scene'][row]))}/{self.text('frame.name', row)}"
 
+    def metres(self, scene: int) -> tuple[float, str]:
+        """What turns a scene's normalised lengths into (factor, "m"), or (1, "units") where the dataset is not metric."""
+        metres = float(self["scene.metres_per_unit"][scene])
+        return (metres, "m") if np.isfinite(metres) else (1.0, "units")
+
+    def unit_text(self, scene: int) -> str:
+        """The unit of a scene for people, for example "1.86 m (median depth)"."""
+        metres, name = self.metres(scene)
+        length = f"{metres:.3g} m" if name == "m" else f"{float(self['scene.unit'][scene]):.3g} raw units"
+        return f"{length} ({UNIT_SOURCES[int(self['scene.unit_source'][scene])]})"
+
     def shard_file(self, shard: int) -> Path:
         """Path of a shard."""
         return self.folder / self.text("shard.path", shard)
@@ -139,6 +148,21 @@ class ShardIndex:
                     f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run"
                     f" `zipmap shards finish {self.folder}`"
                 )
+
+
+def _why_no_dataset(folder: Path) -> str:
+    """Why a folder without dataset.json is no dataset that can be read, and what to do."""
+    make = f"make one with `zipmap preprocess NAME ... --output {folder}`"
+    if not folder.exists():
+        return f"no such folder, expected a dataset in shards; {make}"
+    if not folder.is_dir():
+        return f"is a file, expected the folder of a dataset in shards (the one that holds {DATASET_FILE})"
+    if (folder / PLAN_FOLDER).is_dir():
+        return (
+            f"no {DATASET_FILE}, so preprocessing is not complete; run its `zipmap preprocess` again"
+            f" or, if all parts are done, `zipmap shards finish {folder}`"
+        )
+    return f"no {DATASET_FILE}, so this is no dataset in shards; {make}"
 
 
 def _map(folder: Path, name: str) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 
 from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
 from zipmap_pl.datasets.frame_reader import Frame, FrameReader
-from zipmap_pl.datasets.schema import UNIT_SOURCES
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits, depth_scale
@@ -49,7 +48,7 @@ def contact_sheet(dataset_folder: str | Path, scene: str | int | None = None, fr
     reader = FrameReader(index)
     views = [_View(index.text("frame.name", row), reader.read(row)) for row in chosen.tolist()]
     near, far = depth_limits([view.frame.depth for view in views])
-    unit, unit_name = _metres(index, number)
+    unit, unit_name = index.metres(number)
     blocks = [views[start : start + COLUMNS] for start in range(0, len(views), COLUMNS)]
     rows_drawn = [row for block in blocks for row in _rows(block, near, far)]
     strips = [draw_sheet(rows_drawn, _title(index, number, views), max(CELL_WIDTH, MIN_WIDTH // len(blocks[0])))]
@@ -97,23 +96,14 @@ def _scene_number(index: ShardIndex, scene: str | int | None) -> int:
     )
 
 
-def _metres(index: ShardIndex, scene: int) -> tuple[float, str]:
-    """Factor to metres and "m", or 1 and "units" where the dataset is not metric."""
-    metres = float(index["scene.metres_per_unit"][scene])
-    return (metres, "m") if np.isfinite(metres) else (1.0, "units")
-
-
 def _title(index: ShardIndex, scene: int, views: list[_View]) -> str:
     height, width = views[0].frame.depth.shape
-    source = UNIT_SOURCES[int(index["scene.unit_source"][scene])]
     rows = np.array(index.scene_rows(scene))
     valid = float(index["frame.valid_share"][rows].mean())
-    unit, name = _metres(index, scene)
-    length = f"{unit:.3g} m" if name == "m" else f"{float(index['scene.unit'][scene]):.3g} raw units"
     split = index.splits[int(index["scene.split"][scene])]
     return (
         f"{index.info['slug']} / {split} / {index.text('scene.name', scene)}\n"
-        f"{len(views)} of {len(rows)} frames, {width} x {height} pixels; 1 unit = {length} ({source});"
+        f"{len(views)} of {len(rows)} frames, {width} x {height} pixels; 1 unit = {index.unit_text(scene)};"
         f" depth known in {valid:.0%} of the pixels"
     )
 
