@@ -38,9 +38,11 @@ class DepthView:
 
 
 def read_view(reader: FrameReader, row: int) -> DepthView:
-    """Depth and camera of a frame; a frame without depth has no valid pixel."""
-    index = reader.index
-    return DepthView(reader.depth(row)[0], index["frame.intrinsics"][row], index["frame.world_to_cam"][row])
+    """Depth and camera of a frame; where it has no depth, or where something is known to move, no pixel is valid."""
+    index, (depth, _), dynamic = reader.index, reader.depth(row), reader.dynamic(row)
+    if dynamic is not None:
+        depth[dynamic] = 0
+    return DepthView(depth, index["frame.intrinsics"][row], index["frame.world_to_cam"][row])
 
 
 def warped_depths(source: DepthView, target: DepthView) -> tuple[np.ndarray, np.ndarray]:

@@ -100,11 +100,10 @@ class FrameReader:
         if image is None:
             raise self.fault(row, "has no image")
         depth, sky = self.depth(row)
-        dynamic = self._decoded(row, "dynamic", lambda data: read_png(data, np.uint8) > 0)
         intrinsics, world_to_cam = (
             np.array(self.index[f"frame.{name}"][row]) for name in ("intrinsics", "world_to_cam")
         )
-        return Frame(image, depth, sky, dynamic, intrinsics, world_to_cam)
+        return Frame(image, depth, sky, self.dynamic(row), intrinsics, world_to_cam)
 
     def depth(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Depth [H, W] float32 in normalised units, 0 = invalid, and sky [H, W] bool. Raises DamagedShard."""
@@ -113,6 +112,10 @@ class FrameReader:
             codes = np.full(self.index["frame.size"][row], UNKNOWN, np.uint16)
         near, far = self.index["frame.depth_range"][row]
         return decode_depth(codes, float(near), float(far)), codes == SKY
+
+    def dynamic(self, row: int) -> np.ndarray | None:
+        """Moving objects [H, W] bool; None where the dataset does not say. Raises DamagedShard."""
+        return self._decoded(row, "dynamic", lambda data: read_png(data, np.uint8) > 0)
 
     def part(self, row: int, part: str) -> bytes | None:
         """The checked bytes of one of `schema.PARTS`; None if the frame has no such part. Raises DamagedShard."""

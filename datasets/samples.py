@@ -39,14 +39,7 @@ class Sample:
 
 
 class TooManyFaults(UserError):
-    """One draw after another met unreadable data.
-
-    A loader's worker hands an exception over as the text of its traceback; the message is what follows the class's name
-    there.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.split("TooManyFaults: ")[-1])
+    """One draw after another met unreadable data."""
 
 
 class SampleReader:

@@ -1,6 +1,7 @@
 """Reading raw pictures and depth maps; what cannot be decoded is a `RawFault` that names the file."""
 
 import io
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from zipmap_pl.datasets import picture_coding
 from zipmap_pl.preprocess.raw import RawFault
 
 JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def read_bytes(file: Path) -> bytes:
@@ -29,7 +31,7 @@ def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
     Returns:
         the picture, and the file's bytes if it is a JPEG that every decoder shows the same way.
     """
-    data = read_bytes(file)
+    data = _picture_bytes(file)
     try:
         image = picture_coding.read_picture(data)
     except ValueError as error:
@@ -39,7 +41,7 @@ def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
 
 def read_depth_png(file: Path) -> np.ndarray:
     """A one-channel 16-bit (or 8-bit) PNG [H, W], as stored."""
-    values = picture_coding.decode(read_bytes(file), cv2.IMREAD_UNCHANGED)
+    values = picture_coding.decode(_picture_bytes(file), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise RawFault(file, "unreadable picture")
     if values.ndim != 2:
@@ -57,6 +59,18 @@ def read_depth_npy(file: Path) -> np.ndarray:
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise RawFault(file, f"depth is {values.dtype}{list(values.shape)}, expected numbers [H, W]")
     return values
+
+
+def _picture_bytes(file: Path) -> bytes:
+    """The file's bytes; a damaged PNG is found here, because libpng would tell it on standard error in its own words."""
+    data = read_bytes(file)
+    place = len(PNG_START)
+    while data.startswith(PNG_START) and data[place + 4 : place + 8] != b"IEND":
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        if data[end : end + 4] != zlib.crc32(data[place + 4 : end]).to_bytes(4, "big"):
+            raise RawFault(file, "unreadable picture: the PNG is cut off or altered")
+        place = end + 4
+    return data
 
 
 def _is_turned(data: bytes, image: np.ndarray) -> bool:

@@ -184,7 +184,30 @@ def test_info_tells_counts_and_agreement(dataset, capsys):
     assert main(["shards", "info", str(dataset)]) == 0
     text = capsys.readouterr().out
     assert "6 frames of 1 scenes in 2 shards" in text
-    assert re.search(r"raw: 6 frames, unit .* median difference 0\.\d\d%, 100% of pixels within 2 %", text)
+    assert re.search(r"raw: 6 frames, 1 unit = 1\.93 m \(median depth\); median difference 0\.\d\d%, 100% of pix", text)
+    assert "DISAGREE" not in text
+
+
+def test_info_verify_and_show_of_what_is_no_dataset(toys, tmp_path, capsys):
+    toys.write_sequence(tmp_path / "raw", 3)
+    (tmp_path / "file").touch()
+    half = ["--output", str(tmp_path / "half"), "--workers", "1", "--frames-per-shard", "2", "--part", "1/2"]
+    assert main(["preprocess", "rgbd_folder", str(tmp_path / "raw"), *half]) == 0
+    capsys.readouterr()
+    for name, line in (
+        ("nowhere", "no such folder, expected a dataset in shards"),
+        ("raw", "no dataset.json, so this is no dataset in shards; make one with `zipmap preprocess NAME"),
+        ("file", "is a file, expected the folder of a dataset"),
+        (
+            "half",
+            "no dataset.json, so preprocessing is not complete; run its `zipmap preprocess` again or, if all parts",
+        ),
+    ):
+        for action in ("info", "verify", "show"):
+            assert main(["shards", action, str(tmp_path / name)]) == 2
+            message = capsys.readouterr().err
+            assert message.count("\n") == 1
+            assert f"{tmp_path / name}: {line}" in message
 
 
 # One frame at a time.
