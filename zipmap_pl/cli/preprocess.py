@@ -97,7 +97,9 @@ def report_text(report: "Report") -> str:
     ]
     lines += [f"  unusable: {fault}" for fault in report.faults[:10]]
     if report.complete:
-        lines.append(f"complete; look at it with: zipmap shards show {report.output}")
+        lines.append(
+            f"complete; check the conventions with `zipmap shards info {report.output}`, look at it with `zipmap shards show ...`"
+        )
     else:
         lines.append(f"{report.shards_missing} shards are still to be written by the other parts")
     return "\n".join(lines)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from zipmap_pl.datasets.shard_index import ShardIndex
 
 LISTED_SCENES = 20
-DISAGREEMENT = 0.8  # share of pixels within 2 %; right data of the field reach 0.9 and more, wrong data 0.1 to 0.76
+DISAGREEMENT = 0.8  # share of pixels within 2 %: right data reach 0.9 five frames apart, wrong data 0.1 to 0.76
 REMEDY = (
     "check the options for axes, pose direction, intrinsics and depth scale, and that poses and pictures belong together"
-    " (docs/own_data.md); a scene in which much moves may disagree with good reason"
+    " (docs/own_data.md); where much moves, or frames lie far apart (--step), right data may disagree too"
 )
 
 
