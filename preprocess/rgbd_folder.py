@@ -120,7 +120,7 @@ class RgbdFolder:
         scenes = [self._scene(folder) for folder in self._sequence_folders()]
         if not scenes:
             raise UserError(
-                f"{self.raw}: no frames found: neither {', '.join(TUM_FILES)}, nor pictures {self.options.color},"
+                f"{self.raw}: no frames found: neither all of {', '.join(TUM_FILES)}, nor pictures {self.options.color},"
                 f" nor depth {self.options.depth}; give the names by --color, --depth and --poses"
             )
         return scenes
@@ -145,8 +145,14 @@ class RgbdFolder:
         return RawFrame(camera, image, jpeg, self._depth(files.depth, is_tum(self._folder(scene))))
 
     def _sequence_folders(self) -> Iterator[Path]:
-        """Folders with frames, sorted; not looked for below such a folder."""
-        for folder, below, _ in os.walk(self.raw):
+        """Folders with frames, sorted, links followed, each once; not looked for below such a folder."""
+        seen: set[Path] = set()
+        for folder, below, _ in os.walk(self.raw, followlinks=True):
+            real = Path(folder).resolve()
+            if real in seen:
+                below.clear()
+                continue
+            seen.add(real)
             below.sort()
             if is_sequence(Path(folder), self.options):
                 below.clear()

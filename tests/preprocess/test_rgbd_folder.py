@@ -140,6 +140,15 @@ def test_sequences_with_splits(toys, tmp_path):
     ]
 
 
+def test_linked_sequences_are_found_and_circles_end(toys, tmp_path):
+    elsewhere = toys.write_sequence(tmp_path / "elsewhere", 2)
+    (tmp_path / "raw").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "raw" / name).symlink_to(elsewhere)
+    (tmp_path / "raw/up").symlink_to(tmp_path / "raw")
+    assert [scene.name for scene in RgbdFolder(tmp_path / "raw", RgbdOptions("toy")).scenes()] == ["a"]
+
+
 def test_frames_are_in_the_order_of_their_numbers(toys, tmp_path):
     raw = toys.write_sequence(tmp_path / "raw", 4, names=["9", "10", "100", "2"])
     assert RgbdFolder(raw, RgbdOptions("toy")).scenes()[0].frames == ("2", "9", "10", "100")
