@@ -123,7 +123,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     import cv2
 
-    from zipmap_pl.drawing.contact_sheet import contact_sheet
+    from zipmap_pl.datasets.contact_sheet import contact_sheet
 
     if args.frames < 1:
         raise UserError(f"--frames {args.frames}: expected 1 or more")
