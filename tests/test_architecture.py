@@ -49,5 +49,6 @@ def test_preprocessing_and_drawing_live_without_torch() -> None:
     modules = [
         f"zipmap_pl.{room}.{path.stem}" for room in ("preprocess", "drawing") for path in folder(room).glob("*.py")
     ]
+    modules += [f"zipmap_pl.datasets.{name}" for name in ("agreement", "contact_sheet", "verification", "config")]
     code = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

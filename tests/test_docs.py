@@ -14,15 +14,13 @@ PAGES = sorted([CHECKOUT / "README.md", CHECKOUT / "shards" / "README.md", *(CHE
 
 
 def commands() -> list[tuple[str, str]]:
-    """(page, command) of every `zipmap ...` line inside a code block, or between backquotes with an argument."""
+    """(page, command) of every `zipmap ...` line inside a code block, and of `zipmap fit ...` in the text."""
     found = []
     for page in PAGES:
         text = page.read_text()
         blocks = "\n".join(re.findall(r"```[a-z]*\n(.*?)```", text, flags=re.DOTALL)).replace("\\\n", " ")
         lines = [line.split("  #")[0].strip() for line in blocks.splitlines() if line.startswith("zipmap ")]
-        inline = re.findall(
-            r"`(zipmap (?:fit|reconstruct|preprocess|shards) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-        )
+        inline = re.findall(r"`(zipmap (?:fit|reconstruct) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
         found += [(page.name, line) for line in [*lines, *inline] if "..." not in line and "…" not in line]
     return found
 
