@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.depth_coding import read_depth
+from zipmap_pl.datasets.frame_reader import FrameReader
 from zipmap_pl.datasets.shard_index import ShardIndex
 
 GOOD = 0.02  # relative error of a pixel that agrees
@@ -20,14 +20,10 @@ class Agreement:
     """How well the depths of a scene agree.
 
     Attributes:
-        pairs: pairs of frames compared.
-        median_absolute: median |z_warped - z_found| in normalised units; NaN if no pixel could be compared.
-        median_relative: median of that divided by z_found.
-        good_share: share of compared pixels with a relative error up to 2 %.
+        median_relative: median of |z_warped - z_found| / z_found; NaN if no pixel could be compared.
+        good_share: share of compared pixels with a relative error up to 2 %; NaN likewise.
     """
 
-    pairs: int
-    median_absolute: float
     median_relative: float
     good_share: float
 
@@ -41,12 +37,11 @@ class DepthView:
     world_to_cam: np.ndarray
 
 
-def read_view(index: ShardIndex, row: int) -> DepthView | None:
-    """Depth and camera of a frame; None if it has no depth."""
-    data = index.read_part(row, "depth")
-    if data is None:
-        return None
-    depth, _ = read_depth(data, index["frame.depth_range"][row])
+def read_view(reader: FrameReader, row: int) -> DepthView:
+    """Depth and camera of a frame; where it has no depth, or where something is known to move, no pixel is valid."""
+    index, (depth, _), dynamic = reader.index, reader.depth(row), reader.dynamic(row)
+    if dynamic is not None:
+        depth[dynamic] = 0
     return DepthView(depth, index["frame.intrinsics"][row], index["frame.world_to_cam"][row])
 
 
@@ -57,34 +52,21 @@ def warped_depths(source: DepthView, target: DepthView) -> tuple[np.ndarray, np.
     """
     points = cameras.pixel_points(source.depth, source.intrinsics)[source.depth > 0]
     relative = cameras.compose(target.world_to_cam, cameras.invert_rigid(source.world_to_cam))
-    x, y, z = cameras.transform_points(relative, points).T
-    front = z > 1e-9
-    x, y, z = x[front], y[front], z[front]
-    fx, fy, cx, cy = target.intrinsics
-    column, row = np.floor(x / z * fx + cx), np.floor(y / z * fy + cy)
-    height, width = target.depth.shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    found = target.depth[row[inside].astype(int), column[inside].astype(int)].astype(np.float64)
-    return z[inside][found > 0], found[found > 0]
+    moved = cameras.transform_points(relative, points)
+    row, column, inside = cameras.pixels_of(moved, target.intrinsics, target.depth.shape)
+    found = target.depth[row[inside], column[inside]].astype(np.float64)
+    return moved[inside, 2][found > 0], found[found > 0]
 
 
 def scene_agreement(index: ShardIndex, scene: int, step: int = 5, max_pairs: int = 8) -> Agreement:
     """Compare frames of a scene with those `step` later (fewer if the scene is shorter), over evenly spaced pairs."""
-    rows = index.scene_rows(scene)
+    rows, reader = index.scene_rows(scene), FrameReader(index)
     step = min(step, max(1, len(rows) - 1))
     starts = len(rows) - step
     places = sorted({k * (starts - 1) // max(max_pairs - 1, 1) for k in range(max_pairs)}) if starts > 0 else []
-    warped, found, pairs = [np.zeros(0)], [np.zeros(0)], 0
-    for place in places:
-        source, target = read_view(index, rows[place]), read_view(index, rows[place + step])
-        if source is not None and target is not None:
-            there, here = warped_depths(source, target)
-            warped.append(there)
-            found.append(here)
-            pairs += 1
-    there, here = np.concatenate(warped), np.concatenate(found)
-    if here.size == 0:
-        return Agreement(pairs, *[float("nan")] * 3)
-    error = np.abs(there - here)
-    relative = error / here
-    return Agreement(pairs, float(np.median(error)), float(np.median(relative)), float(np.mean(relative <= GOOD)))
+    pairs = [(read_view(reader, rows[place]), read_view(reader, rows[place + step])) for place in places]
+    warped, found = np.concatenate([np.zeros((2, 0)), *[warped_depths(*pair) for pair in pairs]], axis=1)
+    if found.size == 0:
+        return Agreement(*[float("nan")] * 2)
+    relative = np.abs(warped - found) / found
+    return Agreement(float(np.median(relative)), float(np.mean(relative <= GOOD)))

@@ -100,6 +100,30 @@ def intrinsics_matrix(intrinsics: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def pixels_of(
+    points: np.ndarray, intrinsics: np.ndarray, size: np.ndarray | tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels that show points.
+
+    Args:
+        points: [..., n, 3] in the camera's frame.
+        intrinsics: [..., 4].
+        size: [..., 2] height, width of the picture.
+
+    Returns:
+        row, column [..., n] int64, and whether the point is in front of the camera and inside the picture [..., n] bool
+        (elsewhere row and column are 0).
+    """
+    fx, fy, cx, cy = np.moveaxis(np.asarray(intrinsics, np.float64), -1, 0)[..., None]
+    height, width = np.moveaxis(np.asarray(size), -1, 0)[..., None]
+    z = points[..., 2]
+    front = z > 1e-9
+    safe = np.where(front, z, 1.0)
+    column, row = np.floor(points[..., 0] / safe * fx + cx), np.floor(points[..., 1] / safe * fy + cy)
+    inside = front & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return np.where(inside, row, 0).astype(np.int64), np.where(inside, column, 0).astype(np.int64), inside
+
+
 def pixel_points(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Points [H, W, 3] float64 in the camera's frame of a planar depth [H, W]; pixel centres at +0.5."""
     height, width = depth.shape

@@ -5,7 +5,6 @@ Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is d
 
 import logging
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,10 @@ from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws import stage_number
 from zipmap_pl.datasets.mixture import Mixture, SceneList
 from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
-from zipmap_pl.datasets.schema import DATASET_FILE, PLAN_FOLDER
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.errors import UserError
+from zipmap_pl.processes import require_main_guard
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +139,8 @@ class ZooDataModule(LightningDataModule):
 
     def _loader(self, samples: Dataset[Sample], batches: Sampler[Any]) -> DataLoader[Sample]:
         workers = self.config.workers
+        if workers > 0:
+            require_main_guard()
         return DataLoader(
             samples,
             batch_sampler=batches,
@@ -156,16 +157,7 @@ class ZooDataModule(LightningDataModule):
 
 def open_dataset(config: DatasetConfig) -> SceneList:
     """The scenes of a dataset in shards. Raises UserError that says how to make or finish it."""
-    folder = Path(config.path)
-    if not (folder / DATASET_FILE).is_file():
-        what, remedy = f"no {DATASET_FILE}", f"make it with `zipmap preprocess <dataset> ... --output {folder}`"
-        if not folder.is_dir():
-            what = "no such folder"
-        elif (folder / PLAN_FOLDER).is_dir():
-            what += ", so preprocessing is not complete"
-            remedy = f"run its `zipmap preprocess` again or, if all parts are done, `zipmap shards finish {folder}`"
-        raise UserError(f"{folder}: {what}, expected a dataset in shards; {remedy}")
-    return SceneList(config, ShardIndex.open(folder))
+    return SceneList(config, ShardIndex.open(config.path))
 
 
 def _open(group: dict[str, DatasetConfig]) -> list[SceneList]:

@@ -14,6 +14,8 @@ from typing import Final
 import cv2
 import numpy as np
 
+from zipmap_pl.datasets.picture_coding import decode
+
 UNKNOWN: Final = 0
 SKY: Final = 65535
 FIRST: Final = 1
@@ -63,25 +65,9 @@ def write_png(codes: np.ndarray) -> bytes:
     return cv2.imencode(".png", codes, PNG_SETTINGS)[1].tobytes()
 
 
-def read_png(data: bytes) -> np.ndarray:
-    """The picture of `write_png`: [H, W] uint16 or uint8. Raises ValueError if the bytes are no such PNG."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if picture is None or picture.ndim != 2:
-        raise ValueError("not a one-channel PNG")
+def read_png(data: bytes, dtype: type[np.unsignedinteger]) -> np.ndarray:
+    """The picture of `write_png`: [H, W] uint16 or uint8. Raises ValueError if the bytes are no PNG of that type."""
+    picture = decode(data, cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.ndim != 2 or picture.dtype != dtype:
+        raise ValueError(f"not a one-channel PNG of {np.dtype(dtype)}")
     return picture
-
-
-def read_depth(data: bytes, depth_range: np.ndarray | tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the depth part of a sample.
-
-    Args:
-        data: the PNG's bytes.
-        depth_range: (near, far), the row of the index column frame.depth_range.
-
-    Returns:
-        depth [H, W] float32 in normalised units, 0 = invalid; sky [H, W] bool.
-    """
-    codes = read_png(data)
-    if codes.dtype != np.uint16:
-        raise ValueError(f"depth is {codes.dtype}, not uint16")
-    return decode_depth(codes, float(depth_range[0]), float(depth_range[1])), codes == SKY

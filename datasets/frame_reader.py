@@ -3,17 +3,23 @@
 import os
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from zipmap_pl.datasets.depth_coding import read_depth, read_png
+from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, decode_depth, read_png
+from zipmap_pl.datasets.picture_coding import read_picture
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, PARTS
-from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex
+from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.errors import UserError
 
 # Depths are stored to 0.1 %: a depth that equals a limit must not fall on its wrong side.
 LIMIT_TOLERANCE = 1e-3
+
+
+class DamagedShard(UserError):
+    """A shard that does not hold what the index says; the message names the shard and the sample."""
 
 
 @dataclass(frozen=True)
@@ -77,38 +83,39 @@ class OpenFiles:
 
 
 class FrameReader:
-    """Reads frames of one dataset. Can be sent to other processes.
+    """Reads frames of one dataset, each byte checked against the index. Can be sent to other processes.
 
     Args:
         index: the dataset's index.
-        files: open files, shared between the readers of a process.
+        files: open files, if they are shared between the readers of a process.
     """
 
-    def __init__(self, index: ShardIndex, files: OpenFiles) -> None:
+    def __init__(self, index: ShardIndex, files: OpenFiles | None = None) -> None:
         self.index = index
-        self.files = files
+        self.files = files or OpenFiles()
 
     def read(self, row: int) -> Frame:
         """Decode a frame. Raises DamagedShard if its bytes are not those that the index promises."""
-        image = cv2.imdecode(np.frombuffer(self.part(row, "image") or b"\0", np.uint8), cv2.IMREAD_COLOR_RGB)
-        size = tuple(int(side) for side in self.index["frame.size"][row])
-        if image is None or image.shape[:2] != size:
-            found = "no picture" if image is None else f"a picture of {image.shape[1]} x {image.shape[0]}"
-            raise self.fault(row, f"image decodes to {found}, the index says {size[1]} x {size[0]} pixels")
-        dynamic = self.part(row, "dynamic")
-        try:
-            depth, sky = self._depth(row, size)
-            moving = None if dynamic is None else read_png(dynamic) > 0
-        except ValueError as error:
-            raise self.fault(row, str(error)) from error
-        return Frame(
-            image=image,
-            depth=depth,
-            sky=sky,
-            dynamic=moving,
-            intrinsics=np.array(self.index["frame.intrinsics"][row]),
-            world_to_cam=np.array(self.index["frame.world_to_cam"][row]),
+        image = self._decoded(row, "image", read_picture)
+        if image is None:
+            raise self.fault(row, "has no image")
+        depth, sky = self.depth(row)
+        intrinsics, world_to_cam = (
+            np.array(self.index[f"frame.{name}"][row]) for name in ("intrinsics", "world_to_cam")
         )
+        return Frame(image, depth, sky, self.dynamic(row), intrinsics, world_to_cam)
+
+    def depth(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Depth [H, W] float32 in normalised units, 0 = invalid, and sky [H, W] bool. Raises DamagedShard."""
+        codes = self._decoded(row, "depth", lambda data: read_png(data, np.uint16))
+        if codes is None:
+            codes = np.full(self.index["frame.size"][row], UNKNOWN, np.uint16)
+        near, far = self.index["frame.depth_range"][row]
+        return decode_depth(codes, float(near), float(far)), codes == SKY
+
+    def dynamic(self, row: int) -> np.ndarray | None:
+        """Moving objects [H, W] bool; None where the dataset does not say. Raises DamagedShard."""
+        return self._decoded(row, "dynamic", lambda data: read_png(data, np.uint8) > 0)
 
     def part(self, row: int, part: str) -> bytes | None:
         """The checked bytes of one of `schema.PARTS`; None if the frame has no such part. Raises DamagedShard."""
@@ -141,16 +148,20 @@ class FrameReader:
             f"{shard}: sample {self.index.sample_name(row)}: {what}; delete the shard and preprocess again"
         )
 
-    def _depth(self, row: int, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        data = self.part(row, "depth")
+    def _decoded(self, row: int, part: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | None:
+        """One part as an array of the frame's size; None if the frame has no such part. Raises DamagedShard."""
+        data = self.part(row, part)
         if data is None:
-            return np.zeros(size, np.float32), np.zeros(size, bool)
-        depth, sky = read_depth(data, self.index["frame.depth_range"][row])
-        if depth.shape != size:
-            raise self.fault(
-                row, f"depth is {depth.shape[1]} x {depth.shape[0]}, the picture {size[1]} x {size[0]} pixels"
-            )
-        return depth, sky
+            return None
+        try:
+            layer = decode(data)
+        except ValueError as error:
+            raise self.fault(row, f"{part}: {error}") from error
+        height, width = self.index["frame.size"][row]
+        if layer.shape[:2] != (height, width):
+            found = f"{layer.shape[1]} x {layer.shape[0]}"
+            raise self.fault(row, f"{part} is {found} pixels, the index says {width} x {height}")
+        return layer
 
 
 def depth_limits(

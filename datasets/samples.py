@@ -14,9 +14,8 @@ from zipmap_pl.datasets.cameras import intrinsics_matrix
 from zipmap_pl.datasets.config import DataConfig, ValidationConfig
 from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
-from zipmap_pl.datasets.frame_reader import FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
-from zipmap_pl.datasets.shard_index import DamagedShard
 from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.view_sampling import evenly_spaced
 from zipmap_pl.errors import UserError
@@ -40,14 +39,7 @@ class Sample:
 
 
 class TooManyFaults(UserError):
-    """One draw after another met unreadable data.
-
-    A loader's worker hands an exception over as the text of its traceback; the message is what follows the class's name
-    there.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.split("TooManyFaults: ")[-1])
+    """One draw after another met unreadable data."""
 
 
 class SampleReader:

@@ -30,16 +30,16 @@ INDEX_FOLDER: Final = "index"
 # Parts of a sample, in the order in which they lie in the tar. `image` is jpg or png, the rest has one extension.
 PARTS: Final = ("image", "depth", "dynamic", "camera")
 EXTENSIONS: Final = {"depth": "depth.png", "dynamic": "dynamic.png", "camera": "camera.json"}
-IMAGE_EXTENSIONS: Final = ("jpg", "png")
 
 DEPTH_PERCENTILES: Final = (0.1, 90.0, 95.0, 96.0, 97.0, 98.0, 99.0)
 MAX_NEIGHBOURS: Final = 32
 SLUG_LENGTH: Final = 40
 
-# Where a scene's unit (raw units per normalised unit) comes from.
+# Where a scene's unit (raw units per normalised unit) comes from, and how people are told.
 UNIT_FROM_DEPTH: Final = 0  # median valid depth of up to 16 evenly spaced frames
 UNIT_FROM_CAMERAS: Final = 1  # no depth: median distance between neighbouring cameras
 UNIT_IS_ONE: Final = 2  # neither depth nor motion
+UNIT_SOURCES: Final = ("median depth", "median distance of neighbouring cameras", "no depth and no motion")
 
 # Index columns: name -> (dtype, shape of one row). Text columns are two files, <name>.bytes.npy (uint8, UTF-8,
 # concatenated) and <name>.offsets.npy (int64, one more than rows).

@@ -1,32 +1,27 @@
-"""The index of a dataset in shards: memory-mapped columns, and any part of any frame."""
+"""The index of a dataset in shards: memory-mapped columns over all its frames, scenes and shards."""
 
 import json
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from zipmap_pl.datasets.schema import (
     DATASET_FILE,
-    DEPTH_PERCENTILES,
     FRAME_COLUMNS,
     FRAME_TEXT_COLUMNS,
     INDEX_FOLDER,
-    PARTS,
+    PLAN_FOLDER,
     SCENE_COLUMNS,
     SCENE_TEXT_COLUMNS,
     SCHEMA_VERSION,
     SHARD_TEXT_COLUMNS,
+    UNIT_SOURCES,
 )
 from zipmap_pl.errors import UserError
 
 NUMBER_COLUMNS = {**FRAME_COLUMNS, **SCENE_COLUMNS}
 TEXT_COLUMNS = (*FRAME_TEXT_COLUMNS, *SCENE_TEXT_COLUMNS, *SHARD_TEXT_COLUMNS)
-
-
-class DamagedShard(UserError):
-    """A shard that does not hold what the index says; the message names the shard and the sample."""
 
 
 def column_files() -> list[str]:
@@ -70,15 +65,11 @@ class ShardIndex:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "ShardIndex":
-        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished or too new."""
+        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished, damaged or too new."""
         folder = Path(folder)
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; expected a dataset in shards, made by `zipmap preprocess`")
         file = folder / DATASET_FILE
         if not file.is_file():
-            raise UserError(
-                f"{folder}: no {DATASET_FILE}, so the dataset is not complete; run its `zipmap preprocess` again"
-            )
+            raise UserError(f"{folder}: {_why_no_dataset(folder)}")
         try:
             info = json.loads(file.read_bytes())
             version = info["schema_version"]
@@ -131,44 +122,20 @@ class ShardIndex:
         """The frame by its original names, for messages: <scene>/<frame>."""
         return f"{self.text('scene.name', int(self['frame.scene'][row]))}/{self.text('frame.name', row)}"
 
+    def metres(self, scene: int) -> tuple[float, str]:
+        """What turns a scene's normalised lengths into (factor, "m"), or (1, "units") where the dataset is not metric."""
+        metres = float(self["scene.metres_per_unit"][scene])
+        return (metres, "m") if np.isfinite(metres) else (1.0, "units")
+
+    def unit_text(self, scene: int) -> str:
+        """The unit of a scene for people, for example "1.86 m (median depth)"."""
+        metres, name = self.metres(scene)
+        length = f"{metres:.3g} m" if name == "m" else f"{float(self['scene.unit'][scene]):.3g} raw units"
+        return f"{length} ({UNIT_SOURCES[int(self['scene.unit_source'][scene])]})"
+
     def shard_file(self, shard: int) -> Path:
         """Path of a shard."""
         return self.folder / self.text("shard.path", shard)
-
-    def read_part(self, row: int, part: str, verify: bool = True) -> bytes | None:
-        """Bytes of one part of a frame; None if the frame has no such part.
-
-        Args:
-            row: frame row.
-            part: one of `schema.PARTS`.
-            verify: compare the checksum with the index.
-
-        Raises:
-            DamagedShard: the shard is missing, too short, or holds other bytes; names shard and sample.
-        """
-        column = PARTS.index(part)
-        offset, length = int(self["frame.part_offset"][row, column]), int(self["frame.part_length"][row, column])
-        if length == 0:
-            return None
-        file = self.shard_file(int(self["frame.shard"][row]))
-        try:
-            with open(file, "rb", buffering=0) as stream:
-                data = os.pread(stream.fileno(), length, offset)
-        except FileNotFoundError as error:
-            raise DamagedShard(
-                f"{file}: missing, wanted for sample {self.sample_name(row)}; preprocess again"
-            ) from error
-        if len(data) != length:
-            raise DamagedShard(
-                f"{file}: sample {self.sample_name(row)}: {part} has {len(data)} bytes at {offset}, the index says"
-                f" {length}; the shard is cut off: delete it and preprocess again"
-            )
-        if verify and zlib.crc32(data) != int(self["frame.part_crc32"][row, column]):
-            raise DamagedShard(
-                f"{file}: sample {self.sample_name(row)}: {part} at {offset} has another checksum than the index;"
-                " the shard is damaged: delete it and preprocess again"
-            )
-        return data
 
     def _check(self) -> None:
         """Columns have the types, row shapes and lengths of the schema."""
@@ -181,7 +148,21 @@ class ShardIndex:
                     f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run"
                     f" `zipmap shards finish {self.folder}`"
                 )
-        assert self["frame.depth_percentiles"].shape[1:] == (len(DEPTH_PERCENTILES),)
+
+
+def _why_no_dataset(folder: Path) -> str:
+    """Why a folder without dataset.json is no dataset that can be read, and what to do."""
+    make = f"make one with `zipmap preprocess NAME ... --output {folder}`"
+    if not folder.exists():
+        return f"no such folder, expected a dataset in shards; {make}"
+    if not folder.is_dir():
+        return f"is a file, expected the folder of a dataset in shards (the one that holds {DATASET_FILE})"
+    if (folder / PLAN_FOLDER).is_dir():
+        return (
+            f"no {DATASET_FILE}, so preprocessing is not complete; run its `zipmap preprocess` again"
+            f" or, if all parts are done, `zipmap shards finish {folder}`"
+        )
+    return f"no {DATASET_FILE}, so this is no dataset in shards; {make}"
 
 
 def _map(folder: Path, name: str) -> np.ndarray:

@@ -5,12 +5,11 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from zipmap_pl.datasets.depth_coding import read_png
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader
 from zipmap_pl.datasets.schema import EXTENSIONS, INDEX_FOLDER, PARTS, sample_key, slug_of
-from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex
+from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.progress import track
 
@@ -38,12 +37,12 @@ def verify_shard(index: ShardIndex, shard: int) -> list[str]:
     file = index.shard_file(shard)
     if not file.is_file():
         return [f"{file}: missing; run its `zipmap preprocess` again"]
-    rows = np.flatnonzero(index["frame.shard"] == shard)
-    problems = [problem for row in rows for problem in _check_frame(index, int(row))]
+    rows, reader = np.flatnonzero(index["frame.shard"] == shard), FrameReader(index)
+    problems = [problem for row in rows for problem in _check_frame(reader, int(row))]
     if len(problems) > NAMED_SAMPLES:
         problems[NAMED_SAMPLES:] = [f"{file}: {len(problems) - NAMED_SAMPLES} more samples are damaged"]
     if not problems:
-        problems += _check_archive(index, shard, rows)
+        problems += _check_archive(reader, shard, rows)
     return problems
 
 
@@ -54,40 +53,21 @@ def _check_columns(index: ShardIndex) -> Iterator[str]:
             yield f"{file}: checksum differs from dataset.json; delete dataset.json and run `zipmap shards finish`"
 
 
-def _check_frame(index: ShardIndex, row: int) -> Iterator[str]:
+def _check_frame(reader: FrameReader, row: int) -> Iterator[str]:
     """The first problem of a frame, if any."""
-    where = f"{index.shard_file(int(index['frame.shard'][row]))}: sample {index.sample_name(row)}"
-    size = tuple(int(side) for side in index["frame.size"][row])
     try:
-        parts = {part: index.read_part(row, part) for part in PARTS}
+        reader.read(row)
+        if reader.part(row, "camera") is None:
+            raise reader.fault(row, "has no camera")
     except DamagedShard as damage:
         yield str(damage)
-        return
-    for part in ("image", "camera"):
-        if parts[part] is None:
-            yield f"{where}: has no {part}"
-            return
-    for part in ("image", "depth", "dynamic"):
-        data = parts[part]
-        if data is not None and (found := _decoded_size(part, data)) != size:
-            yield f"{where}: {part} decodes to {found}, the index says {size} (height, width)"
-            return
 
 
-def _decoded_size(part: str, data: bytes) -> tuple[int, ...] | None:
-    if part != "image":
-        try:
-            return read_png(data).shape
-        except ValueError:
-            return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return None if image is None else image.shape[:2]
-
-
-def _check_archive(index: ShardIndex, shard: int, rows: np.ndarray) -> list[str]:
+def _check_archive(reader: FrameReader, shard: int, rows: np.ndarray) -> list[str]:
     """Members as a tar reader sees them, and the checksum of the whole file."""
+    index = reader.index
     file = index.shard_file(shard)
-    wanted = dict(member for row in rows for member in _members(index, int(row)))
+    wanted = dict(member for row in rows for member in _members(reader, int(row)))
     try:
         with tarfile.open(file, "r:") as archive:
             found = {member.name: member.offset_data for member in archive}
@@ -101,13 +81,14 @@ def _check_archive(index: ShardIndex, shard: int, rows: np.ndarray) -> list[str]
     return []
 
 
-def _members(index: ShardIndex, row: int) -> Iterator[tuple[str, int]]:
+def _members(reader: FrameReader, row: int) -> Iterator[tuple[str, int]]:
     """Names and places of a frame's parts."""
+    index = reader.index
     scene, ordinal = int(index["frame.scene"][row]), int(index["frame.ordinal"][row])
     key = sample_key(scene, slug_of(index.text("scene.name", scene)), ordinal)
     for column, part in enumerate(PARTS):
         if index["frame.part_length"][row, column]:
-            extension = EXTENSIONS.get(part) or _image_extension(index.read_part(row, part, verify=False))
+            extension = EXTENSIONS.get(part) or _image_extension(reader.part(row, part))
             yield f"{key}.{extension}", int(index["frame.part_offset"][row, column])
 
 

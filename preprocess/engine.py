@@ -32,6 +32,7 @@ from zipmap_pl.preprocess.raw import RawReader, RawScene
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
 from zipmap_pl.preprocess.state import Fault, is_complete, shard_state
 from zipmap_pl.preprocess.writer import Stopped, write_shard
+from zipmap_pl.processes import require_main_guard
 from zipmap_pl.progress import track
 
 LOCK_FILE = ".lock"
@@ -93,8 +94,8 @@ def preprocess(
         raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
     except (MemoryError, BrokenProcessPool) as error:
         raise UserError(
-            f"{output}: a process ran out of memory or was killed; the same command goes on,"
-            " with fewer --workers perhaps"
+            f"{output}: a process ran out of memory, was killed, or could not start (see above); the same command"
+            " goes on, with fewer --workers perhaps"
         ) from error
 
 
@@ -102,23 +103,25 @@ def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
     """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
     if not has_plan(output):
         raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
-    with _folder_lock(output):
+    with locked(output / LOCK_FILE):
         return finish(output, max_fault_share)
 
 
 def _preprocess(
     reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
 ) -> Report:
-    _check_arguments(settings, workers, part)
+    _check_arguments(output, settings, workers, part)
+    # Looked for before anything is made or thrown away: a mistyped raw folder must not cost anyone's shards.
+    scenes = [] if has_plan(output) and not rebuild else list_scenes(reader)
     with _workers(reader, workers) as run:
-        with _folder_lock(output):
-            plan = _plan(reader, output, settings, rebuild, run)
+        with locked(output / LOCK_FILE):
+            plan = _plan(reader, scenes, output, settings, rebuild, run)
             shards = plan.shards()
             todo = _shards_to_write(output, shards, plan.fingerprint)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
         faults = [fault for found in run(_write, arguments, "shards") for fault in found]
-        with _folder_lock(output):
+        with locked(output / LOCK_FILE):
             missing = sum(shard_state(output, shard, plan.fingerprint) is None for shard in shards)
             if not missing:
                 faults = finish(output, settings.max_fault_share)
@@ -126,7 +129,11 @@ def _preprocess(
     return Report(output, not missing, len(plan.scenes), frames, len(shards), len(mine), missing, tuple(faults))
 
 
-def _check_arguments(settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
+def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output}: is a file; expected a new or empty folder, or one of shards, as --output")
+    if not has_plan(output):
+        _refuse_foreign_folder(output)
     if workers < 1:
         raise UserError(f"--workers {workers}: expected 1 or more")
     if not 1 <= part[0] <= part[1]:
@@ -139,21 +146,17 @@ def _check_arguments(settings: EngineSettings, workers: int, part: tuple[int, in
         raise UserError(f"--max-fault-share {settings.max_fault_share}: expected a share from 0 to 1")
 
 
-@contextmanager
-def _folder_lock(output: Path) -> Iterator[None]:
-    with locked(output / LOCK_FILE):
-        yield
-
-
-def _plan(reader: RawReader, output: Path, settings: EngineSettings, rebuild: bool, run: Run) -> Plan:
-    """The plan that is there, if it is of these settings; otherwise a new one."""
+def _plan(
+    reader: RawReader, scenes: list[RawScene], output: Path, settings: EngineSettings, rebuild: bool, run: Run
+) -> Plan:
+    """The plan that is there, if it is of these settings; otherwise a new one of these scenes."""
     wanted = all_settings(reader, settings)
     if rebuild:
         _remove(output)
     plan = load_plan(output)
     if plan is None:
         _refuse_foreign_folder(output)
-        plan = _new_plan(reader, wanted, run)
+        plan = _new_plan(scenes or list_scenes(reader), wanted, run)
         save_plan(plan, output)
     elif plan.settings != wanted:
         changed = "; ".join(differences(plan.settings, wanted))
@@ -176,10 +179,10 @@ def _look_again(reader: RawReader, plan: Plan, run: Run) -> Plan:
     return Plan(plan.settings, tuple(renewed.get(scene.number, scene) for scene in plan.scenes))
 
 
-def _new_plan(reader: RawReader, wanted: dict, run: Run) -> Plan:
+def _new_plan(scenes: list[RawScene], wanted: dict, run: Run) -> Plan:
     arguments: list[tuple] = []
     first: dict[str, int] = {}
-    for number, scene in enumerate(list_scenes(reader)):
+    for number, scene in enumerate(scenes):
         place = first.get(scene.split, 0)
         arguments.append((scene, number, place))
         first[scene.split] = place + len(scene.frames)
@@ -187,8 +190,9 @@ def _new_plan(reader: RawReader, wanted: dict, run: Run) -> Plan:
 
 
 def _refuse_foreign_folder(output: Path) -> None:
-    """A folder without a plan must be empty, but for what a run that was killed while planning leaves."""
-    foreign = [entry.name for entry in sorted(output.iterdir()) if entry.name not in (LOCK_FILE, PLAN_FOLDER)]
+    """A folder without a plan must be new or empty, but for what a run that was killed while planning leaves."""
+    there = sorted(entry.name for entry in output.iterdir()) if output.is_dir() else []
+    foreign = [name for name in there if name not in (LOCK_FILE, PLAN_FOLDER)]
     if foreign:
         raise UserError(f"{output}: holds {foreign[0]!r} but no plan of ours; give an empty or new folder as --output")
 
@@ -262,6 +266,7 @@ def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
         job = _Job(reader, lambda: False)
         yield lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
         return
+    require_main_guard()
     context = multiprocessing.get_context("forkserver")
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(reader, stop)) as pool:

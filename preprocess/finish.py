@@ -31,7 +31,7 @@ CONVENTIONS = {
     "pixels": "the picture covers [0, W] x [0, H]; the centre of pixel (row i, column j) is (j + 0.5, i + 0.5)",
     "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
 }
-NAMED_FAULTS = 3
+NAMED_KINDS = 3
 
 
 def finish(output: Path, max_fault_share: float) -> list[Fault]:
@@ -67,15 +67,25 @@ def check_fault_share(output: Path, planned: int, faults: list[Fault], max_fault
     """Raises UserError if too many frames could not be used; names the first ones and what to do."""
     if len(faults) <= max_fault_share * planned and len(faults) < planned:
         return
-    first = "; ".join(map(str, faults[:NAMED_FAULTS])) + ("; ..." if len(faults) > NAMED_FAULTS else "")
     share = len(faults) / planned
     remedy = "mend the raw files and run the same command again"
     if len(faults) < planned:
         remedy += f", or accept the loss with --max-fault-share {min(1.0, np.ceil(share * 100) / 100):g}"
+    else:
+        remedy += ", or correct the options and add --rebuild"
     raise UserError(
         f"{output}: {len(faults)} of {planned} frames could not be used ({share:.1%},"
-        f" at most {max_fault_share:.1%} may be): {first}. To go on, {remedy}"
+        f" at most {max_fault_share:.1%} may be): {_first_of_each_kind(faults)}. To go on, {remedy}"
     )
+
+
+def _first_of_each_kind(faults: list[Fault]) -> str:
+    """One example of each of the first reasons, and how many more there are of it."""
+    kinds: dict[str, list[Fault]] = {}
+    for fault in faults:
+        kinds.setdefault(fault.reason, []).append(fault)
+    named = [f"{kind[0]}" + (f" (and {len(kind) - 1} more)" if len(kind) > 1 else "") for kind in kinds.values()]
+    return "; ".join(named[:NAMED_KINDS]) + ("; ..." if len(named) > NAMED_KINDS else "")
 
 
 def _write_index(output: Path, plan: Plan, states: list[ShardState]) -> None:

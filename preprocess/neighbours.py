@@ -106,15 +106,9 @@ def _overlap(
     if not known:
         relative[:, :, 3] = 0.0
     moved = cameras.transform_points(relative, points[None])
-    z = moved[..., 2]
-    front = z > 1e-9
-    safe = np.where(front, z, 1.0)
-    fx, fy, cx, cy = intrinsics[others].T[:, :, None]
-    x = np.floor(np.clip(moved[..., 0] / safe * fx + cx, -1, 1e6)).astype(np.int64)
-    y = np.floor(np.clip(moved[..., 1] / safe * fy + cy, -1, 1e6)).astype(np.int64)
-    inside = front & (x >= 0) & (y >= 0) & (x < shapes[others, 1, None]) & (y < shapes[others, 0, None])
+    row, column, inside = cameras.pixels_of(moved, intrinsics[others], shapes[others])
     if not known:
         return inside.mean(axis=1)
-    found = stack[others[:, None], np.where(inside, y, 0), np.where(inside, x, 0)]
-    agrees = np.abs(found - z) <= DEPTH_TOLERANCE * z
+    z = moved[..., 2]
+    agrees = np.abs(stack[others[:, None], row, column] - z) <= DEPTH_TOLERANCE * z
     return (inside & agrees).mean(axis=1)

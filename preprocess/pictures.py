@@ -1,14 +1,17 @@
 """Reading raw pictures and depth maps; what cannot be decoded is a `RawFault` that names the file."""
 
 import io
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from zipmap_pl.datasets import picture_coding
 from zipmap_pl.preprocess.raw import RawFault
 
 JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def read_bytes(file: Path) -> bytes:
@@ -28,16 +31,17 @@ def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
     Returns:
         the picture, and the file's bytes if it is a JPEG that every decoder shows the same way.
     """
-    data = read_bytes(file)
-    image = _decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise RawFault(file, "unreadable picture")
+    data = _picture_bytes(file)
+    try:
+        image = picture_coding.read_picture(data)
+    except ValueError as error:
+        raise RawFault(file, str(error)) from error
     return image, data if data.startswith(JPEG_START) and not _is_turned(data, image) else None
 
 
 def read_depth_png(file: Path) -> np.ndarray:
     """A one-channel 16-bit (or 8-bit) PNG [H, W], as stored."""
-    values = _decode(read_bytes(file), cv2.IMREAD_UNCHANGED)
+    values = picture_coding.decode(_picture_bytes(file), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise RawFault(file, "unreadable picture")
     if values.ndim != 2:
@@ -57,16 +61,21 @@ def read_depth_npy(file: Path) -> np.ndarray:
     return values
 
 
-def _decode(data: bytes, flags: int) -> np.ndarray | None:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        return None
+def _picture_bytes(file: Path) -> bytes:
+    """The file's bytes; a damaged PNG is found here, because libpng would tell it on standard error in its own words."""
+    data = read_bytes(file)
+    place = len(PNG_START)
+    while data.startswith(PNG_START) and data[place + 4 : place + 8] != b"IEND":
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        if data[end : end + 4] != zlib.crc32(data[place + 4 : end]).to_bytes(4, "big"):
+            raise RawFault(file, "unreadable picture: the PNG is cut off or altered")
+        place = end + 4
+    return data
 
 
 def _is_turned(data: bytes, image: np.ndarray) -> bool:
     """Whether a decoder that follows EXIF would turn the picture: then its bytes are not `image`."""
     if b"Exif\0\0" not in data[:65536]:
         return False
-    turned = _decode(data, cv2.IMREAD_COLOR_RGB)
+    turned = picture_coding.decode(data, cv2.IMREAD_COLOR_RGB)
     return turned is None or not np.array_equal(turned, image)

@@ -1,7 +1,6 @@
 """The plan: which frame goes to which shard, and each scene's world and unit. Made first; all else follows.
 
-plan/scenes.jsonl   one line per scene
-plan/plan.json      settings, fingerprint, counts and the checksum of scenes.jsonl; written last
+plan/plan.jsonl   first line: settings, fingerprint, counts and the checksum of what follows; then one line per scene
 """
 
 import hashlib

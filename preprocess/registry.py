@@ -1,6 +1,7 @@
 """Datasets by name: a reader is a module of this package, and its name is the dataset's.
 
-A reader module offers `add_arguments(parser)` and `reader_from_arguments(args) -> RawReader`.
+A reader module offers `add_arguments(parser)`, which calls the folder of raw data "raw" if there is one, and
+`reader_from_arguments(args) -> RawReader`. docs/own_data.md shows a whole one.
 """
 
 from importlib import import_module

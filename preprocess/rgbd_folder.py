@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 TUM_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")
 INTRINSICS_FILES = ("camera-intrinsics.txt", "intrinsics.txt", "K.txt")
 SPLIT_FILES = {"TrainSplit.txt": "train", "TestSplit.txt": "test"}
+TOLD_BY_INFO = ("slug", "licence", "moving", "rendered")
 DEPTH_SCALE = {"tum": 5000.0, ".png": 1000.0, ".npy": 1.0}  # stored values per metre
 
 # What turns a camera with other axes into one with OpenCV's: cam_to_world_opencv = cam_to_world_raw @ AXES.
@@ -49,6 +50,8 @@ class RgbdOptions:
     Attributes:
         slug: short name of the dataset.
         licence: who may use it and how.
+        moving: things other than the camera move.
+        rendered: the pictures are rendered, not taken by a camera.
         color, depth, poses: glob patterns below a sequence's folder; what the first * stands for is the frame's name.
             `poses` without * is one file for the sequence, in the order of the frames.
         intrinsics: "fx,fy,cx,cy", or a file below the sequence's folder or RAW; None = look for the usual names.
@@ -63,6 +66,8 @@ class RgbdOptions:
 
     slug: str
     licence: str = "not stated"
+    moving: bool = False
+    rendered: bool = False
     color: str = "frame-*.color.*"
     depth: str = "frame-*.depth.png"
     poses: str = "frame-*.pose.txt"
@@ -94,14 +99,19 @@ class RgbdFolder:
 
     @property
     def info(self) -> DatasetInfo:
-        """Static, real and metric: that is what depth cameras give."""
-        title = f"RGB-D sequences {self.options.slug}"
-        return DatasetInfo(self.options.slug, title, self.options.licence, "static", "real", metres_per_raw_unit=1.0)
+        """As the options say; always in metres."""
+        return DatasetInfo(
+            slug=self.options.slug,
+            title=f"RGB-D sequences {self.options.slug}",
+            licence=self.options.licence,
+            kind="dynamic" if self.options.moving else "static",
+            source="synthetic" if self.options.rendered else "real",
+            metres_per_raw_unit=1.0,
+        )
 
     def settings(self) -> dict[str, object]:
-        """All options but slug and licence, which are in `info`."""
-        options = dict(vars(self.options), invalid_depth=list(self.options.invalid_depth))
-        return {name: value for name, value in options.items() if name not in ("slug", "licence")}
+        """All options but those that `info` tells."""
+        return {name: value for name, value in vars(self.options).items() if name not in TOLD_BY_INFO}
 
     def scenes(self) -> list[RawScene]:
         """One scene per folder with frames, sorted by path. Raises UserError if there are none or files are missing."""
@@ -110,7 +120,7 @@ class RgbdFolder:
         scenes = [self._scene(folder) for folder in self._sequence_folders()]
         if not scenes:
             raise UserError(
-                f"{self.raw}: no frames found: neither {', '.join(TUM_FILES)}, nor pictures {self.options.color},"
+                f"{self.raw}: no frames found: neither all of {', '.join(TUM_FILES)}, nor pictures {self.options.color},"
                 f" nor depth {self.options.depth}; give the names by --color, --depth and --poses"
             )
         return scenes
@@ -118,14 +128,14 @@ class RgbdFolder:
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera, without decoding pictures."""
         folder = self._folder(scene)
-        pose = list_frames(folder, self.options)[frame].pose
+        pose = self._files(scene, frame).pose
         if pose is None:
             raise RawFault(folder / frame, f"no pose {self.options.poses} for this frame")
         return RawCamera(self._intrinsics(folder), self._cam_to_world(pose))
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
-        files = list_frames(self._folder(scene), self.options)[frame]
+        files = self._files(scene, frame)
         if files.color is None:
             raise RawFault(files.depth or frame, f"depth without its picture {self.options.color}")
         if files.depth is None:
@@ -135,8 +145,14 @@ class RgbdFolder:
         return RawFrame(camera, image, jpeg, self._depth(files.depth, is_tum(self._folder(scene))))
 
     def _sequence_folders(self) -> Iterator[Path]:
-        """Folders with frames, sorted; not looked for below such a folder."""
-        for folder, below, _ in os.walk(self.raw):
+        """Folders with frames, sorted, links followed, each once; not looked for below such a folder."""
+        seen: set[Path] = set()
+        for folder, below, _ in os.walk(self.raw, followlinks=True):
+            real = Path(folder).resolve()
+            if real in seen:
+                below.clear()
+                continue
+            seen.add(real)
             below.sort()
             if is_sequence(Path(folder), self.options):
                 below.clear()
@@ -149,9 +165,19 @@ class RgbdFolder:
             if all(getattr(files, "pose" if kind == "poses" else kind) is None for files in frames.values()):
                 raise UserError(f"{folder}: no file matches {pattern}; give the right names by --{kind}")
         self._intrinsics(folder)
+        if is_tum(folder) and len(frames) < (pictures := len(_timed_files(folder / TUM_FILES[0]))):
+            text = "%s: %d of %d pictures have a depth and a pose within %g s; the others are left out"
+            log.warning(text, folder, len(frames), pictures, self.options.max_time_difference)
         relative = folder.relative_to(self.raw).as_posix()
         name = folder.resolve().name if relative == "." else relative
         return RawScene(name, split_of(folder, self.options.split), tuple(frames))
+
+    def _files(self, scene: RawScene, frame: str) -> FrameFiles:
+        folder = self._folder(scene)
+        files = list_frames(folder, self.options).get(frame)
+        if files is None:
+            raise RawFault(folder / frame, "neither picture nor depth is there any more")
+        return files
 
     def _folder(self, scene: RawScene) -> Path:
         return self.raw if is_sequence(self.raw, self.options) else self.raw / scene.name
@@ -270,7 +296,6 @@ def _associate(folder: Path, limit: float) -> dict[str, FrameFiles]:
             frames[stamp] = FrameFiles(file, depth[partner[place]][2], poses[nearest])
     if not frames:
         raise UserError(f"{folder}: no picture has a depth and a pose within {limit:g} s; see --max-time-difference")
-    log.info("%s: %d of %d pictures have a depth and a pose within %g s", folder, len(frames), len(color), limit)
     return frames
 
 
@@ -342,6 +367,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("raw files")
     group.add_argument("--slug", help="short name of the dataset (default: the name of RAW)")
     group.add_argument("--licence", default=default.licence, help="written to dataset.json")
+    group.add_argument(
+        "--moving", action="store_true", help="things other than the camera move (default: a still world)"
+    )
+    group.add_argument("--rendered", action="store_true", help="rendered pictures (default: taken by a camera)")
     group.add_argument("--color", default=default.color, metavar="PATTERN", help="pictures (default: %(default)s)")
     group.add_argument(
         "--depth", default=default.depth, metavar="PATTERN", help="depth, .png or .npy (default: %(default)s)"
@@ -370,7 +399,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def reader_from_arguments(args: argparse.Namespace) -> RgbdFolder:
     """The reader that the arguments describe."""
-    if args.depth_scale is not None and not args.depth_scale > 0:
+    if args.depth_scale is not None and not 0 < args.depth_scale < float("inf"):
         raise UserError(f"--depth-scale {args.depth_scale}: expected a number above 0")
     names = RgbdOptions.__dataclass_fields__
     values = {name: value for name, value in vars(args).items() if name in names}
@@ -379,4 +408,7 @@ def reader_from_arguments(args: argparse.Namespace) -> RgbdFolder:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(word) for word in text.split(",") if word)
+    try:
+        return tuple(float(word) for word in text.split(",") if word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected numbers with commas between them") from error

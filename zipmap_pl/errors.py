@@ -5,4 +5,6 @@ class UserError(Exception):
     """A mistake that the user can mend. The command line prints its one line and exits with status 2, without a traceback."""
 
     def __init__(self, message: str) -> None:
+        if message.startswith("Caught "):  # a loader's worker hands an error over as the text of its traceback
+            message = message.rsplit(f"{type(self).__name__}: ", 1)[-1]
         super().__init__(" ".join(message.split()))

@@ -73,3 +73,18 @@ def test_pixel_points_project_to_pixel_centres():
     pixels = points[..., :2] / points[..., 2:] * intrinsics[:2] + intrinsics[2:]
     np.testing.assert_allclose(pixels[4, 5], (5.5, 4.5))
     np.testing.assert_allclose(points, points.astype(np.float32), rtol=1e-6)
+
+
+@given(st.integers(0, 35), st.integers(0, 47), st.floats(0.1, 100))
+def test_a_pixel_sees_the_point_that_was_made_from_it(row, column, depth):
+    intrinsics = np.array((50.0, 51.0, 24.5, 17.5))
+    point = cameras.pixel_points(np.full((36, 48), depth), intrinsics)[row, column]
+    found = cameras.pixels_of(np.stack((point, -point)), intrinsics, (36, 48))
+    assert [part.tolist() for part in found] == [[row, 0], [column, 0], [True, False]]
+
+
+def test_points_outside_of_the_picture_have_no_pixel_for_many_cameras_at_once():
+    points = np.array(((0.0, 0, 1), (5.0, 0, 1), (0, -5.0, 1)))
+    intrinsics = np.array(((10.0, 10, 5, 5), (1.0, 1, 5, 5)))
+    _, _, inside = cameras.pixels_of(points, intrinsics, np.array(((10, 10), (10, 11))))
+    assert inside.tolist() == [[True, False, False], [True, True, True]]

@@ -1,4 +1,5 @@
 import logging
+import multiprocessing
 import os
 import pickle
 import random
@@ -18,9 +19,9 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.frame_reader import FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture
-from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex
+from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine import preprocess
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
@@ -241,6 +242,32 @@ def test_short_scenes_are_left_out_or_visited_again(shards):
         open_dataset(replace(other, min_frames=11))
 
 
+def test_scenes_without_any_usable_frame_are_never_drawn(tmp_path):
+    @dataclass(frozen=True)
+    class Lost(WallReader):
+        def camera(self, scene, frame):
+            camera = super().camera(scene, frame)
+            return camera if scene.name != "b" else RawCamera(camera.intrinsics, np.full((4, 4), np.nan))
+
+        def frame(self, scene, frame):
+            return replace(super().frame(scene, frame), camera=self.camera(scene, frame))
+
+    preprocess(Lost(), tmp_path, EngineSettings(max_fault_share=0.5), workers=1)
+    index = ShardIndex.open(tmp_path)
+    assert index["scene.frame_count"][scene_number(index, "b")] == 0
+    wall = {"wall": DatasetConfig(str(tmp_path), min_frames=1)}
+    module = ZooDataModule(config(tmp_path, train=wall, validation=wall), total_steps=20)
+    for loader in (module.train_dataloader(), module.val_dataloader()):
+        assert {scene for batch in loader for scene in batch.scene} == {"a"}
+
+
+def test_a_script_without_main_guard_is_told_so_before_workers_start(shards, monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(UserError, match="__main__"):
+        ZooDataModule(config(shards, workers=1), total_steps=1).train_dataloader()
+    ZooDataModule(config(shards, workers=0), total_steps=1).train_dataloader()
+
+
 def test_depth_limits(shards):
     index = ShardIndex.open(shards / "wall")
     row = index.scene_rows(scene_number(index, "a"))[3]
@@ -369,6 +396,12 @@ def test_nothing_readable_stops_with_one_line(own_shards, workers):
     with pytest.raises(UserError) as caught:
         load(broken, 2)
     assert str(caught.value).startswith("4 samples in a row cannot be read, the last one: ")
+    damaged = config(own_shards, validation={"wall": DatasetConfig(str(own_shards / "wall"))}, workers=workers)
+    path = flip_byte(ShardIndex.open(own_shards / "wall"), "image")
+    damaged.validation_sets.positions = [9, 0]
+    with pytest.raises(DamagedShard) as caught:
+        list(ZooDataModule(damaged).val_dataloader())
+    assert str(caught.value).startswith(f"{path}: sample a/f9: image at ")
     assert "Traceback" not in str(caught.value)
 
 

@@ -214,4 +214,4 @@ def test_scenes_with_poor_depth_have_no_normal_loss():
 
 def test_unknown_camera_mode_is_named():
     with pytest.raises(UserError, match="camera_mode is 'svd', expected one of reference_view, affine_invariant"):
-        ReconstructionLoss(LossConfig(camera_mode="svd"))
+        LossConfig(camera_mode="svd")

@@ -22,7 +22,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import engine, files
 from zipmap_pl.preprocess.engine import finish_folder, preprocess
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
+from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions, list_frames
 from zipmap_pl.preprocess.settings import EngineSettings
 
 SETTINGS = EngineSettings(frames_per_shard=4)
@@ -95,6 +95,44 @@ def test_other_settings_are_refused_by_name_and_rebuild_goes_on(toys, reader, un
     assert ShardIndex.open(tmp_path)["frame.size"][0].tolist() == [24, 32]
     preprocess(reader, tmp_path, SETTINGS, workers=1, rebuild=True)
     assert toys.tree(tmp_path) == unbroken
+
+
+def test_rebuild_with_a_mistyped_raw_folder_throws_nothing_away(toys, reader, unbroken, tmp_path):
+    preprocess(reader, tmp_path, SETTINGS, workers=1)
+    with pytest.raises(UserError, match="no such folder"):
+        preprocess(RgbdFolder(reader.raw / "typo", reader.options), tmp_path, SETTINGS, workers=1, rebuild=True)
+    assert toys.tree(tmp_path) == unbroken
+
+
+def test_raw_files_that_vanish_after_the_plan_are_faults(toys, tmp_path):
+    raw = toys.write_sequence(tmp_path / "raw", 6)
+    reader = RgbdFolder(raw, RgbdOptions("toy"))
+    preprocess(reader, tmp_path / "out", SETTINGS, workers=1, part=(1, 2))
+    for file in raw.glob("frame-000005.*"):
+        file.unlink()
+    list_frames.cache_clear()  # as in the next run of the command
+    with pytest.raises(UserError, match="1 of 6 frames .*raw/000005: .*neither picture nor depth is there any more"):
+        preprocess(reader, tmp_path / "out", SETTINGS, workers=1)
+
+
+def test_a_script_without_main_guard_ends_with_a_hint(reader, tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            from pathlib import Path
+            from zipmap_pl.preprocess.engine import preprocess
+            from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
+            from zipmap_pl.preprocess.settings import EngineSettings
+            reader = RgbdFolder(Path({str(reader.raw)!r}), RgbdOptions("toy"))
+            preprocess(reader, Path({str(tmp_path / "out")!r}), EngineSettings(), workers=2)
+            """
+        )
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert 'put what the script does below `if __name__ == "__main__":`' in ended.stderr
+    assert not (tmp_path / "out/dataset.json").exists()
 
 
 def test_rebuild_and_a_first_run_leave_folders_of_others_alone(reader, tmp_path):

@@ -1,5 +1,6 @@
 """Bring-your-own sequences: both layouts, every pose format, and one clear line for each mistake."""
 
+import errno
 import shutil
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import cameras
+from zipmap_pl.datasets.agreement import scene_agreement
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.raw import RawFault
@@ -138,6 +140,15 @@ def test_sequences_with_splits(toys, tmp_path):
     ]
 
 
+def test_linked_sequences_are_found_and_circles_end(toys, tmp_path):
+    elsewhere = toys.write_sequence(tmp_path / "elsewhere", 2)
+    (tmp_path / "raw").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "raw" / name).symlink_to(elsewhere)
+    (tmp_path / "raw/up").symlink_to(tmp_path / "raw")
+    assert [scene.name for scene in RgbdFolder(tmp_path / "raw", RgbdOptions("toy")).scenes()] == ["a"]
+
+
 def test_frames_are_in_the_order_of_their_numbers(toys, tmp_path):
     raw = toys.write_sequence(tmp_path / "raw", 4, names=["9", "10", "100", "2"])
     assert RgbdFolder(raw, RgbdOptions("toy")).scenes()[0].frames == ("2", "9", "10", "100")
@@ -171,10 +182,41 @@ def run(capsys, raw, output, *options):
 
 
 def test_missing_and_empty_folder(capsys, tmp_path):
-    assert "nowhere: no such folder" in run(capsys, tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    assert "empty: no frames found" in run(capsys, tmp_path / "empty", tmp_path / "out")
-    assert "raw.txt: no such folder" in run(capsys, tmp_path / "raw.txt", tmp_path / "out")
+    for name, line in (("nowhere", "no such folder"), ("empty", "no frames found"), ("raw.txt", "no such folder")):
+        assert f"{name}: {line}" in run(capsys, tmp_path / name, tmp_path / "deep/out")
+        assert not (tmp_path / "deep").exists()
+
+
+def test_output_where_it_cannot_or_must_not_be(capsys, toys, raw, tmp_path, monkeypatch):
+    before = toys.tree(tmp_path)
+    assert "K.txt: is a file; expected a new or empty folder" in run(capsys, raw, write_file(tmp_path / "K.txt"))
+    for inside in (raw, raw / "shards", raw / ".." / "raw" / "deep" / "out"):
+        assert "lies inside the raw folder" in run(capsys, raw, inside)
+    assert "holds 'K.txt' but no plan of ours" in run(capsys, raw, tmp_path)
+    assert toys.tree(tmp_path) == {**before, "K.txt": b"1"}
+    assert not list(tmp_path.rglob(".lock"))
+
+    def refuse(self, *args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    assert "out: Permission denied; put that right" in run(capsys, raw, tmp_path / "out")
+
+
+def write_file(file):
+    file.write_bytes(b"1")
+    return file
+
+
+def test_interrupt_is_told_in_one_line(capsys, raw, tmp_path, monkeypatch):
+    def interrupt(self, scene, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RgbdFolder, "frame", interrupt)
+    assert main(["preprocess", "rgbd_folder", str(raw), "--output", str(tmp_path / "out"), "--workers", "1"]) == 130
+    assert capsys.readouterr().err == "zipmap: interrupted; the same command goes on where this one stopped\n"
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_unknown_dataset(capsys):
@@ -188,6 +230,23 @@ def write_at(name, data):
 
 def picture_of(height, width):
     return cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))[1].tobytes()
+
+
+def cut_in_half(name):
+    def change(raw):
+        data = (raw / name).read_bytes()
+        (raw / name).write_bytes(data[: len(data) // 2])
+
+    return change
+
+
+def flip_a_bit(name):
+    def change(raw):
+        data = bytearray((raw / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (raw / name).write_bytes(data)
+
+    return change
 
 
 MATRIX = "1 0 0 {}\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
@@ -208,6 +267,8 @@ MATRIX = "1 0 0 {}\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
         (write_at("frame-000002.color.png", picture_of(36, 48)[:60]), "frame-000002.color.png: unreadable picture"),
         (write_at("frame-000002.depth.png", b""), "frame-000002.depth.png: empty file"),
         (write_at("frame-000002.depth.png", b"\x89PNG"), "frame-000002.depth.png: unreadable picture"),
+        (cut_in_half("frame-000002.color.png"), "000002.color.png: unreadable picture: the PNG is cut off or altered"),
+        (flip_a_bit("frame-000002.depth.png"), "000002.depth.png: unreadable picture: the PNG is cut off or altered"),
         (write_at("frame-000002.depth.png", picture_of(36, 48)), "depth has 3 channels, expected 1"),
         (
             write_at("frame-000002.color.png", picture_of(18, 24)),
@@ -215,9 +276,10 @@ MATRIX = "1 0 0 {}\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
         ),
     ],
 )
-def test_one_bad_frame(capsys, raw, tmp_path, break_it, line):
+def test_one_bad_frame(capfd, raw, tmp_path, break_it, line):
+    """capfd: libraries in C must not write beside our line either."""
     break_it(raw)
-    message = run(capsys, raw, tmp_path / "out")
+    message = run(capfd, raw, tmp_path / "out")
     assert line in message
     assert "1 of 5 frames could not be used (20.0%, at most 1.0% may be): raw/000002: " in message
     assert (
@@ -236,6 +298,8 @@ def test_one_bad_frame(capsys, raw, tmp_path, break_it, line):
         (("--intrinsics", "1,2,3,x"), "--intrinsics 1,2,3,x: expected four numbers"),
         (("--intrinsics", "missing.txt"), "no intrinsics (missing.txt) there or above"),
         (("--intrinsics", "50,51,500,17"), "5 of 5 frames could not be used"),
+        (("--axes", "enu"), "--axes: invalid choice: 'enu'"),
+        (("--invalid-depth", "x"), "--invalid-depth: 'x', expected numbers with commas between them"),
         (("--depth-scale", "0"), "--depth-scale 0.0: expected a number above 0"),
         (("--workers", "0"), "--workers 0: expected 1 or more"),
         (("--part", "3/2"), "--part 3/2: expected i/n with 1 <= i <= n"),
@@ -247,6 +311,59 @@ def test_one_bad_frame(capsys, raw, tmp_path, break_it, line):
 )
 def test_wrong_options(capsys, raw, tmp_path, options, line):
     assert line in run(capsys, raw, tmp_path / "out", *options)
+
+
+def test_no_options_at_all(capsys):
+    assert main(["preprocess", "rgbd_folder"]) == 2
+    message = capsys.readouterr().err
+    assert message == (
+        "zipmap: the following arguments are required: RAW, --output; see `zipmap preprocess rgbd_folder --help`\n"
+    )
+
+
+def info_of(capsys, raw, output, *options):
+    """What `zipmap shards info` says of the raw data, read with these options."""
+    assert main(["preprocess", "rgbd_folder", str(raw), "--output", str(output), "--workers", "1", *options]) == 0
+    capsys.readouterr()
+    assert main(["shards", "info", str(output)]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--axes", "opengl"),
+        ("--axes", "ned"),
+        ("--world-to-camera",),
+        ("--depth-scale", "5000"),
+        ("--intrinsics", "50,51,10,5"),
+    ],
+)
+def test_wrong_conventions_are_seen_in_info(capsys, toys, tmp_path, options):
+    raw = toys.write_sequence(tmp_path / "raw", 8)
+    assert "DISAGREE" not in info_of(capsys, raw, tmp_path / "right")
+    wrong = info_of(capsys, raw, tmp_path / "wrong", *options)
+    assert " - DISAGREES\nDISAGREEMENT: check the options for axes" in wrong
+
+
+def test_moving_and_rendered_are_told_to_the_dataset(capsys, raw, tmp_path):
+    assert "(raw; static, real; licence: not stated)" in info_of(capsys, raw, tmp_path / "plain")
+    told = info_of(capsys, raw, tmp_path / "told", "--moving", "--rendered", "--licence", "CC BY 4.0")
+    assert "(raw; dynamic, synthetic; licence: CC BY 4.0)" in told
+
+
+def test_tum_style_from_raw_files_to_shards(capsys, caplog, toys, tmp_path):
+    """Clocks differ, one picture has no partner: five frames whose depth and cameras agree."""
+    raw = tmp_path / "freiburg"
+    raw.mkdir()
+    write_tum(toys, raw)
+    text = info_of(capsys, raw, tmp_path / "out")
+    assert "5 frames of 1 scenes" in text and "0 unusable" in text
+    assert "5 of 6 pictures have a depth and a pose within 0.02 s; the others are left out" in caplog.text
+    index = ShardIndex.open(tmp_path / "out")
+    agreement = scene_agreement(index, 0, step=2)
+    assert agreement.median_relative < 2e-3 and agreement.good_share > 0.97
+    assert [index.text("frame.name", row) for row in (0, 4)] == ["1305031102.1758", "1305031102.3091"]
 
 
 def test_too_few_poses(capsys, toys, raw, tmp_path):

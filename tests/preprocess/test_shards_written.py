@@ -13,9 +13,10 @@ import webdataset
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import scene_agreement
-from zipmap_pl.datasets.depth_coding import read_depth
+from zipmap_pl.datasets.depth_coding import SKY, decode_depth, read_png
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader
 from zipmap_pl.datasets.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
-from zipmap_pl.datasets.shard_index import DamagedShard, ShardIndex
+from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.verification import verify
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.encode import encode_frame, resample, stored_size
@@ -49,8 +50,8 @@ def test_webdataset_reads_the_same_samples(dataset):
     assert len(samples) == index.frame_count == FRAMES
     for row, sample in enumerate(samples):
         assert sample["__key__"] == f"000000-raw/{row:06d}"
-        assert sample["png"] == index.read_part(row, "image")
-        assert sample["depth.png"] == index.read_part(row, "depth")
+        assert sample["png"] == FrameReader(index).part(row, "image")
+        assert sample["depth.png"] == FrameReader(index).part(row, "depth")
         camera = json.loads(sample["camera.json"])
         assert camera["frame"] == index.text("frame.name", row) == f"{row:06d}"
         np.testing.assert_array_equal(camera["world_to_cam"], index["frame.world_to_cam"][row])
@@ -65,7 +66,7 @@ def test_cameras_depths_and_pictures_come_back(toys, dataset):
             cameras.raw_pose(index["frame.world_to_cam"][row], world, unit), pose[:3], rtol=0, atol=1e-9
         )
         np.testing.assert_array_equal(index["frame.intrinsics"][row], toys.intrinsics)
-        depth, _ = read_depth(index.read_part(row, "depth"), index["frame.depth_range"][row])
+        depth, _ = FrameReader(index).depth(row)
         raw = np.rint(toys.depth(pose) * 1000) / 1000
         raw[0, :5] = 0
         np.testing.assert_allclose(depth * unit, raw, rtol=1e-3)
@@ -74,7 +75,7 @@ def test_cameras_depths_and_pictures_come_back(toys, dataset):
             index["frame.depth_percentiles"][row][1], np.percentile(raw[raw > 0], 90) / unit, rtol=1e-3
         )
         picture = np.random.default_rng((0, row)).integers(0, 256, (*toys.size, 3), np.uint8)
-        found = cv2.imdecode(np.frombuffer(index.read_part(row, "image"), np.uint8), cv2.IMREAD_COLOR)
+        found = cv2.imdecode(np.frombuffer(FrameReader(index).part(row, "image"), np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(found, picture)
 
 
@@ -132,8 +133,8 @@ def test_a_flipped_bit_is_found_and_names_shard_and_sample(copy):
     index = ShardIndex.open(copy)
     offset = int(index["frame.part_offset"][2, PARTS.index("depth")])
     shard.write_bytes(whole[:offset] + bytes(64) + whole[offset + 64 :])
-    with pytest.raises(DamagedShard, match=r"toy-000000\.tar: sample raw/000002: depth at \d+ has another checksum"):
-        index.read_part(2, "depth")
+    with pytest.raises(DamagedShard, match=r"toy-000000\.tar: sample raw/000002: depth at \d+ has checksum"):
+        FrameReader(index).part(2, "depth")
 
 
 def test_another_shard_under_the_name_is_found(copy):
@@ -183,7 +184,30 @@ def test_info_tells_counts_and_agreement(dataset, capsys):
     assert main(["shards", "info", str(dataset)]) == 0
     text = capsys.readouterr().out
     assert "6 frames of 1 scenes in 2 shards" in text
-    assert re.search(r"raw: 6 frames, unit .* median difference 0\.\d\d%, 100% of pixels within 2 %", text)
+    assert re.search(r"raw: 6 frames, 1 unit = 1\.93 m \(median depth\); median difference 0\.\d\d%, 100% of pix", text)
+    assert "DISAGREE" not in text
+
+
+def test_info_verify_and_show_of_what_is_no_dataset(toys, tmp_path, capsys):
+    toys.write_sequence(tmp_path / "raw", 3)
+    (tmp_path / "file").touch()
+    half = ["--output", str(tmp_path / "half"), "--workers", "1", "--frames-per-shard", "2", "--part", "1/2"]
+    assert main(["preprocess", "rgbd_folder", str(tmp_path / "raw"), *half]) == 0
+    capsys.readouterr()
+    for name, line in (
+        ("nowhere", "no such folder, expected a dataset in shards"),
+        ("raw", "no dataset.json, so this is no dataset in shards; make one with `zipmap preprocess NAME"),
+        ("file", "is a file, expected the folder of a dataset"),
+        (
+            "half",
+            "no dataset.json, so preprocessing is not complete; run its `zipmap preprocess` again or, if all parts",
+        ),
+    ):
+        for action in ("info", "verify", "show"):
+            assert main(["shards", action, str(tmp_path / name)]) == 2
+            message = capsys.readouterr().err
+            assert message.count("\n") == 1
+            assert f"{tmp_path / name}: {line}" in message
 
 
 # One frame at a time.
@@ -225,7 +249,7 @@ def test_pictures_and_intrinsics_are_resized_together_and_depth_is_never_mixed()
     encoded = encode_frame(frame, planned(frame), 0, EngineSettings(max_side=80))
     assert encoded.row["frame.size"] == (40, 80)
     np.testing.assert_allclose(encoded.row["frame.intrinsics"], (60, 60.4, 40, 20))
-    stored, _ = read_depth(encoded.parts["depth"][1], encoded.row["frame.depth_range"])
+    stored = decode_depth(read_png(encoded.parts["depth"][1], np.uint16), *encoded.row["frame.depth_range"])
     assert set(np.unique(np.round(stored / stored.min(), 3))) == {1.0, 9.0}
     image = cv2.imdecode(np.frombuffer(encoded.parts["image"][1], np.uint8), cv2.IMREAD_COLOR_RGB)
     assert encoded.parts["image"][0] == "jpg"
@@ -249,8 +273,9 @@ def test_sky_and_dynamic_masks_are_kept():
     sky[:20] = True
     frame = raw_frame(depth=np.full((100, 200), 2.0, np.float32), sky=sky, dynamic=sky)
     encoded = encode_frame(frame, planned(frame), 0, EngineSettings())
-    depth, found = read_depth(encoded.parts["depth"][1], encoded.row["frame.depth_range"])
-    np.testing.assert_array_equal(found, sky)
+    codes = read_png(encoded.parts["depth"][1], np.uint16)
+    depth = decode_depth(codes, *encoded.row["frame.depth_range"])
+    np.testing.assert_array_equal(codes == SKY, sky)
     np.testing.assert_array_equal(depth > 0, ~sky)
     assert encoded.parts["dynamic"][0] == "dynamic.png"
 
@@ -304,10 +329,7 @@ def test_neighbours_agree_with_warping_pixel_by_pixel(dataset):
         index["frame.world_to_cam"][:],
         index["frame.intrinsics"][:],
         index["frame.size"][:],
-        [
-            read_depth(index.read_part(row, "depth"), index["frame.depth_range"][row])[0][::6, ::6]
-            for row in range(FRAMES)
-        ],
+        [FrameReader(index).depth(row)[0][::6, ::6] for row in range(FRAMES)],
     )
     neighbours, overlap = find_neighbours(views)
     for source in range(FRAMES):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from zipmap_pl.datasets.cameras import intrinsics_matrix, raw_pose
-from zipmap_pl.datasets.depth_coding import read_depth, read_png
+from zipmap_pl.datasets.depth_coding import read_png
+from zipmap_pl.datasets.frame_reader import FrameReader
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.preprocess.engine import preprocess
 from zipmap_pl.preprocess.settings import EngineSettings
@@ -29,17 +30,17 @@ def test_shards_hold_what_was_generated(tmp_path, moving_objects):
         assert np.isclose(index["scene.metres_per_unit"][number], unit)
         for view, row in enumerate(index.scene_rows(number)):
             expected = reader.generated(scene).frame(view)
-            image = cv2.imdecode(np.frombuffer(index.read_part(row, "image"), np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(FrameReader(index).part(row, "image"), np.uint8), cv2.IMREAD_COLOR)
             assert np.array_equal(image[..., ::-1], expected.image)
-            depth, sky = read_depth(index.read_part(row, "depth"), index["frame.depth_range"][row])
+            depth, sky = FrameReader(index).depth(row)
             assert np.array_equal(sky, expected.sky) and np.array_equal(depth > 0, expected.depth > 0)
             assert np.allclose(depth * unit, expected.depth, rtol=1e-3, atol=0)
             pose = raw_pose(index["frame.world_to_cam"][row], index["scene.raw_from_world"][number], unit)
             assert np.abs(pose - expected.cam_to_world[:3]).max() < 1e-9
             assert np.allclose(intrinsics_matrix(index["frame.intrinsics"][row]), expected.intrinsics, atol=1e-12)
-            dynamic = index.read_part(row, "dynamic")
+            dynamic = FrameReader(index).part(row, "dynamic")
             if moving_objects:
-                assert np.array_equal(read_png(dynamic) > 0, expected.dynamic)
+                assert np.array_equal(read_png(dynamic, np.uint8) > 0, expected.dynamic)
             else:
                 assert dynamic is None
 
@@ -54,5 +55,5 @@ def test_adding_scenes_keeps_the_ones_that_exist(tmp_path):
         index = ShardIndex.open(folder)
         number = [index.text("scene.name", k) for k in range(index.scene_count)].index("train-000000")
         rows = index.scene_rows(number)
-        stored.append([index.read_part(row, part) for row in rows for part in ("image", "depth", "camera")])
+        stored.append([FrameReader(index).part(row, part) for row in rows for part in ("image", "depth", "camera")])
     assert stored[0] == stored[1]

@@ -3,8 +3,13 @@
 import argparse
 import os
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn
 
 from zipmap_pl.errors import UserError
+
+if TYPE_CHECKING:
+    from zipmap_pl.preprocess.engine import Report
 
 
 def add_parser(subparsers) -> None:
@@ -26,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     module = reader_module(args.name)
     options = dataset_parser(args.name, module).parse_args(args.rest)
+    refuse_output_in_raw(options)
 
     from zipmap_pl.preprocess.engine import preprocess
     from zipmap_pl.preprocess.settings import EngineSettings
@@ -37,11 +43,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def dataset_parser(name: str, module) -> argparse.ArgumentParser:
+def refuse_output_in_raw(options: argparse.Namespace) -> None:
+    """Raise UserError if the shards would come to lie inside the raw data (of readers that have a raw folder)."""
+    raw = getattr(options, "raw", None)
+    if raw is not None and options.output.resolve().is_relative_to(raw.resolve()):
+        raise UserError(f"--output {options.output}: lies inside the raw folder {raw}; give a folder outside of it")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Tells a mistake in one line, without the page of options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def dataset_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
     """The parser of one dataset: its module's options and the engine's."""
     from zipmap_pl.preprocess.settings import EngineSettings
 
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=f"zipmap preprocess {name}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,7 +89,7 @@ def dataset_parser(name: str, module) -> argparse.ArgumentParser:
     return parser
 
 
-def report_text(report) -> str:
+def report_text(report: "Report") -> str:
     """What a run did, for people."""
     lines = [
         f"{report.output}: {report.frames_planned} frames of {report.scenes} scenes in {report.shards} shards,"
@@ -77,7 +97,9 @@ def report_text(report) -> str:
     ]
     lines += [f"  unusable: {fault}" for fault in report.faults[:10]]
     if report.complete:
-        lines.append(f"complete; look at it with: zipmap shards show {report.output}")
+        lines.append(
+            f"complete; check the conventions with `zipmap shards info {report.output}`, look at it with `zipmap shards show ...`"
+        )
     else:
         lines.append(f"{report.shards_missing} shards are still to be written by the other parts")
     return "\n".join(lines)

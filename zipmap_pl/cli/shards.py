@@ -3,14 +3,26 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zipmap_pl.errors import UserError
 
+if TYPE_CHECKING:
+    from zipmap_pl.datasets.agreement import Agreement
+    from zipmap_pl.datasets.shard_index import ShardIndex
+
 LISTED_SCENES = 20
+DISAGREEMENT = 0.8  # share of pixels within 2 %: right data reach 0.9 five frames apart, wrong data 0.1 to 0.76
+REMEDY = (
+    "check the options for axes, pose direction, intrinsics and depth scale, and that poses and pictures belong together"
+    " (docs/own_data.md); where much moves, or frames lie far apart (--step), right data may disagree too"
+)
 
 
 def add_parser(subparsers) -> None:
     """Add `shards` to the `zipmap` command."""
+    from zipmap_pl.preprocess.settings import DEFAULT_MAX_FAULT_SHARE
+
     parser = subparsers.add_parser("shards", help="look at, check and finish datasets in shards")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     info = actions.add_parser("info", help="counts, sizes, and whether depth and cameras agree with each other")
@@ -25,8 +37,8 @@ def add_parser(subparsers) -> None:
     show.add_argument("--scene", metavar="NAME", help="scene by name or number (default: the first)")
     show.add_argument("--frames", type=int, default=8, metavar="N", help="frames to draw (default: %(default)s)")
     finish = actions.add_parser("finish", help="merge finished shards into the index, when all parts are done")
-    text = "share of frames that may be unusable (default: 0.01)"
-    finish.add_argument("--max-fault-share", type=float, default=None, metavar="SHARE", help=text)
+    text = "share of frames that may be unusable (default: %(default)s)"
+    finish.add_argument("--max-fault-share", type=float, default=DEFAULT_MAX_FAULT_SHARE, metavar="SHARE", help=text)
     for action in (info, verify, show, finish):
         action.add_argument("folder", type=Path, metavar="DIR", help="dataset folder")
 
@@ -45,15 +57,12 @@ def _info(args: argparse.Namespace) -> int:
     return 0
 
 
-def info_text(index, step: int) -> str:
-    """What a dataset holds, for people; lists the first 20 scenes."""
+def info_text(index: "ShardIndex", step: int) -> str:
+    """What a dataset holds, for people; lists the first 20 scenes and says if depth and cameras disagree."""
     import numpy as np
 
-    from zipmap_pl.datasets.agreement import scene_agreement
-
     info, counts = index.info, index.info["counts"]
-    splits = index["scene.split"]
-    frames = index["scene.frame_count"]
+    splits, frames = index["scene.split"], index["scene.frame_count"]
     heights, widths = index["frame.size"].T
     lines = [
         f"{info['title']} ({info['slug']}; {info['kind']}, {info['source']}; licence: {info['licence']})",
@@ -65,27 +74,39 @@ def info_text(index, step: int) -> str:
         ],
         f"pictures {widths.min()}x{heights.min()} to {widths.max()}x{heights.max()};"
         f" valid depth {float(np.mean(index['frame.valid_share'])):.1%} of pixels",
-        f"agreement of depth, frame i against frame i + {step}:",
+        f"depth of frame i, moved into frame i + {step} by the cameras, against the depth found there:",
     ]
-    for scene in range(min(index.scene_count, LISTED_SCENES)):
-        lines.append("  " + scene_text(index, scene, scene_agreement(index, scene, step)))
+    return "\n".join(lines + _scene_lines(index, step))
+
+
+def _scene_lines(index: "ShardIndex", step: int) -> list[str]:
+    from zipmap_pl.datasets.agreement import scene_agreement
+
+    scenes = range(min(index.scene_count, LISTED_SCENES))
+    agreements = [scene_agreement(index, scene, step) for scene in scenes]
+    lines = ["  " + scene_text(index, scene, agreements[scene]) for scene in scenes]
     if index.scene_count > LISTED_SCENES:
         lines.append(f"  ... and {index.scene_count - LISTED_SCENES} more scenes")
-    return "\n".join(lines)
+    if any(agreement.good_share < DISAGREEMENT for agreement in agreements):
+        lines.append(f"DISAGREEMENT: {REMEDY}")
+    return lines
 
 
-def scene_text(index, scene: int, agreement) -> str:
+def scene_text(index: "ShardIndex", scene: int, agreement: "Agreement") -> str:
     """One line about a scene."""
     import math
 
-    from zipmap_pl.datasets.schema import UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
-
-    sources = {UNIT_FROM_DEPTH: "median depth", UNIT_FROM_CAMERAS: "camera steps", UNIT_IS_ONE: "no depth, no motion"}
-    unit = f"unit {index['scene.unit'][scene]:.4g} ({sources[int(index['scene.unit_source'][scene])]})"
-    head = f"{index.text('scene.name', scene)}: {index['scene.frame_count'][scene]} frames, {unit}, "
-    if math.isnan(agreement.median_relative):
-        return head + "no depth to compare"
-    return head + f"median difference {agreement.median_relative:.2%}, {agreement.good_share:.0%} of pixels within 2 %"
+    frames = int(index["scene.frame_count"][scene])
+    head = f"{index.text('scene.name', scene)}: {frames} frames, 1 unit = {index.unit_text(scene)}; "
+    if frames < 2:
+        return head + "nothing to compare"
+    if not math.isnan(agreement.good_share):
+        shares = f"median difference {agreement.median_relative:.2%}, {agreement.good_share:.0%} of pixels within 2 %"
+        return head + shares + (" - DISAGREES" if agreement.good_share < DISAGREEMENT else "")
+    rows = index.scene_rows(scene)
+    if not index["frame.valid_share"][rows.start : rows.stop].any():
+        return head + "no depth"
+    return head + "no pixel seen by both frames; try a smaller --step"
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -102,7 +123,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     import cv2
 
-    from zipmap_pl.drawing.contact_sheet import contact_sheet
+    from zipmap_pl.datasets.contact_sheet import contact_sheet
 
     if args.frames < 1:
         raise UserError(f"--frames {args.frames}: expected 1 or more")
@@ -120,9 +141,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _finish(args: argparse.Namespace) -> int:
     from zipmap_pl.preprocess.engine import finish_folder
-    from zipmap_pl.preprocess.settings import DEFAULT_MAX_FAULT_SHARE
 
-    share = DEFAULT_MAX_FAULT_SHARE if args.max_fault_share is None else args.max_fault_share
-    faults = finish_folder(args.folder, share)
+    faults = finish_folder(args.folder, args.max_fault_share)
     print(f"{args.folder}: complete, {len(faults)} unusable frames left out")
     return 0

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from zipmap_pl.drawing.contact_sheet import SKY_COLOUR, contact_sheet
+from zipmap_pl.datasets.contact_sheet import SKY_COLOUR, contact_sheet
 from zipmap_pl.drawing.sheet import fit_width
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine import preprocess

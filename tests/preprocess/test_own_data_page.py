@@ -1,0 +1,115 @@
+"""docs/own_data.md tells the truth: its reader works, its commands are those that the real sequences are tested with."""
+
+import argparse
+import json
+import re
+import shlex
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from zipmap_pl.cli.preprocess import dataset_parser
+from zipmap_pl.datasets import cameras
+from zipmap_pl.datasets.agreement import scene_agreement
+from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess import rgbd_folder
+from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.preprocess.settings import EngineSettings
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def turntable():
+    """The page's reader as a module."""
+    (code,) = blocks("python")
+    module = types.ModuleType("turntable")
+    exec(compile(code, str(PAGE), "exec"), vars(module))
+    return module
+
+
+@pytest.fixture
+def scans(toys, tmp_path):
+    """A miniature of the page's raw format."""
+    folder = tmp_path / "scans" / "teapot"
+    folder.mkdir(parents=True)
+    table = {}
+    for k in range(6):
+        pose = toys.pose(k)
+        picture = np.random.default_rng(k).integers(0, 256, (*toys.size, 3), np.uint8)
+        (folder / f"view{k}.jpg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
+        np.save(folder / f"view{k}.npy", toys.depth(pose) * 1000)
+        table[f"view{k}"] = {"K": cameras.intrinsics_matrix(toys.intrinsics).tolist(), "cam_to_world": pose.tolist()}
+    (folder / "cameras.json").write_text(json.dumps(table))
+    return folder.parent
+
+
+def read_with(module, raw):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return module.reader_from_arguments(parser.parse_args([str(raw)]))
+
+
+def test_the_reader_of_the_page_makes_shards_that_agree(turntable, scans, tmp_path):
+    preprocess(read_with(turntable, scans), tmp_path / "out", EngineSettings(), workers=1)
+    index = ShardIndex.open(tmp_path / "out")
+    assert [index.text("frame.name", row) for row in range(6)] == [f"view{k}" for k in range(6)]
+    assert scene_agreement(index, 0, step=2).median_relative < 2e-3
+
+
+def test_the_reader_of_the_page_names_what_is_wrong(turntable, scans, tmp_path):
+    (scans / "teapot/view3.npy").unlink()
+    with pytest.raises(UserError, match=r"1 of 6 frames .* teapot/view3: .*view3\.npy: missing"):
+        preprocess(read_with(turntable, scans), tmp_path / "out", EngineSettings(), workers=1)
+    with pytest.raises(UserError, match="expected turntable scans"):
+        preprocess(read_with(turntable, scans / "teapot"), tmp_path / "other", EngineSettings(), workers=1)
+
+
+def documented_options():
+    """The options of each command of the page, by the last word of its raw folder."""
+    commands = [line for block in blocks("sh") for line in block.splitlines() if "preprocess rgbd_folder" in line]
+    parser = dataset_parser("rgbd_folder", rgbd_folder)
+    parsed = [parser.parse_args(shlex.split(command)[3:]) for command in commands]
+    return {args.raw.name: rgbd_folder.reader_from_arguments(args).options for args in parsed}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("stairs", "sevenscenes_stairs_layout/stairs"),
+        ("hololens", "hololens_dvmvs"),
+        ("livingroom", "livingroom_open3d"),
+        ("hospital", "tartanair_raw"),
+    ],
+)
+def test_the_commands_of_the_page_read_the_real_sequences(shared_data, name, folder):
+    """What they make of the raw data agrees between frames; test_real_sequences.py measures how well."""
+    reader = rgbd_folder.RgbdFolder(shared_data / folder, documented_options()[name])
+    scene = reader.scenes()[0]
+    first, second = (reader.frame(scene, scene.frames[k]) for k in (0, 1))
+    relative = cameras.compose(cameras.invert_rigid(second.camera.cam_to_world[:3]), first.camera.cam_to_world[:3])
+    k = first.camera.intrinsics
+    intrinsics = np.array((k[0, 0], k[1, 1], k[0, 2], k[1, 2]))
+    points = cameras.transform_points(relative, cameras.pixel_points(first.depth, intrinsics)[first.depth > 0])
+    row, column, inside = cameras.pixels_of(points, intrinsics, second.depth.shape)
+    found = second.depth[row[inside], column[inside]]
+    error = np.abs(points[inside, 2] - found)[found > 0] / found[found > 0]
+    assert np.median(error) < 0.01 and error.size > 10_000
+
+
+def test_the_page_has_the_five_sequences():
+    assert set(documented_options()) == {
+        "stairs",
+        "rgbd_dataset_freiburg3_long_office_household",
+        "hololens",
+        "livingroom",
+        "hospital",
+    }
