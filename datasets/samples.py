@@ -1,5 +1,6 @@
 """From a request to arrays: the map-style datasets that run in the loader's workers, and how samples become a batch."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -181,5 +182,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def start_worker(_worker: int) -> None:
-    """First thing in a loader's worker: one thread each, because there is a worker per core already."""
+    """First thing in a loader's worker: one thread, because there is a worker per core already; Ctrl-C is the trainer's."""
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -145,3 +145,17 @@ def test_reconstruct_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.Ca
     assert status == 2
     assert "not empty" in message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [([], "COMMAND"), (["prepocess"], "'prepocess'"), (["shards"], "required"), (["reconstruct"], "IMAGES_OR_VIDEO")],
+)
+def test_words_that_are_missing_or_wrong_are_one_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, message = run_and_read(capsys, *words)
+    assert status == 2
+    assert message.count("\n") == 1
+    assert told in message
+    assert "--help" in message

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from zipmap_pl import __version__
+from zipmap_pl.cli.parser import OneLineParser
 from zipmap_pl.errors import UserError
 
 # Subcommand -> (module, what it does). Each module offers add_parser(subparsers) and run(arguments) -> exit status.
@@ -16,15 +17,14 @@ COMMANDS = {
     "reconstruct": ("zipmap_pl.cli.reconstruct", "photos or a video in; cameras, depth and a point cloud out"),
     "demo": ("zipmap_pl.cli.demo", "the whole way on generated scenes: shards, training, reconstruction"),
 }
+RESUMABLE = {"preprocess", "fit", "demo"}
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with all subcommands by name and the options of the chosen one; the others are not imported."""
-    parser = argparse.ArgumentParser(
-        prog="zipmap", description="Feed-forward 3D reconstruction that people train themselves."
-    )
+    parser = OneLineParser(prog="zipmap", description="Feed-forward 3D reconstruction that people train themselves.")
     parser.add_argument("--version", action="version", version=f"zipmap {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
@@ -39,9 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status; 2 for a mistake that the user can mend, told in one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    parser = build_parser(chosen)
     try:
-        options = parser.parse_args(arguments)
+        options = build_parser(chosen).parse_args(arguments)
         return importlib.import_module(COMMANDS[options.command][0]).run(options)
     except UserError as error:
         print(f"zipmap: {error}", file=sys.stderr)
@@ -50,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"zipmap: {error.filename or ''}: {error.strerror or error}".replace(": : ", ": "), file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
-        print("zipmap: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        goes_on = "; the same command goes on where this one stopped" if chosen in RESUMABLE else ""
+        print(f"zipmap: interrupted{goes_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 

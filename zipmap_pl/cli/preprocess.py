@@ -4,8 +4,9 @@ import argparse
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from zipmap_pl.cli.parser import OneLineParser
 from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,13 +49,6 @@ def refuse_output_in_raw(options: argparse.Namespace) -> None:
     raw = getattr(options, "raw", None)
     if raw is not None and options.output.resolve().is_relative_to(raw.resolve()):
         raise UserError(f"--output {options.output}: lies inside the raw folder {raw}; give a folder outside of it")
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Tells a mistake in one line, without the page of options."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see `{self.prog} --help`")
 
 
 def dataset_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
