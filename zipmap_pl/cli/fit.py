@@ -10,13 +10,12 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "fit",
         help="train a stage (the same as python train.py)",
-        description="Train. Without arguments: the demo. Examples: zipmap fit stage=static; zipmap fit data.views=[2,8] stage.steps=500",
+        description="Train. Without arguments: the demo. Examples: zipmap fit stage=own; zipmap fit data.views=[2,8] stage.steps=500",
     )
     parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="settings, as in Hydra: stage=static data.width=224"
+        "overrides", nargs="*", metavar="KEY=VALUE", help="settings, as in Hydra: stage=own data.width=224"
     )
     parser.add_argument("--config-dir", help="folder with your own YAML groups; searched before the package's")
-    parser.add_argument("--config-name", default="train", help="top-level config (default: train)")
     parser.add_argument("--show", action="store_true", help="print the composed settings and stop")
 
 
@@ -24,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
     from zipmap_pl.training.config import compose, to_yaml
 
-    config = compose(arguments.overrides, config_dir=arguments.config_dir, config_name=arguments.config_name)
+    config = compose(arguments.overrides, config_dir=arguments.config_dir)
     if arguments.show:
         print(to_yaml(config))
         return 0

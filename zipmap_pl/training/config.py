@@ -99,8 +99,8 @@ def _expect(holds: bool, name: str, found: object, wanted: str) -> None:
         raise UserError(f"settings: {name} is {found}, expected {wanted}")
 
 
-def compose(overrides: Sequence[str] = (), config_dir: str | None = None, config_name: str = "train") -> RunConfig:
-    """Compose conf/<config_name>.yaml with overrides as on the command line, and with an own folder of YAML groups.
+def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> RunConfig:
+    """Compose conf/train.yaml with overrides as on the command line, and with an own folder of YAML groups.
 
     Raises:
         UserError: unknown key, group or option, value of the wrong type, unreadable YAML.
@@ -121,7 +121,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None, config
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
-            composed = hydra.compose(config_name, overrides=[*search_path, *overrides])
+            composed = hydra.compose("train", overrides=[*search_path, *overrides])
         # Merged once more, because `+key=value` gets past the schema.
         values = OmegaConf.to_container(composed, resolve=True)
         return cast(RunConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values)))
