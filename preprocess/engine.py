@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
+from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.files import locked, sync_folder, temporary_of
+from zipmap_pl.preprocess.files import locked, temporary_of
 from zipmap_pl.preprocess.finish import finish
 from zipmap_pl.preprocess.plan import (
     Plan,
@@ -230,7 +231,7 @@ def _shards_to_write(output: Path, shards: list[ShardPlan], fingerprint: str) ->
         if not broken:
             return []
         (output / DATASET_FILE).unlink()
-        sync_folder(output)
+        sync(output)
         return broken
     return [shard for shard in shards if (state := states[shard.number]) is None or state.faults]
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from zipmap_pl.durable import sync
+
 
 def temporary_of(final: Path) -> Path:
     """The one temporary name of a file: a run that was killed leaves it, the next attempt takes it over."""
@@ -35,7 +37,7 @@ def commit(stream: BinaryIO, final: Path) -> None:
     stream.flush()
     os.fsync(stream.fileno())
     os.replace(temporary_of(final), final)
-    sync_folder(final.parent)
+    sync(final.parent)
 
 
 def write_file(final: Path, data: bytes) -> None:
@@ -43,15 +45,6 @@ def write_file(final: Path, data: bytes) -> None:
     with exclusive_temporary(final) as stream:
         stream.write(data)
         commit(stream, final)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

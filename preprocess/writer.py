@@ -16,8 +16,9 @@ import numpy as np
 
 from zipmap_pl.datasets.schema import FRAME_COLUMNS, PARTS, sample_key
 from zipmap_pl.datasets.shard_index import pack_text
+from zipmap_pl.durable import sync
 from zipmap_pl.preprocess.encode import EncodedFrame, encode_frame
-from zipmap_pl.preprocess.files import commit, exclusive_temporary, sync_folder, write_file
+from zipmap_pl.preprocess.files import commit, exclusive_temporary, write_file
 from zipmap_pl.preprocess.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.raw import RawFault, RawReader
 from zipmap_pl.preprocess.settings import EngineSettings
@@ -109,7 +110,7 @@ def write_shard(
         os.fsync(stream.fileno())
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
             tar.unlink()
-            sync_folder(tar.parent)
+            sync(tar.parent)
         write_file(shard.sidecar(output), sidecar)
         commit(stream, tar)
     return rows.faults

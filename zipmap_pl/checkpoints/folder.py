@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zipmap_pl import __version__
+from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import ModelConfig
 
@@ -96,7 +97,7 @@ def save_checkpoint(
         temporary.mkdir()
         _write_parts(temporary, manifest, weights, optimizer)
         temporary.rename(final)
-        _flush(folder)
+        sync(folder)
     _point_to(folder, final.name)
     for old in checkpoints_of(folder)[:-keep] if keep else []:
         if old != final:
@@ -110,7 +111,7 @@ def _write_parts(folder: Path, manifest: Manifest, weights: dict[str, Tensor], o
     manifest.files = {name: _facts(folder / name) for name in (WEIGHTS, OPTIMIZER)}
     (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
     for path in (*folder.iterdir(), folder):
-        _flush(path)
+        sync(path)
 
 
 def _remove(folder: Path, checkpoint: Path) -> None:
@@ -220,14 +221,5 @@ def _in_words(facts: FileFacts | None) -> str:
 def _point_to(folder: Path, name: str) -> None:
     temporary = folder / f".{LATEST}.{os.getpid()}"
     temporary.write_text(name + "\n")
-    _flush(temporary)
+    sync(temporary)
     temporary.replace(folder / LATEST)
-
-
-def _flush(path: Path) -> None:
-    """Bring a file or folder to the disk before its name is relied upon."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
