@@ -9,9 +9,18 @@ import torch
 from PIL import Image
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
+from zipmap_pl.checkpoints.load import load_model
+from zipmap_pl.checkpoints.published import save_published
 from zipmap_pl.cli.main import main
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import compose
+
+PUBLISHED_SIZES = [
+    "model.embed_dim=64",
+    "model.heads=4",
+    "model.tokenizer={depth:1,heads:1}",
+    "model.camera_head.heads=16",
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +61,33 @@ def test_photos_become_a_scene(checkpoint: Path, photos: Path, tmp_path: Path) -
     assert views[0]["model_size"] == {"height": 42, "width": 56}
 
 
+@pytest.fixture(scope="module")
+def weight_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model in one file of the published layout."""
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_published(load_model(checkpoint).model, path)
+    return path
+
+
+def test_a_file_in_the_published_layout_is_a_checkpoint(weight_file: Path, photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert reconstruct(photos, "--checkpoint", weight_file, "--output", output, "--width", 56) == 0
+    assert json.loads((output / "cameras.json").read_text())["views"][0]["model_size"]["width"] == 56
+
+
+def test_a_flag_that_the_file_does_not_carry_is_asked_for_in_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(ZipMap(compose(PUBLISHED_SIZES).model).state_dict(), path)
+    options = (photos, "--checkpoint", path, "--width", 56)
+    assert reconstruct(*options, "--output", tmp_path / "asked") == 2
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert shown.startswith(f"zipmap: {path}: does not tell whether its first view is the reference")
+    assert "--reference-view or --no-reference-view" in shown
+    assert reconstruct(*options, "--output", tmp_path / "out", "--no-reference-view") == 0
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -62,6 +98,7 @@ def test_photos_become_a_scene(checkpoint: Path, photos: Path, tmp_path: Path) -
         (["--confidence-percentile", "101"], "--confidence-percentile 101.0: expected a number from 0 to 100"),
         (["--device", "bogus"], "--device bogus: not usable"),
         (["--checkpoint", "nowhere"], "nowhere: found no folder, expected a checkpoint"),
+        (["--checkpoint", "nowhere.pt"], "nowhere.pt: found no file, expected a file here"),
         (["--output", "/proc/out"], "/proc/.out.partial: No such file or directory"),
     ],
 )
@@ -94,3 +131,11 @@ def test_a_damaged_checkpoint_is_named(
         file.write(b"x")
     assert reconstruct(photos, "--checkpoint", bad, "--output", tmp_path / "out") == 2
     assert "weights.safetensors: damaged" in capsys.readouterr().err
+
+
+def test_a_flag_against_the_checkpoint_is_refused(
+    checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (photos, "--checkpoint", checkpoint, "--output", tmp_path / "out", "--no-reference-view")
+    assert reconstruct(*options) == 2
+    assert "carries reference_view=True" in capsys.readouterr().err

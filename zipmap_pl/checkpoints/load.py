@@ -1,4 +1,4 @@
-"""A model from a checkpoint folder."""
+"""A model from a checkpoint folder, or from whatever holds one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zipmap_pl.checkpoints.folder import Manifest, find_checkpoint, read_manifest, read_weights
+from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, find_checkpoint, read_manifest, read_weights
+from zipmap_pl.checkpoints.layout import require_fit
+from zipmap_pl.checkpoints.published import from_published
+from zipmap_pl.checkpoints.weight_file import SUFFIXES
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.zipmap import ZipMap
+
+PUBLISHED_PICTURES = SeenPictures(width=518, aspect=[0.33, 1.0], views=[2, 48])
 
 
 @dataclass
@@ -36,6 +41,25 @@ def load_model(path: str | Path) -> LoadedModel:
     return LoadedModel(model.eval(), manifest, folder)
 
 
+def load_any(path: Path, reference_view: bool | None = None) -> tuple[ZipMap, SeenPictures]:
+    """A model and what it saw in training, from a checkpoint or run folder or from published weights.
+
+    Published weights are files (or files on the hub, owner/name/file) with the suffix .pt or .safetensors.
+
+    Raises:
+        UserError: as `load_model` and `from_published` say, or `reference_view` contradicts the checkpoint.
+    """
+    if path.is_file() or path.suffix in SUFFIXES:
+        return from_published(path, reference_view), PUBLISHED_PICTURES
+    loaded = load_model(path)
+    carried = loaded.manifest.model.reference_view
+    if reference_view not in (None, carried):
+        raise UserError(
+            f"{loaded.folder}: carries reference_view={carried}, found the opposite asked for; leave it out"
+        )
+    return loaded.model, loaded.manifest.pictures
+
+
 def load_weights(model: ZipMap, folder: Path) -> None:
     """Copy the tensors of a checkpoint folder into `model`; every key and shape has to fit, or it is a UserError."""
     model.load_state_dict(_fitting_weights(model, folder))
@@ -43,12 +67,5 @@ def load_weights(model: ZipMap, folder: Path) -> None:
 
 def _fitting_weights(model: ZipMap, folder: Path) -> dict[str, Tensor]:
     weights = read_weights(folder)
-    found, wanted = ({key: tuple(t.shape) for key, t in tensors.items()} for tensors in (weights, model.state_dict()))
-    misfits = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
-    if misfits:
-        key = misfits[0]
-        raise UserError(
-            f"{folder}: {len(misfits)} of its tensors do not fit the model; {key} has shape {found.get(key)}, "
-            f"expected {wanted.get(key)}; use the model that it was trained with (model=...)"
-        )
+    require_fit(model.state_dict(), weights, str(folder), "use the model that it was trained with (model=...)")
     return weights

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 
-OPTIONS = ("max_views", "every", "width", "confidence_percentile", "max_points", "device")
+OPTIONS = ("reference_view", "max_views", "every", "width", "confidence_percentile", "max_points", "device")
 
 
 def add_parser(subparsers) -> None:
@@ -15,7 +15,15 @@ def add_parser(subparsers) -> None:
         "source", type=Path, metavar="IMAGES_OR_VIDEO", help="folder of photos (sorted by name) or a video file"
     )
     parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="checkpoint folder, or a run folder (its newest checkpoint)"
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help="checkpoint folder, a run folder (its newest checkpoint), or published weights (.pt, .safetensors)",
+    )
+    parser.add_argument(
+        "--reference-view",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first view is the world frame, for published weights that do not tell",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the results; must be new or empty")
     parser.add_argument("--max-views", type=int, help="at most that many views, evenly spread (default: all)")
@@ -51,6 +59,7 @@ def reconstruct_photos(
     source: Path,
     checkpoint: Path,
     output: Path,
+    reference_view: bool | None = None,
     max_views: int | None = None,
     every: int = 1,
     width: int | None = None,
@@ -62,7 +71,7 @@ def reconstruct_photos(
 
     `output` is there with everything in it, or not at all. Raises UserError for what the command's options promise.
     """
-    from zipmap_pl.checkpoints.load import load_model
+    from zipmap_pl.checkpoints.load import load_any
     from zipmap_pl.inference.export import new_folder, write_scene
     from zipmap_pl.inference.pictures import load_pictures
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
@@ -71,14 +80,14 @@ def reconstruct_photos(
     with new_folder(output) as folder:
         chosen_device = choose_device(device)
         with working(f"loading {checkpoint}"):
-            loaded = load_model(checkpoint)
-        seen, patch = loaded.manifest.pictures, loaded.manifest.model.patch_size
+            model, seen = load_any(checkpoint, reference_view)
+        patch = model.config.patch_size
         width = width or seen.width
         if width % patch:
             raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
         pictures = load_pictures(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
         with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
-            scene = reconstruct(loaded.model, pictures, chosen_device)
+            scene = reconstruct(model, pictures, chosen_device)
         with working("writing cameras, depth and points"):
             paths = write_scene(folder, scene, confidence_percentile, max_points)
     return {name: output / path.relative_to(folder) for name, path in paths.items()}

@@ -70,6 +70,7 @@ class ModelConfig:
     token_std: float = 1e-6
     reference_view: bool = True
     checkpoint_activations: bool = False
+    local_point_head: bool = True  # without it (VGGT) the local points are those of depth and field of view
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     ttt: TTTConfig = field(default_factory=TTTConfig)
     camera_head: CameraHeadConfig = field(default_factory=CameraHeadConfig)

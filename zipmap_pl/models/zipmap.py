@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from zipmap_pl.geometry.pose_encoding import decode_intrinsics
+from zipmap_pl.geometry.projection import unproject
 from zipmap_pl.models.activations import depth_and_confidence, local_points
 from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator
 from zipmap_pl.models.camera_head import CameraHead
@@ -20,6 +22,7 @@ class ZipMap(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.terms = ""  # licence terms of the weights it was filled with; empty for own ones
         dim = 2 * config.embed_dim
 
         def dense_head(out_channels: int) -> DPTHead:
@@ -28,7 +31,7 @@ class ZipMap(nn.Module):
         self.aggregator = Aggregator(config)
         self.camera_head = CameraHead(dim, config.camera_head)
         self.depth_head = dense_head(2)
-        self.local_point_head = dense_head(3)
+        self.local_point_head = dense_head(3) if config.local_point_head else None
 
     def forward(self, images: Tensor, keep_state: bool = False) -> Prediction:
         """Reconstruct every scene of a batch.
@@ -48,7 +51,11 @@ class ZipMap(nn.Module):
             poses = self.camera_head(levels[-1][:, :, 0])
             patches = [level[:, :, SPECIAL_TOKENS:].flatten(0, 1) for level in levels]
             depth, confidence = depth_and_confidence(self.depth_head(patches, height, width))
-            points = local_points(self.local_point_head(patches, height, width))
+            if self.local_point_head is not None:
+                points = local_points(self.local_point_head(patches, height, width))
+            else:
+                intrinsics = decode_intrinsics(poses[-1].flatten(0, 1), height, width)
+                points = unproject(depth[..., 0], intrinsics)
         scene_and_view = images.shape[:2]
         return Prediction(
             pose_enc=poses[-1],

@@ -1,0 +1,79 @@
+"""Weights in the published layout: of the golden files, and of a model small enough to write many times."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from zipmap_pl.models.config import DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.zipmap import ZipMap
+
+# The golden files, their parameter rule and the sizes of the models are those of the tests of the models.
+SPEC = importlib.util.spec_from_file_location(
+    "fixtures_of_models", Path(__file__).parents[1] / "models" / "conftest.py"
+)
+models = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(models)
+golden, small_config, tiny_config, relative_error = (
+    models.golden,
+    models.small_config,
+    models.tiny_config,
+    models.relative_error,
+)
+set_newton_schulz_dtype = models.set_newton_schulz_dtype
+
+
+@pytest.fixture(scope="session")
+def golden_weights(golden):
+    """The state dict that a key list means, as somebody else's file would hold it; each call makes it anew."""
+
+    def make(keys):
+        return {key: models.golden_parameter(key, shape) for key, shape in golden(keys).items()}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def published_config():
+    """As small as a model in the published form can be: its tensors tell all its sizes."""
+
+    def make(**changes):
+        settings = {
+            "embed_dim": 128,
+            "depth": 4,
+            "heads": 4,
+            "feature_blocks": [0, 1, 2, 3],
+            "tokenizer": TokenizerConfig(depth=1, heads=2, position_grid=2),
+            "ttt": TTTConfig(head_dim=128),
+            "dense_head": DenseHeadConfig(features=16, level_channels=[8, 16, 24, 32], hidden=8),
+        }
+        return ModelConfig(**{**settings, **changes})
+
+    return make
+
+
+@pytest.fixture
+def weights(published_config):
+    """A state dict in the published layout; the test may change it."""
+    torch.manual_seed(0)
+    return ZipMap(published_config()).state_dict()
+
+
+@pytest.fixture(scope="session")
+def as_vggt():
+    """Turns the state dict of a softmax model into VGGT's: without local points, with heads that ZipMap has none of."""
+
+    def turn(softmax):
+        points = {
+            key.replace("local_point_head", "point_head"): torch.empty(
+                (4, *value.shape[1:]) if ".output_conv2.2." in key else value.shape, device=value.device
+            )
+            for key, value in softmax.items()
+            if key.startswith("local_point_head.")
+        }
+        tracks = {f"track_head.part{index}.weight": torch.empty(1, device="meta") for index in range(394)}
+        shared = {key: value for key, value in softmax.items() if not key.startswith("local_point_head.")}
+        return {**shared, **points, **tracks}
+
+    return turn

@@ -1,0 +1,174 @@
+"""Which model do these tensors belong to? Sizes, mixer and heads are read from keys and shapes, each on its own."""
+
+import re
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor
+
+from zipmap_pl.checkpoints.layout import shapes_of, some_of
+from zipmap_pl.errors import UserError
+from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+
+TOKENIZER_HEAD_CHANNELS = 64  # in every DINOv2
+CAMERA_HEADS = 16  # in the trunk of every published camera head
+FEATURE_BLOCKS = {24: [4, 11, 17, 23], 4: [0, 1, 2, 3]}  # number of block pairs -> the ones that the heads read
+VGGT_ONLY = ("point_head.", "track_head.")  # heads of VGGT that ZipMap has none of
+
+FRAME = "aggregator.frame_blocks"
+SCENE = "aggregator.global_blocks"
+TOKENIZER = "aggregator.patch_embed"
+TTT = f"{SCENE}.0.ttt_block"
+FOREIGN = "expected the weights of ZipMap or VGGT-1B in their published layout"
+
+
+def model_config_of(
+    state_dict: Mapping[str, Tensor], settings: ModelConfig | None = None, name: str = "state dict"
+) -> ModelConfig:
+    """The config of the model that has these keys and shapes.
+
+    Args:
+        state_dict: tensors by published keys; only their shapes are looked at.
+        settings: answers what tensors do not tell: `reference_view`, the feature blocks, the heads of tokenizer and
+            camera head, learning rate and Newton-Schulz of the fast weights, iterations. By default as published.
+        name: the file's, for messages.
+
+    Raises:
+        UserError: the tensors are not ZipMap's or VGGT's.
+    """
+    layout = _Layout(shapes_of(state_dict), name)
+    if layout.has("nvs_head.norm.weight"):
+        raise UserError(f"{name}: has the head of state queries, which this version does not load yet")
+    dim = layout.size("aggregator.camera_token", -1)
+    mixer = _global_mixer(layout)
+    depth = layout.count(FRAME)
+    known = settings or ModelConfig()
+    return ModelConfig(
+        embed_dim=dim,
+        patch_size=layout.size(f"{TOKENIZER}.patch_embed.proj.weight", -1),
+        depth=depth,
+        heads=dim // layout.size(f"{FRAME}.0.attn.q_norm.weight", 0),
+        feature_blocks=list(settings.feature_blocks) if settings else _published_feature_blocks(depth, name),
+        global_mixer=mixer,
+        layer_scale=known.layer_scale,
+        token_std=known.token_std,
+        reference_view=known.reference_view,
+        checkpoint_activations=known.checkpoint_activations,
+        local_point_head=layout.has("local_point_head.norm.weight"),
+        tokenizer=_tokenizer(layout, dim, settings),
+        ttt=_ttt(layout, known.ttt) if mixer == "ttt" else known.ttt,
+        camera_head=_camera_head(layout, settings),
+        dense_head=_dense_head(layout, known.dense_head),
+    )
+
+
+def is_vggt(config: ModelConfig) -> bool:
+    """VGGT has softmax blocks and no head for local points; its first view is always the reference."""
+    return config.global_mixer == "softmax" and not config.local_point_head
+
+
+def parse_settings(settings: object, name: str) -> ModelConfig:
+    """Settings that a file carries, as our dataclass. Raises UserError for a key or value that this version does not know."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(ModelConfig), cast(dict[str, Any], settings))
+        return cast(ModelConfig, OmegaConf.to_object(merged))
+    except (OmegaConfBaseException, UserError, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise UserError(
+            f"{name}: its model settings are not readable ({reason}); expected those of zipmap_pl"
+        ) from error
+
+
+class _Layout:
+    """Questions to keys and shapes; an answer that is not there is a UserError."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]], name: str) -> None:
+        self.shapes = shapes
+        self.name = name
+
+    def has(self, key: str) -> bool:
+        return key in self.shapes
+
+    def size(self, key: str, axis: int) -> int:
+        """Length of one axis, at least 1."""
+        shape = self.shapes.get(key)
+        if shape is None:
+            raise UserError(
+                f"{self.name}: found no {key} among its {len(self.shapes)} tensors ({some_of(self.shapes)}); {FOREIGN}"
+            )
+        if not -len(shape) <= axis < len(shape) or shape[axis] == 0:
+            raise UserError(f"{self.name}: {key} has shape {shape}; {FOREIGN}")
+        return shape[axis]
+
+    def count(self, prefix: str) -> int:
+        """How many numbered modules stand below a prefix."""
+        numbers = {match[1] for key in self.shapes if (match := re.match(rf"{re.escape(prefix)}\.(\d+)\.", key))}
+        return len(numbers)
+
+
+def _global_mixer(layout: _Layout) -> str:
+    if layout.has(f"{TTT}.w0"):
+        return "ttt"
+    if layout.has(f"{SCENE}.0.attn.q_norm.weight"):
+        return "softmax"
+    inside = [key for key in layout.shapes if key.startswith(f"{SCENE}.0.attn.")]
+    raise UserError(
+        f"{layout.name}: its global blocks are neither test-time training nor softmax attention "
+        f"({some_of(inside) or 'found none'}); {FOREIGN}"
+    )
+
+
+def _published_feature_blocks(depth: int, name: str) -> list[int]:
+    if depth not in FEATURE_BLOCKS:
+        raise UserError(
+            f"{name}: has {depth} block pairs and does not carry the settings that tell which of them the heads read; "
+            "expected 24, or a file that save_published wrote"
+        )
+    return FEATURE_BLOCKS[depth]
+
+
+def _tokenizer(layout: _Layout, dim: int, settings: ModelConfig | None) -> TokenizerConfig:
+    registers = f"{TOKENIZER}.register_tokens"
+    return TokenizerConfig(
+        depth=layout.count(f"{TOKENIZER}.blocks"),
+        heads=settings.tokenizer.heads if settings else max(1, dim // TOKENIZER_HEAD_CHANNELS),
+        registers=layout.size(registers, 1) if layout.has(registers) else 0,
+        layer_scale=settings.tokenizer.layer_scale if settings else TokenizerConfig.layer_scale,
+        position_grid=isqrt(layout.size(f"{TOKENIZER}.pos_embed", 1) - 1),
+    )
+
+
+def _ttt(layout: _Layout, known: TTTConfig) -> TTTConfig:
+    head_dim, hidden = layout.size(f"{TTT}.w0", 1), layout.size(f"{TTT}.w0", 2)
+    return TTTConfig(
+        head_dim=head_dim,
+        hidden_multiple=hidden // head_dim,
+        base_learning_rate=known.base_learning_rate,
+        newton_schulz_steps=known.newton_schulz_steps,
+        newton_schulz_dtype=known.newton_schulz_dtype,
+        gate=layout.has(f"{TTT}.gate_fn.0.weight"),
+    )
+
+
+def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadConfig:
+    if layout.has("camera_mlp_head.mlp.fc1.weight"):
+        raise UserError(f"{layout.name}: has the MLP camera head of streaming, which this version does not load yet")
+    known = settings.camera_head if settings else CameraHeadConfig(heads=CAMERA_HEADS)
+    return CameraHeadConfig(
+        trunk_depth=layout.count("camera_head.trunk"),
+        heads=known.heads,
+        iterations=known.iterations,
+        layer_scale=known.layer_scale,
+    )
+
+
+def _dense_head(layout: _Layout, known: DenseHeadConfig) -> DenseHeadConfig:
+    return DenseHeadConfig(
+        features=layout.size("depth_head.scratch.layer1_rn.weight", 0),
+        level_channels=[layout.size(f"depth_head.projects.{level}.weight", 0) for level in range(4)],
+        hidden=layout.size("depth_head.scratch.output_conv2.0.weight", 0),
+        views_per_chunk=known.views_per_chunk,
+    )

@@ -1,0 +1,86 @@
+"""Stage 1 starts from VGGT-1B: what both models have is copied, softmax attention becomes test-time training."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zipmap_pl.checkpoints.layout import require_fit
+from zipmap_pl.checkpoints.published import PUBLISHED_TERMS
+from zipmap_pl.checkpoints.recognition import VGGT_ONLY
+from zipmap_pl.models.zipmap import ZipMap
+
+# The row order q, k, v is the same; VGGT's heads become channel ranges of the fast weights' heads.
+REMAPPED = {"ttt_block.to_qkv": "attn.qkv", "ttt_block.c_proj": "attn.proj"}
+FRESH = re.compile(r"aggregator\.global_blocks\.\d+\.ttt_block\.(w[012]|lr_fc|gate_fn|o_norm)\b|local_point_head\.")
+DROPPED = re.compile(r"aggregator\.global_blocks\.\d+\.attn\.[qk]_norm\.|" + "|".join(map(re.escape, VGGT_ONLY)))
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every tensor, by key.
+
+    Attributes:
+        copied: from the same key of VGGT.
+        remapped: key of ours -> key of VGGT.
+        fresh: left as the model had them.
+        dropped: of VGGT, not used.
+    """
+
+    copied: list[str]
+    remapped: dict[str, str]
+    fresh: list[str]
+    dropped: list[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.copied)} tensors copied, {len(self.remapped)} remapped from softmax attention, "
+            f"{len(self.fresh)} left fresh, {len(self.dropped)} of VGGT not used"
+        )
+
+
+def start_from_vggt(model: ZipMap, state_dict: Mapping[str, Tensor]) -> Report:
+    """Fill a model from VGGT's tensors (plain keys, as `read_published(...).weights` has them) and log what was done.
+
+    Nothing is changed unless every tensor of the model is found or known to start fresh, and every tensor of VGGT is
+    used or known to have no place (its point and track heads, the norms of its global queries and keys).
+
+    Raises:
+        UserError: other tensors are missing, not known or of another shape.
+    """
+    own = model.state_dict()
+    sources = {key: _source_of(key, state_dict) for key in own}
+    used = {key: source for key, source in sources.items() if source in state_dict or not FRESH.match(key)}
+    dropped = [key for key in state_dict.keys() - set(used.values()) if DROPPED.match(key)]
+    require_fit(
+        {source: own[key] for key, source in used.items()},
+        {key: tensor for key, tensor in state_dict.items() if key not in dropped},
+        "VGGT weights",
+        "expected VGGT-1B and a model of its size (model=zipmap)",
+    )
+    with torch.no_grad():
+        for key, source in used.items():
+            own[key].copy_(state_dict[source])
+    report = Report(
+        copied=[key for key, source in used.items() if key == source],
+        remapped={key: source for key, source in used.items() if key != source},
+        fresh=[key for key in own if key not in used],
+        dropped=sorted(dropped),
+    )
+    model.terms = PUBLISHED_TERMS
+    log.info("start from VGGT: %s", report)
+    log.warning("VGGT weights: %s", PUBLISHED_TERMS)
+    return report
+
+
+def _source_of(key: str, state_dict: Mapping[str, Tensor]) -> str:
+    """Where VGGT has the tensor for a key of ours."""
+    for ours, theirs in REMAPPED.items():
+        if f".{ours}." in key and key not in state_dict:
+            return key.replace(ours, theirs)
+    return key

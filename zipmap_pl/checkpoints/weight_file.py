@@ -1,0 +1,129 @@
+"""One file of weights, .pt or .safetensors, read without executing anything and written whole or not at all.
+
+Published .pt files hold a flat state dict, or one under "model" (or "ema") beside what training left there. The files
+that we write have the same layout, and carry under `OUR_KEY` what the tensors do not tell.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zipmap_pl.durable import sync
+from zipmap_pl.errors import UserError
+
+SUFFIXES = (".pt", ".safetensors")
+OUR_KEY = "zipmap_pl"
+STATE_DICT_KEYS = ("model", "ema")  # the first one that is there is taken
+WRAPPER_NAMES = {"module", "_orig_mod", "_fsdp_wrapped_module"}  # of DDP, torch.compile and FSDP
+
+
+@dataclass
+class WeightFile:
+    """Tensors by their published keys, on the CPU or where they were given.
+
+    Attributes:
+        name: for messages.
+        carried: what the file says besides its tensors; empty in files that others wrote.
+    """
+
+    name: str
+    weights: dict[str, Tensor]
+    carried: dict[str, Any] = field(default_factory=dict)
+
+
+def read_weight_file(path: Path) -> WeightFile:
+    """Read a .pt or .safetensors file. Raises UserError: damaged, unsafe, or something else than tensors by name."""
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path}: found a pickle that holds more than tensors and plain values, or a damaged one; nothing of it was "
+            "executed; expected weights as torch.save writes them, or .safetensors"
+        ) from error
+    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:  # what torch.load falls over
+        raise _damaged(path, error) from error
+    return unwrapped(content, str(path))
+
+
+def _read_safetensors(path: Path) -> WeightFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
+            carried = json.loads((file.metadata() or {}).get(OUR_KEY, "{}"))
+    except (SafetensorError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return WeightFile(str(path), _plain_keys(weights, str(path)), _checked(carried, str(path)))
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or ["empty"])[0].split(". ")[0]
+    kind = path.suffix or "no suffix"
+    return UserError(f"{path}: not readable as weights ({kind}: {reason}); fetch the file again, it may be cut short")
+
+
+def unwrapped(content: object, name: str) -> WeightFile:
+    """The state dict in what a .pt file held, whatever it was wrapped in. Raises UserError if there is none."""
+    carried = {}
+    if isinstance(content, Mapping):
+        carried = content.get(OUR_KEY, {})
+        content = next((content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), content)
+    return WeightFile(name, _plain_keys(content, name), _checked(carried, name))
+
+
+def _plain_keys(content: object, name: str) -> dict[str, Tensor]:
+    """The tensors without the prefixes that wrappers leave in their keys."""
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(f"{name}: found {_in_words(content)}, expected tensors by name (a state dict)")
+    weights = {}
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise UserError(f"{name}: entry {key!r} is {_in_words(value)}, expected tensors by name (a state dict)")
+        plain = ".".join(part for part in key.split(".") if part not in WRAPPER_NAMES)
+        if plain in weights:
+            raise UserError(f"{name}: holds {plain} twice, with and without a wrapper's prefix; expected it once")
+        weights[plain] = value
+    return weights
+
+
+def _in_words(value: object) -> str:
+    return "nothing" if isinstance(value, Mapping) else f"a value of type {type(value).__name__}"
+
+
+def _checked(carried: object, name: str) -> dict[str, Any]:
+    """Settings are data: what could make a settings library look something up or call it is refused."""
+    if not isinstance(carried, dict):
+        raise UserError(f"{name}: {OUR_KEY} holds {_in_words(carried)}, expected settings by name")
+    require_plain_values(str(carried), name)
+    return carried
+
+
+def require_plain_values(text: str, name: str) -> None:
+    """Raise a UserError if settings, written out as text, hold a `_target_` or an interpolation."""
+    for forbidden in ("_target_", "${"):
+        if forbidden in text:
+            raise UserError(f"{name}: its settings hold `{forbidden}`, expected plain values; do not trust this source")
+
+
+def write_weight_file(path: Path, weights: Mapping[str, Tensor], carried: dict[str, Any]) -> None:
+    """Write .pt or .safetensors; an existing file is replaced when the new one is whole. Raises UserError: other suffix."""
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path}: found suffix {path.suffix or 'none'}, expected one of {', '.join(SUFFIXES)}")
+    tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    partial = path.with_name(f".{path.name}.partial")
+    if path.suffix == ".safetensors":
+        save_file(tensors, partial, metadata={"format": "pt", OUR_KEY: json.dumps(carried)})
+    else:
+        torch.save({STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried}, partial)
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
