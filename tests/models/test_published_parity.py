@@ -26,12 +26,13 @@ def errors(prediction, expected, prefix, relative_error):
     """Relative error of every stored output, state included."""
     found = {name: getattr(prediction, name) for name in OUTPUTS}
     found["pose_enc_all"] = torch.stack(prediction.pose_enc_list)
-    if prediction.state:
-        first, last = prediction.state[0].weights, prediction.state[-1].weights
+    if prediction.state is not None:
+        layers = prediction.state.layers
+        first, last = layers[0].weights, layers[-1].weights
         found["state_w0_layer0_slice"] = first.w0[:, :8, :8]
         found["state_w1_layer0_slice"] = first.w1[:, :8, :8]
         found["state_w2_last_slice"] = last.w2[:, :8, :8]
-        found["state_norms"] = torch.tensor([[float(w.norm()) for w in state.weights] for state in prediction.state])
+        found["state_norms"] = torch.tensor([[float(w.norm()) for w in state.weights] for state in layers])
     return {
         name: relative_error(value, expected[prefix + name])
         for name, value in found.items()
@@ -83,7 +84,7 @@ def test_softmax_scene_blocks(golden, golden_model, small_config, relative_error
     expected = golden("softmax_global_attention.npz")
     model = golden_model(small_config(global_mixer="softmax"))
     prediction = run(model, expected["images"])
-    assert prediction.state == []
+    assert prediction.state is None
     found = errors(prediction, expected, "", relative_error)
     assert len(found) == 4 and max(found.values()) < 1e-4, found
 

@@ -37,7 +37,7 @@ def test_tiny_size(tiny_config):
     assert prediction.depth.shape == (2, 3, 42, 56, 1) and (prediction.depth > 0).all()
     assert prediction.depth_conf.shape == (2, 3, 42, 56) and (prediction.depth_conf > 1).all()
     assert prediction.local_points.shape == (2, 3, 42, 56, 3)
-    assert [state.weights.w0.shape for state in prediction.state] == [(2 * 3, 32, 64)] * 4
+    assert [state.weights.w0.shape for state in prediction.state.layers] == [(2 * 3, 32, 64)] * 4
 
 
 def test_one_scene_without_the_scene_axis(tiny_config):
@@ -46,7 +46,7 @@ def test_one_scene_without_the_scene_axis(tiny_config):
         prediction = model(images)
         for one, batch in zip(outputs(prediction), outputs(model(images[None])), strict=True):
             assert torch.equal(one, batch)
-    assert prediction.state == []
+    assert prediction.state is None
 
 
 @pytest.mark.parametrize("mixer", ["ttt", "softmax"])
@@ -125,7 +125,7 @@ def test_heads_stay_in_float32_under_autocast(tiny_config):
             prediction = model(images, keep_state=True)
     assert seen == {"head": torch.float32, "backbone": torch.bfloat16}
     assert all(output.dtype == torch.float32 for output in outputs(prediction))
-    assert all(w.dtype == torch.float32 for state in prediction.state for w in (*state.weights, *state.norms))
+    assert all(w.dtype == torch.float32 for state in prediction.state.layers for w in (*state.weights, *state.norms))
     assert (prediction.depth - expected.depth).norm() < 0.05 * expected.depth.norm()
 
 

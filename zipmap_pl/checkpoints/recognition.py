@@ -40,8 +40,6 @@ def model_config_of(
         UserError: the tensors are not ZipMap's or VGGT's.
     """
     layout = _Layout(shapes_of(state_dict), name)
-    if layout.has("nvs_head.norm.weight"):
-        raise UserError(f"{name}: has the head of state queries, which this version does not load yet")
     dim = layout.size("aggregator.camera_token", -1)
     mixer = _global_mixer(layout)
     depth = layout.count(FRAME)
@@ -58,6 +56,7 @@ def model_config_of(
         reference_view=known.reference_view,
         checkpoint_activations=known.checkpoint_activations,
         local_point_head=layout.has("local_point_head.norm.weight"),
+        query_head=layout.has("nvs_head.norm.weight"),
         tokenizer=_tokenizer(layout, dim, settings),
         ttt=_ttt(layout, known.ttt) if mixer == "ttt" else known.ttt,
         camera_head=_camera_head(layout, settings),
@@ -154,11 +153,11 @@ def _ttt(layout: _Layout, known: TTTConfig) -> TTTConfig:
 
 
 def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadConfig:
-    if layout.has("camera_mlp_head.mlp.fc1.weight"):
-        raise UserError(f"{layout.name}: has the MLP camera head of streaming, which this version does not load yet")
     known = settings.camera_head if settings else CameraHeadConfig(heads=CAMERA_HEADS)
+    mlp = layout.has("camera_mlp_head.mlp.fc1.weight")
     return CameraHeadConfig(
-        trunk_depth=layout.count("camera_head.trunk"),
+        kind="mlp" if mlp else "iterative",
+        trunk_depth=known.trunk_depth if mlp else layout.count("camera_head.trunk"),
         heads=known.heads,
         iterations=known.iterations,
         layer_scale=known.layer_scale,

@@ -9,6 +9,12 @@ def depth_and_confidence(raw: Tensor) -> tuple[Tensor, Tensor]:
     return raw[..., :1].exp(), 1 + raw[..., 1].exp()
 
 
+def colour_and_depth(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """[..., 5] -> RGB in (0, 1) and depth > 0 [..., 4], confidence of the depth [...] > 1."""
+    depth, confidence = depth_and_confidence(raw[..., 3:])
+    return torch.cat([raw[..., :3].sigmoid(), depth], dim=-1), confidence
+
+
 def local_points(raw: Tensor) -> Tensor:
     """[..., 3] -> points (x z, y z, z) [..., 3] in the camera's frame, with z = exp(raw z) > 0."""
     z = raw[..., 2:].exp()

@@ -3,20 +3,24 @@
 B scenes, S views, P tokens per view in the order camera, registers, patches; C channels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
 from zipmap_pl.models import activation_checkpointing
 from zipmap_pl.models.blocks import SCENE_BLOCKS, FrameBlock, SceneContext
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dinov2 import DinoV2
-from zipmap_pl.models.fast_weights import TTTState
 from zipmap_pl.models.rope import grid_positions, rotation_at
+from zipmap_pl.models.scene_state import SceneState
+from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, Operator
 
 REGISTERS = 4
 SPECIAL_TOKENS = 1 + REGISTERS  # in front of the patches of each view
+RAY_CHANNELS = 9  # origin, direction, moment
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
@@ -28,11 +32,11 @@ class Features:
     Attributes:
         levels: four times [B, S, P, 2C], after the blocks of `feature_blocks`: outputs of frame block and scene
             block side by side.
-        state: what each scene block remembers; empty unless asked for.
+        state: what the scene blocks remember; None unless asked for, or if they remember nothing.
     """
 
     levels: list[Tensor]
-    state: list[TTTState]
+    state: SceneState | None
 
 
 class Aggregator(nn.Module):
@@ -53,6 +57,11 @@ class Aggregator(nn.Module):
         # Slot 0 is for the reference view, slot 1 for the others.
         self.camera_token = nn.Parameter(torch.randn(1, 2, 1, dim) * config.token_std)
         self.register_token = nn.Parameter(torch.randn(1, 2, REGISTERS, dim) * config.token_std)
+        if config.query_head:
+            self.ray_patch_embed = PatchEmbed(
+                None, config.patch_size, RAY_CHANNELS, dim, norm_layer=nn.LayerNorm, strict_img_size=False
+            )
+            self.ray_cond_token = nn.Parameter(torch.randn(1, 1, SPECIAL_TOKENS, dim) * config.token_std)
         self.frame_blocks = nn.ModuleList(
             FrameBlock(dim, config.heads, config.layer_scale) for _ in range(config.depth)
         )
@@ -62,35 +71,63 @@ class Aggregator(nn.Module):
         self.register_buffer("image_mean", mean, persistent=False)
         self.register_buffer("image_std", std, persistent=False)
 
-    def forward(self, images: Tensor, keep_state: bool = False) -> Features:
-        """Pictures [B, S, 3, H, W] in [0, 1] -> features of the four chosen levels."""
-        scenes, views, _, height, width = images.shape
-        tokens = self._tokens(images)
-        positions = grid_positions(
-            height // self.patch_size, width // self.patch_size, SPECIAL_TOKENS, device=images.device
-        )
-        rotation = rotation_at(positions, self.head_dim, torch.promote_types(tokens.dtype, torch.float32))
-        context = SceneContext(rotation, views)
+    def forward(
+        self,
+        images: Tensor,
+        operators: Sequence[Operator] = FIT_THEN_READ_ALL,
+        state: SceneState | None = None,
+        keep_state: bool = False,
+    ) -> Features:
+        """Features of the four chosen levels.
+
+        Args:
+            images: pictures [B, S, 3, H, W] in [0, 1], or query rays [B, S, 9, H, W].
+            operators: what the scene blocks do, in what order; they count views.
+            state: what the scene blocks remember from before; by default nothing.
+            keep_state: also return what they remember in the end.
+        """
+        scenes, views, channels = images.shape[:3]
+        tokens = self._picture_tokens(images, state is None) if channels == 3 else self._ray_tokens(images)
+        context = self._context(images, tokens, operators)
+        before = [None] * len(self.global_blocks) if state is None else state.layers
         recompute = self.checkpoint_activations and self.training
-        features = Features([], [])
-        for index, (frame_block, scene_block) in enumerate(zip(self.frame_blocks, self.global_blocks, strict=True)):
-            within_views = activation_checkpointing.run(frame_block, tokens, rotation, recompute=recompute)
-            scene_tokens = within_views.unflatten(0, (scenes, views)).flatten(1, 2)
-            over_scene, state = activation_checkpointing.run(scene_block, scene_tokens, context, recompute=recompute)
+        levels, after = [], []
+        blocks = zip(self.frame_blocks, self.global_blocks, before, strict=True)
+        for index, (frame_block, scene_block, memory) in enumerate(blocks):
+            within_views = activation_checkpointing.run(frame_block, tokens, context.rotation, recompute=recompute)
+            over_scene, memory = activation_checkpointing.run(
+                scene_block,
+                within_views.unflatten(0, (scenes, views)).flatten(1, 2),
+                context,
+                memory,
+                recompute=recompute,
+            )
             tokens = over_scene.unflatten(1, (views, -1)).flatten(0, 1)
             if index in self.feature_blocks:
-                features.levels.append(torch.cat([within_views, tokens], dim=-1).unflatten(0, (scenes, views)))
-            if keep_state and state is not None:
-                features.state.append(state)
-        return features
+                levels.append(torch.cat([within_views, tokens], dim=-1).unflatten(0, (scenes, views)))
+            if keep_state and memory is not None:
+                after.append(memory)
+        return Features(levels, SceneState(after) if after else None)
 
-    def _tokens(self, images: Tensor) -> Tensor:
-        """[B * S, P, C], before any block."""
+    def _context(self, images: Tensor, tokens: Tensor, operators: Sequence[Operator]) -> SceneContext:
+        height, width = (side // self.patch_size for side in images.shape[-2:])
+        positions = grid_positions(height, width, SPECIAL_TOKENS, device=images.device)
+        rotation = rotation_at(positions, self.head_dim, torch.promote_types(tokens.dtype, torch.float32))
+        in_tokens = [operator.in_tokens(len(positions)) for operator in operators]
+        return SceneContext(rotation, images.shape[1], in_tokens)
+
+    def _picture_tokens(self, images: Tensor, starts_scene: bool) -> Tensor:
+        """[B * S, P, C], before any block; the reference view is the first one of a scene."""
         scenes, views = images.shape[:2]
         normalised = (images - self.image_mean) / self.image_std
         patches = self.patch_embed(normalised.flatten(0, 1))
         specials = torch.cat([self.camera_token, self.register_token], dim=2)[0]  # [2 slots, 5, C]
         slots = torch.ones(views, dtype=torch.long, device=images.device)
-        if self.reference_view:
+        if self.reference_view and starts_scene:
             slots[0] = 0
         return torch.cat([specials[slots].repeat(scenes, 1, 1), patches], dim=1)
+
+    def _ray_tokens(self, rays: Tensor) -> Tensor:
+        """[B * S, P, C], before any block."""
+        patches = self.ray_patch_embed(rays.flatten(0, 1))
+        return torch.cat([self.ray_cond_token[0].expand(len(patches), -1, -1), patches], dim=1)

@@ -21,7 +21,7 @@ class SceneContext:
 
     rotation: Rotation  # of the P tokens of one view
     views: int  # S
-    operators: Sequence[Operator] = FIT_THEN_READ_ALL
+    operators: Sequence[Operator] = FIT_THEN_READ_ALL  # over the tokens
 
 
 class PreNormBlock(nn.Module):
@@ -56,7 +56,7 @@ class FrameBlock(PreNormBlock):
 class SoftmaxSceneBlock(FrameBlock):
     """The same attention among the tokens of all views of a scene: quadratic in their number (VGGT)."""
 
-    def forward(self, x: Tensor, context: SceneContext) -> tuple[Tensor, None]:  # type: ignore[override]
+    def forward(self, x: Tensor, context: SceneContext, state: None = None) -> tuple[Tensor, None]:  # type: ignore[override]
         """Tokens of scenes [B, S * P, C] -> the same; this block remembers nothing."""
         rotation = Rotation(*(table.repeat(context.views, 1) for table in context.rotation))
         return super().forward(x, rotation), None
@@ -69,9 +69,12 @@ class TTTSceneBlock(PreNormBlock):
         super().__init__(config.embed_dim, config.layer_scale)
         self.ttt_block = TTTLayer(config.embed_dim, config.ttt)
 
-    def forward(self, x: Tensor, context: SceneContext) -> tuple[Tensor, TTTState]:
-        """Tokens of scenes [B, S * P, C] -> the same, and what the layer remembers of each scene."""
-        mixed, state = self.ttt_block(self.norm1(x), context.operators)
+    def forward(self, x: Tensor, context: SceneContext, state: TTTState | None = None) -> tuple[Tensor, TTTState]:
+        """Tokens of scenes [B, S * P, C] -> the same, and what the layer remembers of each scene.
+
+        `state`: what it remembers from before; by default nothing.
+        """
+        mixed, state = self.ttt_block(self.norm1(x), context.operators, state)
         return self.add(x, mixed), state
 
 

@@ -1,4 +1,4 @@
-"""Camera head: refines the pose encoding of all views in a few iterations, from the camera tokens of the scene."""
+"""Camera heads: from the camera tokens of a scene to the pose encodings of its views."""
 
 import torch
 from timm.layers import Mlp
@@ -12,7 +12,10 @@ POSE_CHANNELS = 9
 
 
 class CameraHead(nn.Module):
-    """Iterations share weights; each sees the pose so far (detached) and adds to it. Parameter names as published."""
+    """Refines the poses of all views together: every iteration sees those so far (detached) and adds to them.
+
+    The iterations share their weights. Parameter names as published.
+    """
 
     def __init__(self, dim: int, config: CameraHeadConfig) -> None:
         super().__init__()
@@ -45,3 +48,15 @@ class CameraHead(nn.Module):
             pose = correction if pose is None else so_far + correction
             encodings.append(pose_encoding(pose))
         return encodings
+
+
+class MLPCameraHead(nn.Module):
+    """The pose of each view from its own camera token, as a stream of views needs it. Parameter names as published."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mlp = Mlp(dim, 4 * dim, POSE_CHANNELS)
+
+    def forward(self, camera_tokens: Tensor) -> list[Tensor]:
+        """Camera tokens [B, S, 2C] -> the one pose encoding [B, S, 9]."""
+        return [pose_encoding(self.mlp(camera_tokens))]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from zipmap_pl.errors import UserError
 
 GLOBAL_MIXERS = ("ttt", "softmax")
+CAMERA_HEADS = ("iterative", "mlp")
 NEWTON_SCHULZ_DTYPES = ("bfloat16", "float32")
 
 
@@ -34,8 +35,9 @@ class TTTConfig:
 
 @dataclass
 class CameraHeadConfig:
-    """Iterative camera head on the camera tokens of a scene."""
+    """Camera head: iterative on the camera tokens of a scene, or an MLP on each camera token alone, without settings."""
 
+    kind: str = "iterative"  # iterative or mlp
     trunk_depth: int = 4
     heads: int = 16
     iterations: int = 4
@@ -57,6 +59,8 @@ class ModelConfig:
     """The whole model.
 
     `reference_view`: view 0 has its own special tokens and is the world frame; otherwise the model is affine-invariant.
+    `local_point_head`: without it, as in VGGT, the local points are those of the depth and the field of view.
+    `query_head`: the model also answers what a camera given by its rays would see.
     Raises UserError for sizes that do not fit together.
     """
 
@@ -69,12 +73,18 @@ class ModelConfig:
     layer_scale: float = 0.01
     token_std: float = 1e-6
     reference_view: bool = True
+    local_point_head: bool = True
+    query_head: bool = False
     checkpoint_activations: bool = False
-    local_point_head: bool = True  # without it (VGGT) the local points are those of depth and field of view
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     ttt: TTTConfig = field(default_factory=TTTConfig)
     camera_head: CameraHeadConfig = field(default_factory=CameraHeadConfig)
     dense_head: DenseHeadConfig = field(default_factory=DenseHeadConfig)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether views can come one after another: no part of the model looks at a later one."""
+        return self.global_mixer == "ttt" and self.camera_head.kind == "mlp"
 
     def __post_init__(self) -> None:
         faults = list(self._faults())
@@ -95,6 +105,10 @@ class ModelConfig:
             yield f"tokenizer.heads={self.tokenizer.heads}, expected a divisor of embed_dim={dim}"
         if self.global_mixer == "ttt" and dim % self.ttt.head_dim:
             yield f"ttt.head_dim={self.ttt.head_dim}, expected a divisor of embed_dim={dim}"
+        if self.camera_head.kind not in CAMERA_HEADS:
+            yield f"camera_head.kind={self.camera_head.kind}, expected one of {', '.join(CAMERA_HEADS)}"
+        if self.query_head and self.global_mixer != "ttt":
+            yield f"query_head=true with global_mixer={self.global_mixer}, expected ttt, whose state can be queried"
         if 2 * dim % self.camera_head.heads:
             yield f"camera_head.heads={self.camera_head.heads}, expected a divisor of 2 * embed_dim={2 * dim}"
         if len(blocks) != 4 or blocks != sorted(set(blocks)) or blocks[0] < 0:

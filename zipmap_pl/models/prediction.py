@@ -1,10 +1,10 @@
 """What the model says about a set of views."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from zipmap_pl.models.fast_weights import TTTState
+from zipmap_pl.models.scene_state import SceneState
 
 
 @dataclass
@@ -17,7 +17,8 @@ class Prediction:
         depth: [B, S, H, W, 1] planar z > 0.
         depth_conf: [B, S, H, W] confidence > 1.
         local_points: [B, S, H, W, 3] xyz in each camera's own frame.
-        state: per global block the fast weights after all updates with their reference norms; empty unless asked for.
+        state: what the model remembers of the scenes; None unless asked for, or if it remembers nothing (softmax).
+        nvs_pred, nvs_depth_conf: the queried views (see `QueriedViews`); None without query rays.
     """
 
     pose_enc: Tensor
@@ -25,4 +26,19 @@ class Prediction:
     depth: Tensor
     depth_conf: Tensor
     local_points: Tensor
-    state: list[TTTState] = field(default_factory=list)
+    state: SceneState | None = None
+    nvs_pred: Tensor | None = None
+    nvs_depth_conf: Tensor | None = None
+
+
+@dataclass
+class QueriedViews:
+    """What B scenes look like along the rays of T cameras, under the published names.
+
+    Attributes:
+        nvs_pred: [B, T, H, W, 4] RGB in (0, 1), then planar depth z > 0.
+        nvs_depth_conf: [B, T, H, W] confidence of the depth > 1.
+    """
+
+    nvs_pred: Tensor
+    nvs_depth_conf: Tensor

@@ -22,8 +22,8 @@ class Operator:
     """Over the tokens [start, end) of a scene: fit the fast weights to them (update), then read them (apply), or one.
 
     A list of operators is the whole behaviour of a layer: `FIT_THEN_READ_ALL` is bidirectional reconstruction; one
-    operator with both steps per window is causal streaming; an update over some views with a read-out over all is a
-    query. `end=None`: to the last token.
+    operator with both steps per window is causal streaming; `READ_ALL` from a stored state is a query.
+    `end=None`: to the last token.
     """
 
     start: int = 0
@@ -31,8 +31,19 @@ class Operator:
     update: bool = False
     apply: bool = False
 
+    def in_tokens(self, tokens_per_view: int) -> "Operator":
+        """The same over tokens, for an operator that counts views."""
+        end = None if self.end is None else self.end * tokens_per_view
+        return Operator(self.start * tokens_per_view, end, self.update, self.apply)
+
 
 FIT_THEN_READ_ALL = (Operator(update=True, apply=True),)
+READ_ALL = (Operator(apply=True),)
+
+
+def windows(views: int, size: int) -> tuple[Operator, ...]:
+    """Causal streaming over `views` views, in windows of `size` of them; the last one may be shorter."""
+    return tuple(Operator(start, min(start + size, views), True, True) for start in range(0, views, size))
 
 
 class TTTLayer(nn.Module):
@@ -59,6 +70,11 @@ class TTTLayer(nn.Module):
         self.gate_fn = nn.Sequential(nn.Linear(dim, dim), nn.SiLU()) if config.gate else None
         self.o_norm = nn.RMSNorm(self.head_dim, eps=1e-5)
         self.c_proj = nn.Linear(dim, dim)
+
+    @property
+    def learned_weights(self) -> FastWeights:
+        """Where the fit begins, [heads, ...]."""
+        return FastWeights(self.w0, self.w1, self.w2)
 
     def forward(
         self, x: Tensor, operators: Sequence[Operator] = FIT_THEN_READ_ALL, state: TTTState | None = None
@@ -115,7 +131,7 @@ class TTTLayer(nn.Module):
 
     def _initial_weights(self, scenes: int) -> FastWeights:
         """The learned weights, once per scene."""
-        return FastWeights(*(at_least_float32(w).repeat(scenes, 1, 1) for w in (self.w0, self.w1, self.w2)))
+        return FastWeights(*(at_least_float32(w).repeat(scenes, 1, 1) for w in self.learned_weights))
 
     def _project(self, read_out: Tensor, x: Tensor) -> Tensor:
         """Normalise per head, merge the heads, gate by the layer's input (the published weights need that), project."""

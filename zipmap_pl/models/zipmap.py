@@ -1,16 +1,23 @@
-"""ZipMap: cameras, depth and local points of all views of a scene in one pass."""
+"""ZipMap: cameras, depth and local points of all views of a scene in one pass, or of views as they come."""
+
+from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
+from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_intrinsics
 from zipmap_pl.geometry.projection import unproject
-from zipmap_pl.models.activations import depth_and_confidence, local_points
-from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator
-from zipmap_pl.models.camera_head import CameraHead
+from zipmap_pl.models.activations import colour_and_depth, depth_and_confidence, local_points
+from zipmap_pl.models.aggregator import RAY_CHANNELS, SPECIAL_TOKENS, Aggregator, Features
+from zipmap_pl.models.camera_head import CameraHead, MLPCameraHead
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dpt_head import DPTHead
 from zipmap_pl.models.precision import at_least_float32, no_autocast
-from zipmap_pl.models.prediction import Prediction
+from zipmap_pl.models.prediction import Prediction, QueriedViews
+from zipmap_pl.models.scene_state import SceneState
+from zipmap_pl.models.streaming import Stream
+from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
 
 
 class ZipMap(nn.Module):
@@ -29,53 +36,166 @@ class ZipMap(nn.Module):
             return DPTHead(dim, config.patch_size, out_channels, config.dense_head, config.checkpoint_activations)
 
         self.aggregator = Aggregator(config)
-        self.camera_head = CameraHead(dim, config.camera_head)
+        if config.camera_head.kind == "mlp":
+            self.camera_mlp_head = MLPCameraHead(dim)
+        else:
+            self.camera_head = CameraHead(dim, config.camera_head)
         self.depth_head = dense_head(2)
-        self.local_point_head = dense_head(3) if config.local_point_head else None
+        if config.local_point_head:
+            self.local_point_head = dense_head(3)
+        if config.query_head:
+            self.nvs_head = dense_head(5)
 
-    def forward(self, images: Tensor, keep_state: bool = False) -> Prediction:
+    def forward(
+        self,
+        images: Tensor,
+        target_rays: Tensor | None = None,
+        window: int | None = None,
+        keep_state: bool = False,
+    ) -> Prediction:
         """Reconstruct every scene of a batch.
 
         Args:
             images: [B, S, 3, H, W], or [S, 3, H, W] for one scene; float in [0, 1]; H, W multiples of the patch size.
-            keep_state: also return what the scene blocks remember (three matrices per block and scene).
+            target_rays: also predict what is seen along these rays, see `query`.
+            window: how many views a streaming model takes at once; it predicts from them and those before. By default
+                1 on a streaming model; other models look at all views.
+            keep_state: also return what the model remembers (three matrices per scene block and scene).
 
         Raises:
-            ValueError: the images have another shape or are not floating point.
+            ValueError: the images or rays have another shape or are not floating point; the window is below one view.
+            UserError: the model cannot stream, or not be queried.
         """
         images = self._checked(images)
-        height, width = images.shape[-2:]
-        features = self.aggregator(images, keep_state)
+        operators = self._operators(images.shape[1], window)
+        rays = None if target_rays is None else self._checked_rays(target_rays)
+        if rays is not None and len(rays) != len(images):
+            raise ValueError(f"target rays are of {len(rays)} scenes, expected {len(images)} as the images")
+        prediction = self._reconstruct(images, operators, keep_state=keep_state or rays is not None)
+        if rays is not None:
+            queried = self._query(cast(SceneState, prediction.state), rays)  # a model with a query head has a state
+            prediction.nvs_pred, prediction.nvs_depth_conf = queried.nvs_pred, queried.nvs_depth_conf
+        if not keep_state:
+            prediction.state = None
+        return prediction
+
+    def compress(self, images: Tensor, window: int | None = None) -> SceneState:
+        """What the model remembers of every scene of a batch, without the work of the heads.
+
+        Arguments and errors as for a call; UserError on a model with softmax scene blocks, which remember nothing.
+        """
+        images = self._checked(images)
+        if self.config.global_mixer != "ttt":
+            raise UserError(f"model: found global_mixer={self.config.global_mixer}, expected ttt to compress views")
+        operators = self._operators(images.shape[1], window)
+        return cast(SceneState, self.aggregator(images, operators, keep_state=True).state)
+
+    def query(self, state: SceneState, rays: Tensor) -> QueriedViews:
+        """What is seen along rays: bit for bit what the call that made the state gives for them as `target_rays`.
+
+        Args:
+            state: of B scenes; it stays as it is.
+            rays: [B, T, 9, H, W], or [T, 9, H, W] for one scene (`geometry.rays.query_rays`); H, W multiples of the
+                patch size.
+
+        Raises:
+            ValueError: the rays have another shape or are not floating point.
+            UserError: the model has no query head; the state is that of another model or of other scenes.
+        """
+        rays = self._checked_rays(rays)
+        self._check_state(state, rays)
+        return self._query(state, rays)
+
+    def stream(self, window: int = 1) -> Stream:
+        """A session that takes views as they come, `window` of them at once; UserError if the model cannot stream."""
+        self._operators(1, window)
+
+        def go_on(frames: Tensor, state: SceneState | None) -> Prediction:
+            frames = self._checked(frames)
+            if state is not None:
+                self._check_state(state, frames)
+            return self._reconstruct(frames, self._operators(frames.shape[1], window), state, keep_state=True)
+
+        return Stream(go_on)
+
+    def _operators(self, views: int, window: int | None) -> Sequence[Operator]:
+        """What the scene blocks do with `views` pictures."""
+        if window is None and not self.config.streaming:
+            return FIT_THEN_READ_ALL
+        if not self.config.streaming:
+            raise UserError(
+                f"model: found window={window} on a model whose camera head or scene blocks need all views at once, "
+                "expected none; a model with camera_head.kind=mlp can stream, as the published checkpoint_online.pt"
+            )
+        size = 1 if window is None else window
+        if size < 1:
+            raise ValueError(f"window is {size}, expected one view or more")
+        return windows(views, size)
+
+    def _reconstruct(
+        self,
+        images: Tensor,
+        operators: Sequence[Operator],
+        state: SceneState | None = None,
+        keep_state: bool = False,
+    ) -> Prediction:
+        features = self.aggregator(images, operators, state, keep_state)
         with no_autocast(images):
-            levels = [at_least_float32(level) for level in features.levels]
-            poses = self.camera_head(levels[-1][:, :, 0])
-            patches = [level[:, :, SPECIAL_TOKENS:].flatten(0, 1) for level in levels]
-            depth, confidence = depth_and_confidence(self.depth_head(patches, height, width))
-            if self.local_point_head is not None:
-                points = local_points(self.local_point_head(patches, height, width))
+            camera_head = self.camera_mlp_head if self.config.camera_head.kind == "mlp" else self.camera_head
+            poses = camera_head(at_least_float32(features.levels[-1][:, :, 0]))
+            levels = _patches(features)
+            depth, confidence = depth_and_confidence(_maps(self.depth_head, levels, images))
+            if self.config.local_point_head:
+                points = local_points(_maps(self.local_point_head, levels, images))
             else:
-                intrinsics = decode_intrinsics(poses[-1].flatten(0, 1), height, width)
-                points = unproject(depth[..., 0], intrinsics)
-        scene_and_view = images.shape[:2]
+                points = unproject(depth[..., 0], decode_intrinsics(poses[-1], *images.shape[-2:]))
         return Prediction(
             pose_enc=poses[-1],
             pose_enc_list=poses,
-            depth=depth.unflatten(0, scene_and_view),
-            depth_conf=confidence.unflatten(0, scene_and_view),
-            local_points=points.unflatten(0, scene_and_view),
+            depth=depth,
+            depth_conf=confidence,
+            local_points=points,
             state=features.state,
         )
 
-    def _checked(self, images: Tensor) -> Tensor:
-        """[B, S, 3, H, W] of a size that the network can take."""
+    def _query(self, state: SceneState, rays: Tensor) -> QueriedViews:
+        features = self.aggregator(rays, READ_ALL, state)
+        with no_autocast(rays):
+            return QueriedViews(*colour_and_depth(_maps(self.nvs_head, _patches(features), rays)))
+
+    def _check_state(self, state: SceneState, views: Tensor) -> None:
+        """Raise UserError if the state is not one of this model and of the scenes of `views`."""
+        layers = [layer for layer in self.aggregator.global_blocks.modules() if isinstance(layer, TTTLayer)]
+        state.check([layer.learned_weights for layer in layers], scenes=len(views), device=views.device)
+
+    def _checked_rays(self, rays: Tensor) -> Tensor:
+        if not self.config.query_head:
+            raise UserError(
+                "model: found no query head, expected one to predict along rays; a model with query_head=true can, "
+                "as the published checkpoint_state_query.pt"
+            )
+        return self._checked(rays, "rays", RAY_CHANNELS)
+
+    def _checked(self, views: Tensor, name: str = "images", channels: int = 3) -> Tensor:
+        """[B, S, channels, H, W] of a size that the network can take."""
         patch = self.config.patch_size
-        shape = tuple(images.shape)
-        if images.ndim not in (4, 5) or shape[-3] != 3 or 0 in shape:
-            raise ValueError(f"images have shape {shape}, expected [B, S, 3, H, W] or [S, 3, H, W]")
+        shape = tuple(views.shape)
+        if views.ndim not in (4, 5) or shape[-3] != channels or 0 in shape:
+            raise ValueError(f"{name} have shape {shape}, expected [B, S, {channels}, H, W] or [S, {channels}, H, W]")
         if shape[-2] % patch or shape[-1] % patch:
             raise ValueError(
-                f"images are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}"
+                f"{name} are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}"
             )
-        if not images.is_floating_point():
-            raise ValueError(f"images are {images.dtype}, expected floating point in [0, 1]")
-        return images if images.ndim == 5 else images.unsqueeze(0)
+        if not views.is_floating_point():
+            raise ValueError(f"{name} are {views.dtype}, expected floating point{' in [0, 1]' * (channels == 3)}")
+        return views if views.ndim == 5 else views.unsqueeze(0)
+
+
+def _patches(features: Features) -> list[Tensor]:
+    """Of every level the patch features [B * S, h * w, 2C], as the dense heads read them."""
+    return [at_least_float32(level)[:, :, SPECIAL_TOKENS:].flatten(0, 1) for level in features.levels]
+
+
+def _maps(head: DPTHead, levels: list[Tensor], views: Tensor) -> Tensor:
+    """The raw maps [B, S, H, W, channels] of a dense head, at the size of the views [B, S, *, H, W]."""
+    return head(levels, *views.shape[-2:]).unflatten(0, views.shape[:2])

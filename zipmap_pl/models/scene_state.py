@@ -1,0 +1,96 @@
+"""What a model remembers of scenes, as a value: keep it, move it, write it to a file, query it later."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zipmap_pl.durable import sync
+from zipmap_pl.errors import UserError
+from zipmap_pl.models import fast_weights
+from zipmap_pl.models.fast_weights import FastWeights, TTTState
+
+FILE_FORMAT = {"format": "zipmap_pl scene state", "version": "1"}
+SAME_NORMS = 1e-4  # relative difference that rounding may make
+
+
+@dataclass(frozen=True)
+class SceneState:
+    """Of every test-time-training layer the fitted weights and the column norms of the weights that it began with.
+
+    The tensors are [scenes * heads, ...], scene-major; their size does not depend on the number of views.
+    """
+
+    layers: Sequence[TTTState]
+
+    def to(self, device: torch.device | str) -> "SceneState":
+        """The state on another device."""
+
+        def moved(tensors: FastWeights) -> FastWeights:
+            return FastWeights(*(tensor.to(device) for tensor in tensors))
+
+        return SceneState([TTTState(moved(weights), moved(norms)) for weights, norms in self.layers])
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; an older one of that name stays until the new one is whole."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        # Norms may share the memory of other tensors, which safetensors refuses: hence the clones.
+        save_file({name: tensor.detach().cpu().clone() for name, tensor in self._named()}, temporary, FILE_FORMAT)
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+
+    @staticmethod
+    def load(path: str | Path) -> "SceneState":
+        """Read what `save` wrote, to the CPU. Raises UserError if that cannot be read or is something else."""
+        try:
+            with safe_open(path, "pt") as file:
+                found = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()} if found == FILE_FORMAT else {}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: not readable as a scene state ({error}); save the state again") from error
+        if not tensors:
+            raise UserError(f"{path}: found {found}, expected a file that SceneState.save wrote ({FILE_FORMAT})")
+
+        def part(index: int, name: str) -> FastWeights:
+            return FastWeights(*(tensors[f"{index}.{name}.{matrix}"] for matrix in FastWeights._fields))
+
+        layers = range(len(tensors) // (len(TTTState._fields) * len(FastWeights._fields)))
+        return SceneState([TTTState(part(index, "weights"), part(index, "norms")) for index in layers])
+
+    def _named(self) -> Iterator[tuple[str, Tensor]]:
+        for index, layer in enumerate(self.layers):
+            for part, tensors in layer._asdict().items():
+                for matrix, tensor in tensors._asdict().items():
+                    yield f"{index}.{part}.{matrix}", tensor
+
+    def check(self, learned: Sequence[FastWeights], scenes: int, device: torch.device) -> None:
+        """Raise UserError if this is not, on `device`, a state of `scenes` scenes and a model that learned these weights.
+
+        learned: the learned weights of every layer, [heads, ...].
+        """
+        fault = next(self._faults(learned, scenes, device), None)
+        if fault is not None:
+            raise UserError(f"scene state: found {fault}")
+
+    def _faults(self, learned: Sequence[FastWeights], scenes: int, device: torch.device) -> Iterator[str]:
+        if len(self.layers) != len(learned):
+            yield f"{len(self.layers)} layers, expected {len(learned)} as the model has; query the model that made it"
+        for index, (layer, weights) in enumerate(zip(self.layers, learned, strict=True)):
+            for fitted, norms, own in zip(*layer, weights, strict=True):
+                shape = (scenes * len(own), *own.shape[1:])
+                if fitted.shape != shape or norms.shape != (shape[0], 1, shape[2]):
+                    found = f"weights {tuple(fitted.shape)} with norms {tuple(norms.shape)}"
+                    yield f"{found} in layer {index}, expected weights {shape} for {scenes} scenes of this model"
+        first = self.layers[0].norms
+        if first.w0.device != device:
+            yield f"it on {first.w0.device}, expected {device}; move it with .to"
+        for norms, own in zip(first, fast_weights.start(learned[0]).norms, strict=True):
+            if (norms.unflatten(0, (scenes, -1)) - own).norm() > SAME_NORMS * norms.norm():
+                yield "the norms of other weights, expected those of this model; query the model that made it"
