@@ -1,5 +1,6 @@
 """Weights in the published layout: of the golden files, and of a model small enough to write many times."""
 
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -15,21 +16,17 @@ SPEC = importlib.util.spec_from_file_location(
 )
 models = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(models)
-golden, small_config, tiny_config, relative_error = (
-    models.golden,
-    models.small_config,
-    models.tiny_config,
-    models.relative_error,
-)
-set_newton_schulz_dtype = models.set_newton_schulz_dtype
+golden, relative_error, set_newton_schulz_dtype = models.golden, models.relative_error, models.set_newton_schulz_dtype
+small_config, tiny_config = models.small_config, models.tiny_config
 
 
 @pytest.fixture(scope="session")
 def golden_weights(golden):
-    """The state dict that a key list means, as somebody else's file would hold it; each call makes it anew."""
+    """The state dict that a key list means, as somebody else's file would hold it. Its tensors are shared: only read them."""
+    parameter = functools.cache(models.golden_parameter)
 
     def make(keys):
-        return {key: models.golden_parameter(key, shape) for key, shape in golden(keys).items()}
+        return {key: parameter(key, shape) for key, shape in golden(keys).items()}
 
     return make
 

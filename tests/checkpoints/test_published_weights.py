@@ -120,8 +120,10 @@ def test_whatever_the_tensors_are_wrapped_in(weights, tmp_path):
         from_published({**weights, "module.aggregator.camera_token": torch.zeros(1)}, reference_view=True)
 
 
-def test_a_state_dict_is_copied_and_half_precision_becomes_float32(weights):
+def test_a_state_dict_is_copied_for_training_and_half_precision_becomes_float32(weights):
     model = from_published(weights, reference_view=True)
+    fixed = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    assert fixed == ["aggregator.patch_embed.mask_token"]
     with torch.no_grad():
         model.aggregator.camera_token.fill_(7)
     assert not (weights["aggregator.camera_token"] == 7).any()
@@ -247,6 +249,19 @@ def test_settings_in_a_file_are_data(carried, told, weights, tmp_path):
     with pytest.raises(UserError, match=told) as error:
         from_published(tmp_path / "file.safetensors", reference_view=True)
     assert one_line(error)
+
+
+def test_tensors_that_are_no_numbers_with_a_point_are_refused(weights):
+    weights["camera_head.trunk_norm.weight"] = torch.zeros(256, dtype=torch.int8)
+    with pytest.raises(UserError, match=r"camera_head.trunk_norm.weight is torch.strided torch.int8"):
+        from_published(weights, reference_view=True)
+
+
+def test_a_part_of_a_checkpoint_folder_is_refused(weights, tmp_path):
+    save_file(weights, tmp_path / "weights.safetensors")
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(UserError, match="found a part of a checkpoint folder"):
+        from_published(tmp_path / "weights.safetensors")
 
 
 def test_other_suffixes_and_folders_are_refused(published_config, tmp_path):

@@ -58,6 +58,8 @@ def test_settings_answer_what_tensors_do_not_tell(tiny_config):
     assert model_config_of(state_dict_of(config), settings=config) == config
     with pytest.raises(UserError, match="5 block pairs"):
         model_config_of(state_dict_of(config))
+    with pytest.raises(UserError, match="96 channels and does not carry the settings"):
+        model_config_of(state_dict_of(tiny_config()))
 
 
 def test_tensors_win_over_settings(published_config):

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from zipmap_pl.checkpoints.folder import MANIFEST, WEIGHTS
 from zipmap_pl.checkpoints.hub import EXPECTED, fetch, fetch_settings, parse_hub_id
 from zipmap_pl.checkpoints.layout import require_fit
 from zipmap_pl.checkpoints.recognition import VGGT_ONLY, is_vggt, model_config_of, parse_settings
@@ -47,15 +49,24 @@ def from_published(source: str | Path | Mapping[str, Any], reference_view: bool 
     """
     found = read_published(source)
     config = _config_of(found, reference_view)
-    weights = {key: tensor.float() for key, tensor in found.weights.items()}
-    if is_vggt(config):
-        weights = {key: tensor for key, tensor in weights.items() if not key.startswith(VGGT_ONLY)}
+    unused = VGGT_ONLY if is_vggt(config) else ()
+    weights = {
+        key: _float32(key, value, found.name) for key, value in found.weights.items() if not key.startswith(unused)
+    }
     with torch.device("meta"):
         model = ZipMap(config)
     require_fit(model.state_dict(), weights, found.name, "expected ZipMap or VGGT-1B weights, every tensor of them")
     model.load_state_dict(weights, assign=True)
     take_terms(model, found)
     return model.eval()
+
+
+def _float32(key: str, tensor: Tensor, name: str) -> Tensor:
+    if tensor.layout != torch.strided or not tensor.is_floating_point():
+        raise UserError(
+            f"{name}: {key} is {tensor.layout} {tensor.dtype}, expected a dense tensor of floating-point numbers"
+        )
+    return tensor.float()
 
 
 def read_published(source: str | Path | Mapping[str, Any]) -> WeightFile:
@@ -65,6 +76,9 @@ def read_published(source: str | Path | Mapping[str, Any]) -> WeightFile:
         return replace(given, weights={key: tensor.detach().clone() for key, tensor in given.weights.items()})
     path = Path(source)
     if path.is_file():
+        # Without the settings of its folder the tensors would be taken for published ones.
+        if path.name == WEIGHTS and (path.parent / MANIFEST).is_file():
+            raise UserError(f"{path}: found a part of a checkpoint folder, {EXPECTED}; load_model loads {path.parent}")
         return read_weight_file(path)
     if path.is_dir():
         raise UserError(

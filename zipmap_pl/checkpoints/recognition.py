@@ -129,13 +129,23 @@ def _published_feature_blocks(depth: int, name: str) -> list[int]:
     return FEATURE_BLOCKS[depth]
 
 
+def _published_tokenizer_heads(dim: int, name: str) -> int:
+    if dim % TOKENIZER_HEAD_CHANNELS:
+        raise UserError(
+            f"{name}: has {dim} channels and does not carry the settings that tell the heads of its tokenizer; expected a "
+            f"multiple of {TOKENIZER_HEAD_CHANNELS}, or a file that save_published wrote"
+        )
+    return dim // TOKENIZER_HEAD_CHANNELS
+
+
 def _tokenizer(layout: _Layout, dim: int, settings: ModelConfig | None) -> TokenizerConfig:
+    known = settings.tokenizer if settings else TokenizerConfig(heads=_published_tokenizer_heads(dim, layout.name))
     registers = f"{TOKENIZER}.register_tokens"
     return TokenizerConfig(
         depth=layout.count(f"{TOKENIZER}.blocks"),
-        heads=settings.tokenizer.heads if settings else max(1, dim // TOKENIZER_HEAD_CHANNELS),
+        heads=known.heads,
         registers=layout.size(registers, 1) if layout.has(registers) else 0,
-        layer_scale=settings.tokenizer.layer_scale if settings else TokenizerConfig.layer_scale,
+        layer_scale=known.layer_scale,
         position_grid=isqrt(layout.size(f"{TOKENIZER}.pos_embed", 1) - 1),
     )
 

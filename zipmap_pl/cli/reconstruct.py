@@ -18,7 +18,8 @@ def add_parser(subparsers) -> None:
         "--checkpoint",
         type=Path,
         required=True,
-        help="checkpoint folder, a run folder (its newest checkpoint), or published weights (.pt, .safetensors)",
+        help="checkpoint folder, a run folder (its newest checkpoint), or published weights: a .pt or .safetensors file, "
+        "here or as owner/name/file on the Hugging Face hub",
     )
     parser.add_argument(
         "--reference-view",
