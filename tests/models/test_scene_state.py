@@ -73,6 +73,13 @@ def test_a_query_depends_on_the_scene_and_its_rays(model):
     assert seen[..., :3].min() > 0 and seen[..., :3].max() < 1 and seen[..., 3].min() > 0
 
 
+def test_queried_views_do_not_see_each_other(model):
+    model.double()
+    state, targets = model.compress(pictures(1, 3, 3, 28, 28).double()), rays(1, 2, 9, 28, 28).double()
+    together, alone = (model.query(state, some).nvs_pred for some in (targets, targets[:, 1:]))
+    torch.testing.assert_close(together[:, 1:], alone, rtol=1e-10, atol=0)
+
+
 def test_rays_may_be_of_another_picture_size_and_one_scene_needs_no_scene_axis(model):
     state = model.compress(pictures(3, 3, 28, 28))
     assert_equal(model.query(state, rays(2, 9, 42, 56)), model.query(state, rays(2, 9, 42, 56)[None]))
