@@ -1,7 +1,6 @@
 """Batches of a real sequence: after crop, zoom and resize the views' depths still agree with each other."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,20 +13,18 @@ from zipmap_pl.preprocess.engine import preprocess
 from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
 from zipmap_pl.preprocess.settings import EngineSettings
 
-SEQUENCE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "livingroom_open3d"
 FRAMES = 24
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    if not SEQUENCE.is_dir():
-        pytest.skip(f"the sequence {SEQUENCE} is not here")
+def shards(tmp_path_factory, shared_data):
+    sequence = shared_data / "livingroom_open3d"
     folder = tmp_path_factory.mktemp("livingroom")
     for name in ("image", "depth"):
         (folder / "raw" / name).mkdir(parents=True)
-        for file in sorted((SEQUENCE / name).iterdir())[:FRAMES]:
+        for file in sorted((sequence / name).iterdir())[:FRAMES]:
             shutil.copy(file, folder / "raw" / name)
-    lines = (SEQUENCE / "trajectory.log").read_text().splitlines()[: 5 * FRAMES]
+    lines = (sequence / "trajectory.log").read_text().splitlines()[: 5 * FRAMES]
     (folder / "raw" / "trajectory.log").write_text("\n".join(lines) + "\n")
     options = RgbdOptions(
         "livingroom", color="image/*.jpg", depth="depth/*.png", poses="trajectory.log", intrinsics="525,525,319.5,239.5"

@@ -1,9 +1,7 @@
 """Nine numbers carry a camera; published pose encodings, quaternions and ray maps are reproduced."""
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import roma
 import torch
@@ -20,12 +18,10 @@ from zipmap_pl.geometry.pose_encoding import (
 from zipmap_pl.geometry.rays import ray_map
 from zipmap_pl.geometry.rigid import join_rigid
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "geometry.npz"
-needs_golden = pytest.mark.skipif(not GOLDEN.exists(), reason=f"golden tensors not found at {GOLDEN}")
 
-
-def golden() -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(value) for name, value in np.load(GOLDEN).items()}
+@pytest.fixture(scope="module")
+def file(golden_arrays) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(value) for name, value in golden_arrays("geometry.npz").items()}
 
 
 @settings(max_examples=50, deadline=None)
@@ -72,21 +68,15 @@ def test_gradient_of_decoding():
     assert torch.autograd.gradcheck(decode_extrinsics, (encoding,))
 
 
-@needs_golden
-def test_published_pose_encoding():
-    file = golden()
+def test_published_pose_encoding(file):
     encoding = encode_pose(file["extrinsics"], file["intrinsics"], 14, 20)
     torch.testing.assert_close(encoding, file["pose_encoding"], atol=2e-6, rtol=2e-5)
 
 
-@needs_golden
-def test_published_rotation_of_a_quaternion():
-    file = golden()
+def test_published_rotation_of_a_quaternion(file):
     torch.testing.assert_close(rotation_from_quaternion(file["quat_xyzw"]), file["rotation"], atol=2e-6, rtol=2e-5)
 
 
-@needs_golden
-def test_published_ray_map():
-    file = golden()
+def test_published_ray_map(file):
     rays = ray_map(file["out/extrinsics"], file["intrinsics"], 14, 20)
     torch.testing.assert_close(rays, file["ray_map_9"], atol=2e-6, rtol=2e-5)

@@ -1,7 +1,5 @@
 """Every published loss term, for both camera losses, with and without a scene that has no depth."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,8 +11,7 @@ from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.losses.scale import align_prediction
 from zipmap_pl.models.prediction import Prediction
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
-FILES = ["losses", "losses_one_scene_without_depth"]
+FILES = ["losses.npz", "losses_one_scene_without_depth.npz"]
 TERMS = {
     "camera": "loss_camera",
     "points": "loss_local_pts",
@@ -25,11 +22,13 @@ TERMS = {
 }
 QUERY_TERMS = {"loss_nvs_rgb": 10.0, "loss_nvs_conf_depth": 1.0, "loss_nvs_reg_depth": 1.0, "loss_nvs_grad_depth": 1.0}
 
-pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason=f"golden tensors not found in {GOLDEN}")
+
+@pytest.fixture
+def load(golden_arrays):
+    return lambda file: parse(golden_arrays(file))
 
 
-def load(file: str) -> tuple[Prediction, GroundTruth, dict[str, np.ndarray]]:
-    golden = dict(np.load(GOLDEN / f"{file}.npz"))
+def parse(golden: dict[str, np.ndarray]) -> tuple[Prediction, GroundTruth, dict[str, np.ndarray]]:
     pred = {k.removeprefix("pred/"): torch.from_numpy(v) for k, v in golden.items() if k.startswith("pred/")}
     truth = {
         k.removeprefix("gt/"): torch.from_numpy(v)
@@ -53,7 +52,7 @@ def load(file: str) -> tuple[Prediction, GroundTruth, dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("mode", ["reference_view", "affine_invariant"])
-def test_every_term_equals_the_published_one(file, mode):
+def test_every_term_equals_the_published_one(load, file, mode):
     prediction, truth, golden = load(file)
     config = LossConfig(camera_mode=mode)
     terms = ReconstructionLoss(config)(prediction, truth)
@@ -69,13 +68,13 @@ def test_every_term_equals_the_published_one(file, mode):
 
 
 @pytest.mark.parametrize(("file", "factors"), [(FILES[0], [1.3914, 1.3592]), (FILES[1], [1.0, 1.4104])])
-def test_scale_of_every_scene(file, factors):
+def test_scale_of_every_scene(load, file, factors):
     prediction, truth, _ = load(file)
     _, scale = align_prediction(prediction, truth)
     assert scale.tolist() == pytest.approx(factors, abs=5e-5)
 
 
-def test_half_precision_predictions_are_judged_in_float32():
+def test_half_precision_predictions_are_judged_in_float32(load):
     prediction, truth, _ = load(FILES[0])
     prediction.depth = prediction.depth.bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
@@ -87,7 +86,7 @@ def test_half_precision_predictions_are_judged_in_float32():
         torch.testing.assert_close(term, expected[name], rtol=0, atol=0, msg=name)
 
 
-def test_golden_tensors_notice_a_changed_formula():
+def test_golden_tensors_notice_a_changed_formula(load):
     """The confidence term reacts to alpha: the goldens pin it."""
     prediction, truth, golden = load(FILES[0])
     aligned, _ = align_prediction(prediction, truth)

@@ -1,8 +1,5 @@
 """Ground truth: the published numbers, the world at view 0, mean distance 1, and no NaN whatever the scene."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 
@@ -10,8 +7,6 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.geometry.projection import unproject
 from zipmap_pl.geometry.rigid import camera_centres, invert_rigid, relative_to_first, transform_points
 from zipmap_pl.losses.normalisation import mean_distance, normalise
-
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "geometry.npz"
 
 
 def make_batch(depth, mask, extrinsics, intrinsics) -> Batch:
@@ -40,10 +35,9 @@ def random_batch(seed: int = 0, scenes: int = 2, views: int = 3, height: int = 1
     return make_batch(depth * mask, mask, extrinsics, intrinsics)
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason=f"golden tensors not found at {GOLDEN}")
-def test_published_frame_and_unit():
+def test_published_frame_and_unit(golden_arrays):
     """The file's depths, camera points and world points are unrelated; the unit comes from the world points."""
-    file = {name: torch.from_numpy(value) for name, value in np.load(GOLDEN).items()}
+    file = {name: torch.from_numpy(value) for name, value in golden_arrays("geometry.npz").items()}
     relative = relative_to_first(file["extrinsics"])
     local_points = transform_points(file["extrinsics"], file["world_points"])
     unit = mean_distance(local_points, relative[..., 3], file["mask"].bool())[:, None, None]

@@ -1,7 +1,5 @@
 """Depth errors equal the published ones, do not depend on units, and survive bad predictions."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,10 +7,7 @@ import torch
 from zipmap_pl.metrics.depth import depth_errors
 from zipmap_pl.metrics.reconstruction import DepthMetric
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "metrics_depth.npz"
 
-
-@pytest.mark.skipif(not GOLDEN.exists(), reason=f"golden numbers not found at {GOLDEN}")
 @pytest.mark.parametrize(
     ("sequence", "case", "frames", "farthest"),
     [
@@ -23,8 +18,8 @@ GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "metrics_depth.npz"
         ("nyu-v2/seq0", "mono1/median", slice(1, 2), np.inf),
     ],
 )
-def test_published_numbers_with_one_median_scale(sequence, case, frames, farthest):
-    file = np.load(GOLDEN)
+def test_published_numbers_with_one_median_scale(golden_arrays, sequence, case, frames, farthest):
+    file = golden_arrays("metrics_depth.npz")
     truth = torch.from_numpy(file[f"{sequence}/gt"][frames]).float()[None]
     prediction = torch.from_numpy(file[f"{sequence}/pred_resized"][frames])[None]
     errors = depth_errors(prediction, truth, (truth > 0) & (truth < farthest))

@@ -1,7 +1,5 @@
 """Pose errors: published angles, known rotations, no dependence on world frame or unit, bad answers count as bad."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import roma
@@ -13,8 +11,6 @@ from zipmap_pl.geometry.rigid import compose_rigid, invert_rigid, join_rigid, pa
 from zipmap_pl.metrics.baselines import identity_extrinsics
 from zipmap_pl.metrics.pose import centre_errors, pose_errors, rotation_errors, translation_direction_errors
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "metrics_relpose.npz"
-
 
 def cameras(seed: int, scenes: int = 2, views: int = 4) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
@@ -23,9 +19,8 @@ def cameras(seed: int, scenes: int = 2, views: int = 4) -> torch.Tensor:
     return join_rigid(rotation, torch.randn(scenes, views, 3, generator=generator, dtype=torch.float64))
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason=f"golden numbers not found at {GOLDEN}")
-def test_published_angles():
-    file = {name: torch.from_numpy(value) for name, value in np.load(GOLDEN).items()}
+def test_published_angles(golden_arrays):
+    file = {name: torch.from_numpy(value) for name, value in golden_arrays("metrics_relpose.npz").items()}
     first, second = file["pair_i"], file["pair_j"]
     predicted, true = (pairwise_relative(file[name].double())[:, second, first] for name in ("pred_w2c", "gt_w2c"))
     # The published code takes quaternions of matrices that are rotations to float32 only.

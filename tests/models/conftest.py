@@ -2,7 +2,6 @@
 
 import json
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,17 +11,13 @@ from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConf
 from zipmap_pl.models.ttt import TTTLayer
 from zipmap_pl.models.zipmap import ZipMap
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
-
 
 @pytest.fixture(scope="session")
-def golden():
+def golden(golden_path):
     """Reads a golden file: arrays of an .npz, keys and shapes of a .json."""
 
     def read(name):
-        path = GOLDEN / name
-        if not path.exists():
-            pytest.skip(f"golden file {path} is not there")
+        path = golden_path(name)
         if path.suffix == ".json":
             return {key: tuple(shape) for key, shape in json.loads(path.read_text()).items()}
         with np.load(path) as arrays:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zipmap_pl.models.activations import depth_and_confidence, local_points, pose_encoding
+from zipmap_pl.models.activations import colour_and_depth, depth_and_confidence, local_points, pose_encoding
 from zipmap_pl.models.attention import RotaryAttention
 from zipmap_pl.models.config import DenseHeadConfig, TokenizerConfig
 from zipmap_pl.models.dinov2 import DinoV2
@@ -96,5 +96,8 @@ def test_activations():
     torch.testing.assert_close(
         local_points(torch.tensor([2.0, -3.0, 0.5])), torch.tensor([2.0, -3.0, 1.0]) * torch.tensor(0.5).exp()
     )
+    seen, confidence = colour_and_depth(torch.tensor([0.0, 2.0, -2.0, 0.5, -1.0]))
+    torch.testing.assert_close(seen[:3], torch.tensor([0.0, 2.0, -2.0]).sigmoid())
+    torch.testing.assert_close((seen[3], confidence), (torch.tensor(0.5).exp(), 1 + torch.tensor(-1.0).exp()))
     raw = torch.tensor([-1.0, 2, -3, 4, -5, 6, -7, -0.5, 0.8])
     assert pose_encoding(raw).tolist() == [-1, 2, -3, 4, -5, 6, -7, 0, pytest.approx(0.8)]

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from zipmap_pl.models.config import ModelConfig, TTTConfig
+from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TTTConfig
 from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training.config import compose
 
 OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")
 
@@ -17,15 +18,17 @@ def small_model(golden_model, small_config):
     return golden_model(small_config())
 
 
-def run(model, images):
+def run(model, images, **more):
     with torch.no_grad():
-        return model(images, keep_state=True)
+        return model(images, keep_state=True, **more)
 
 
 def errors(prediction, expected, prefix, relative_error):
     """Relative error of every stored output, state included."""
     found = {name: getattr(prediction, name) for name in OUTPUTS}
     found["pose_enc_all"] = torch.stack(prediction.pose_enc_list)
+    if prediction.nvs_pred is not None:
+        found |= {name: getattr(prediction, name) for name in ("nvs_pred", "nvs_depth_conf")}
     if prediction.state is not None:
         layers = prediction.state.layers
         first, last = layers[0].weights, layers[-1].weights
@@ -89,6 +92,40 @@ def test_softmax_scene_blocks(golden, golden_model, small_config, relative_error
     assert len(found) == 4 and max(found.values()) < 1e-4, found
 
 
+def test_streaming(golden, golden_model, small_config, relative_error):
+    expected = golden("streaming_window1.npz")
+    model = golden_model(small_config(reference_view=False, camera_head=CameraHeadConfig(kind="mlp")))
+    found = errors(run(model, expected["images"]), expected, "fp32/", relative_error)
+    assert len(found) == 8 and max(found.values()) < 1e-4, found
+
+
+@pytest.mark.long
+def test_streaming_session(golden, golden_model, small_config, relative_error):
+    expected = golden("streaming_window1.npz")
+    model = golden_model(small_config(reference_view=False, camera_head=CameraHeadConfig(kind="mlp")))
+    prediction, stream = run(model, expected["images"]), model.stream()
+    frames = [stream.push(frame) for frame in expected["images"][0]]
+    for name in OUTPUTS:
+        one_by_one = torch.cat([getattr(frame, name) for frame in frames], dim=1)
+        assert relative_error(one_by_one, getattr(prediction, name)) < 1e-5, name
+
+
+def test_state_query(golden, golden_model, small_config, relative_error):
+    expected = golden("state_query.npz")
+    model = golden_model(small_config(query_head=True))
+    prediction = run(model, expected["images"], target_rays=expected["target_rays"])
+    found = errors(prediction, expected, "fp32/", relative_error)
+    assert len(found) == 11 and max(found.values()) < 1e-4, found
+
+    with torch.no_grad():
+        again = model.query(prediction.state, expected["target_rays"])
+        later = model.query(prediction.state, expected["render_rays"])
+    assert torch.equal(again.nvs_pred, prediction.nvs_pred)
+    assert torch.equal(again.nvs_depth_conf, prediction.nvs_depth_conf)
+    assert relative_error(later.nvs_pred, expected["fp32/render_pred"]) < 1e-4
+    assert relative_error(later.nvs_depth_conf, expected["fp32/render_conf"]) < 1e-4
+
+
 @pytest.mark.long
 def test_full_size(golden, golden_model, relative_error):
     """Needs 8 GB of memory."""
@@ -103,6 +140,8 @@ def test_full_size(golden, golden_model, relative_error):
     [
         ("keys_small_reference_view.json", {}),
         ("keys_softmax_global_attention.json", {"global_mixer": "softmax"}),
+        ("keys_small_streaming.json", {"reference_view": False, "camera_head": CameraHeadConfig(kind="mlp")}),
+        ("keys_small_state_query.json", {"query_head": True}),
     ],
 )
 def test_small_state_dict_is_the_published_key_layout(golden, small_config, keys, changes):
@@ -121,3 +160,19 @@ def test_default_config_is_the_published_model(golden):
     assert [name for name, parameter in model.named_parameters() if not parameter.requires_grad] == [
         "aggregator.patch_embed.mask_token"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reference_view", "parameters"),
+    [
+        ("zipmap", True, 1_366_873_663),
+        ("zipmap_streaming", False, 1_167_558_198),
+        ("zipmap_query", True, 1_401_342_852),
+    ],
+)
+def test_settings_of_the_published_models(name, reference_view, parameters):
+    config = compose([f"model={name}"]).model
+    with torch.device("meta"):
+        model = ZipMap(config)
+    assert config.reference_view == reference_view
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters

@@ -8,7 +8,7 @@ from zipmap_pl.models import fast_weights
 from zipmap_pl.models.config import TTTConfig
 from zipmap_pl.models.fast_weights import FastWeights
 from zipmap_pl.models.newton_schulz import COEFFICIENTS
-from zipmap_pl.models.ttt import Operator, TTTLayer
+from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer, windows
 
 DIM, SCENES, TOKENS = 24, 2, 15
 WINDOWS = [Operator(0, 5, update=True, apply=True), Operator(5, 10, True, True), Operator(10, None, True, True)]
@@ -151,6 +151,12 @@ def test_reference_norms_carry_no_gradient():
     _, state = layer(tokens())
     assert all(w.requires_grad for w in state.weights)
     assert not any(n.requires_grad for n in state.norms)
+
+
+def test_operators_count_views_and_then_tokens():
+    assert windows(3, 2) == (Operator(0, 2, True, True), Operator(2, 3, True, True))
+    assert Operator(1, 3, update=True).in_tokens(5) == Operator(5, 15, update=True)
+    assert FIT_THEN_READ_ALL[0].in_tokens(5) == FIT_THEN_READ_ALL[0]
 
 
 def test_windows_are_causal():

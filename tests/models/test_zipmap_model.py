@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.models.config import DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.zipmap import ZipMap
 
 
@@ -24,6 +24,9 @@ def outputs(prediction):
 
 
 def some_loss(prediction):
+    if prediction.nvs_pred is not None:
+        queried = prediction.nvs_pred.square().mean() + prediction.nvs_depth_conf.log().mean()
+        return queried + some_loss(replace(prediction, nvs_pred=None))
     maps = prediction.depth.mean() + prediction.depth_conf.log().mean() + prediction.local_points.square().mean()
     return maps + sum((encoding - 1).abs().mean() for encoding in prediction.pose_enc_list)
 
@@ -81,11 +84,22 @@ def test_every_trainable_parameter_gets_a_gradient(tiny_config, changes):
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
-def test_checkpointed_activations_give_the_same_gradients(tiny_config):
+def test_query_and_streaming_parts_get_a_gradient(tiny_config):
+    head = CameraHeadConfig(kind="mlp")
+    model = make_model(tiny_config(camera_head=head, query_head=True, checkpoint_activations=True)).train()
+    some_loss(model(pictures(1, 2, 3, 28, 28), target_rays=pictures(1, 1, 9, 28, 28))).backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize("queried", [False, True])
+def test_checkpointed_activations_give_the_same_gradients(tiny_config, queried):
     images, gradients = pictures(1, 2, 3, 28, 42), []
+    rays = pictures(1, 1, 9, 28, 28) if queried else None
     for checkpoint in (False, True):
-        model = make_model(tiny_config(checkpoint_activations=checkpoint)).train()
-        some_loss(model(images)).backward()
+        model = make_model(tiny_config(checkpoint_activations=checkpoint, query_head=queried)).train()
+        some_loss(model(images, target_rays=rays)).backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
@@ -169,6 +183,8 @@ def test_byte_images_are_refused(tiny_config):
         ({"depth": 5}, "with depth=5, expected the last one to be 4"),
         ({"dense_head": DenseHeadConfig(level_channels=[16, 24, 32])}, "level_channels"),
         ({"tokenizer": TokenizerConfig(heads=5)}, "tokenizer.heads=5"),
+        ({"camera_head": CameraHeadConfig(kind="mpl")}, "camera_head.kind=mpl, expected one of iterative, mlp"),
+        ({"query_head": True, "global_mixer": "softmax"}, "query_head=true with global_mixer=softmax"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(tiny_config, changes, words):

@@ -71,12 +71,3 @@ class Toys:
 @pytest.fixture(scope="session")
 def toys() -> type[Toys]:
     return Toys
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real sequences beside the checkout."""
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
-    return folder

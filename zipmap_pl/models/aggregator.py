@@ -87,7 +87,8 @@ class Aggregator(nn.Module):
             keep_state: also return what they remember in the end.
         """
         scenes, views, channels = images.shape[:3]
-        tokens = self._picture_tokens(images, state is None) if channels == 3 else self._ray_tokens(images)
+        rays = channels == RAY_CHANNELS
+        tokens = self._ray_tokens(images) if rays else self._picture_tokens(images, starts_scene=state is None)
         context = self._context(images, tokens, operators)
         before = [None] * len(self.global_blocks) if state is None else state.layers
         recompute = self.checkpoint_activations and self.training
@@ -95,12 +96,9 @@ class Aggregator(nn.Module):
         blocks = zip(self.frame_blocks, self.global_blocks, before, strict=True)
         for index, (frame_block, scene_block, memory) in enumerate(blocks):
             within_views = activation_checkpointing.run(frame_block, tokens, context.rotation, recompute=recompute)
+            scene_tokens = within_views.unflatten(0, (scenes, views)).flatten(1, 2)
             over_scene, memory = activation_checkpointing.run(
-                scene_block,
-                within_views.unflatten(0, (scenes, views)).flatten(1, 2),
-                context,
-                memory,
-                recompute=recompute,
+                scene_block, scene_tokens, context, memory, recompute=recompute
             )
             tokens = over_scene.unflatten(1, (views, -1)).flatten(0, 1)
             if index in self.feature_blocks:

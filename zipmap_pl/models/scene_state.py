@@ -1,7 +1,7 @@
 """What a model remembers of scenes, as a value: keep it, move it, write it to a file, query it later."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +39,15 @@ class SceneState:
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; an older one of that name stays until the new one is whole."""
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        # Norms may share the memory of other tensors, which safetensors refuses: hence the clones.
-        save_file({name: tensor.detach().cpu().clone() for name, tensor in self._named()}, temporary, FILE_FORMAT)
-        sync(temporary)
-        temporary.replace(path)
+        try:
+            # Clones, because safetensors refuses tensors that share memory.
+            save_file({name: tensor.detach().cpu().clone() for name, tensor in self._named()}, temporary, FILE_FORMAT)
+            sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         sync(path.parent)
 
     @staticmethod
@@ -52,17 +56,11 @@ class SceneState:
         try:
             with safe_open(path, "pt") as file:
                 found = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()} if found == FILE_FORMAT else {}  # noqa: SIM118
+                if found == FILE_FORMAT:
+                    return SceneState(_layers(len(file.keys()), file.get_tensor))
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: not readable as a scene state ({error}); save the state again") from error
-        if not tensors:
-            raise UserError(f"{path}: found {found}, expected a file that SceneState.save wrote ({FILE_FORMAT})")
-
-        def part(index: int, name: str) -> FastWeights:
-            return FastWeights(*(tensors[f"{index}.{name}.{matrix}"] for matrix in FastWeights._fields))
-
-        layers = range(len(tensors) // (len(TTTState._fields) * len(FastWeights._fields)))
-        return SceneState([TTTState(part(index, "weights"), part(index, "norms")) for index in layers])
+        raise UserError(f"{path}: found {found}, expected a file that SceneState.save wrote ({FILE_FORMAT})")
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for index, layer in enumerate(self.layers):
@@ -94,3 +92,13 @@ class SceneState:
         for norms, own in zip(first, fast_weights.start(learned[0]).norms, strict=True):
             if (norms.unflatten(0, (scenes, -1)) - own).norm() > SAME_NORMS * norms.norm():
                 yield "the norms of other weights, expected those of this model; query the model that made it"
+
+
+def _layers(count: int, tensor_of: Callable[[str], Tensor]) -> list[TTTState]:
+    """The layers that `count` tensors make, by the names that `save` gives them."""
+
+    def part(layer: int, name: str) -> FastWeights:
+        return FastWeights(*(tensor_of(f"{layer}.{name}.{matrix}") for matrix in FastWeights._fields))
+
+    layers = range(count // (len(TTTState._fields) * len(FastWeights._fields)))
+    return [TTTState(part(layer, "weights"), part(layer, "norms")) for layer in layers]

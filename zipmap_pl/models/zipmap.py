@@ -124,8 +124,8 @@ class ZipMap(nn.Module):
             return FIT_THEN_READ_ALL
         if not self.config.streaming:
             raise UserError(
-                f"model: found window={window} on a model whose camera head or scene blocks need all views at once, "
-                "expected none; a model with camera_head.kind=mlp can stream, as the published checkpoint_online.pt"
+                f"model: found global_mixer={self.config.global_mixer}, camera_head.kind={self.config.camera_head.kind}, "
+                "expected ttt and mlp to take views one after another; the published checkpoint_online.pt can"
             )
         size = 1 if window is None else window
         if size < 1:
@@ -171,8 +171,8 @@ class ZipMap(nn.Module):
     def _checked_rays(self, rays: Tensor) -> Tensor:
         if not self.config.query_head:
             raise UserError(
-                "model: found no query head, expected one to predict along rays; a model with query_head=true can, "
-                "as the published checkpoint_state_query.pt"
+                "model: found query_head=false, expected true to predict along rays; "
+                "the published checkpoint_state_query.pt can"
             )
         return self._checked(rays, "rays", RAY_CHANNELS)
 
@@ -187,7 +187,7 @@ class ZipMap(nn.Module):
                 f"{name} are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}"
             )
         if not views.is_floating_point():
-            raise ValueError(f"{name} are {views.dtype}, expected floating point{' in [0, 1]' * (channels == 3)}")
+            raise ValueError(f"{name} are {views.dtype}, expected floating point (pictures in [0, 1])")
         return views if views.ndim == 5 else views.unsqueeze(0)
 
 
