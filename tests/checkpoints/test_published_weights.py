@@ -54,22 +54,22 @@ def test_small_model_in_and_out_and_its_golden_numbers(
 
 
 @pytest.mark.parametrize(
-    ("keys", "file", "reference_view", "names"),
+    ("keys", "file", "reference_view", "views", "names"),
     [
-        ("keys_small_streaming.json", "streaming_window1.npz", False, ("pose_enc", "depth", "local_points")),
-        ("keys_small_state_query.json", "state_query.npz", True, ("pose_enc", "nvs_pred", "nvs_depth_conf")),
+        ("keys_small_streaming.json", "streaming_window1.npz", False, 2, ("pose_enc", "depth", "local_points")),
+        ("keys_small_state_query.json", "state_query.npz", True, 4, ("pose_enc", "nvs_pred", "nvs_depth_conf")),
     ],
 )
 def test_streaming_and_query_models(
-    keys, file, reference_view, names, golden, golden_weights, relative_error, set_newton_schulz_dtype
+    keys, file, reference_view, views, names, golden, golden_weights, relative_error, set_newton_schulz_dtype
 ):
     expected = golden(file)
     model = from_published(golden_weights(keys), reference_view)
     set_newton_schulz_dtype(model, torch.float32)
     with torch.no_grad():
-        prediction = model(expected["images"], target_rays=expected.get("target_rays"))
-    for name in names:
-        assert relative_error(getattr(prediction, name), expected[f"fp32/{name}"]) < 1e-4, name
+        prediction = model(expected["images"][:, :views], target_rays=expected.get("target_rays"))
+    for name in names:  # later views do not change earlier ones of a stream
+        assert relative_error(getattr(prediction, name), expected[f"fp32/{name}"][:, :views]) < 1e-4, name
 
 
 def test_vggt_is_the_softmax_sibling(golden, golden_weights, as_vggt, relative_error):
