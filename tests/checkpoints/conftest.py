@@ -1,29 +1,26 @@
 """Weights in the published layout: of the golden files, and of a model small enough to write many times."""
 
 import functools
-import importlib.util
-from pathlib import Path
 
 import pytest
 import torch
+from published_models import (
+    golden,
+    golden_parameter,
+    relative_error,
+    set_newton_schulz_dtype,
+    small_config,
+    tiny_config,
+)
 
 from zipmap_pl.models.config import DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.zipmap import ZipMap
-
-# The golden files, their parameter rule and the sizes of the models are those of the tests of the models.
-SPEC = importlib.util.spec_from_file_location(
-    "fixtures_of_models", Path(__file__).parents[1] / "models" / "conftest.py"
-)
-models = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(models)
-golden, relative_error, set_newton_schulz_dtype = models.golden, models.relative_error, models.set_newton_schulz_dtype
-small_config, tiny_config = models.small_config, models.tiny_config
 
 
 @pytest.fixture(scope="session")
 def golden_weights(golden):
     """The state dict that a key list means, as somebody else's file would hold it. Its tensors are shared: only read them."""
-    parameter = functools.cache(models.golden_parameter)
+    parameter = functools.cache(golden_parameter)
 
     def make(keys):
         return {key: parameter(key, shape) for key, shape in golden(keys).items()}
