@@ -120,10 +120,13 @@ def write_weight_file(path: Path, weights: Mapping[str, Tensor], carried: dict[s
         raise UserError(f"{path}: found suffix {path.suffix or 'none'}, expected one of {', '.join(SUFFIXES)}")
     tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     partial = path.with_name(f".{path.name}.partial")
-    if path.suffix == ".safetensors":
-        save_file(tensors, partial, metadata={"format": "pt", OUR_KEY: json.dumps(carried)})
-    else:
-        torch.save({STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried}, partial)
-    sync(partial)
-    partial.replace(path)
+    try:
+        if path.suffix == ".safetensors":
+            save_file(tensors, partial, metadata={"format": "pt", OUR_KEY: json.dumps(carried)})
+        else:
+            torch.save({STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried}, partial)
+        sync(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     sync(path.parent)
