@@ -111,6 +111,25 @@ class TTTLayer(nn.Module):
         read_out = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
         return self._project(read_out, x), TTTState(weights, norms)
 
+    def start(self, scenes):
+        return fast_weights.start(self._initial_weights(scenes))
+
+    def directions(self, x, weights):
+        _, k, v = self._queries_keys_values(x)
+        d = fast_weights.descent_directions(weights, k, v, FastWeights(*self._learning_rates(x)))
+        return FastWeights(*(at_least_float32(w) for w in d))
+
+    def fit(self, state, directions):
+        d = fast_weights.orthogonalise(directions, self.newton_schulz_steps, self.newton_schulz_dtype)
+        return TTTState(
+            FastWeights(*(fast_weights._with_norms(w + s, n) for w, s, n in zip(state.weights, d, state.norms))),
+            state.norms,
+        )
+
+    def read(self, x, weights):
+        q, _, _ = self._queries_keys_values(x)
+        return self._project(fast_weights.apply(weights, q), x)
+
     def _queries_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Each [B * n, L, d]; queries and keys of unit length."""
         scenes, tokens, _ = x.shape
