@@ -137,9 +137,7 @@ class ChunkedPass:
         with TokenStore(plan) as store:
             states = [state for state in self._fitted_states(store) if keep_state]
             memory = SceneState(states) if keep_state else None
-            camera_tokens = store.get(CAMERA_TOKEN, slice(None), self.device)
-            with no_autocast(camera_tokens):
-                poses = camera_head(camera_tokens)  # of all views: they look at each other
+            poses = self._poses(store, camera_head)
             for span in self.spans:
                 yield replace(self._decoded(store, poses, span).on("cpu"), state=memory)
 
@@ -199,6 +197,12 @@ class ChunkedPass:
     @property
     def _scene_blocks(self) -> Sequence[TTTSceneBlock]:
         return cast(Sequence[TTTSceneBlock], self.aggregator.global_blocks)
+
+    def _poses(self, store: TokenStore, camera_head: nn.Module) -> list[Tensor]:
+        """Of all views at once [B, S, 9], because they look at each other; for every iteration of the head."""
+        camera_tokens = store.get(CAMERA_TOKEN, slice(None), self.device)
+        with no_autocast(camera_tokens):
+            return camera_head(camera_tokens)
 
     def _decoded(self, store: TokenStore, poses: list[Tensor], span: slice) -> Prediction:
         height, width = self.images.shape[-2:]
