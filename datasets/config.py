@@ -61,7 +61,9 @@ class DatasetConfig:
         if self.min_frames is not None:
             _between(where, "min_frames", self.min_frames, 1, float("inf"))
         if not 0 <= self.weight < float("inf"):
-            raise UserError(f"{where}: weight is {self.weight}, expected 0 (leave the dataset out) or a positive number")
+            raise UserError(
+                f"{where}: weight is {self.weight}, expected 0 (leave the dataset out) or a positive number"
+            )
         self.rule()
 
     @property

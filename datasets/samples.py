@@ -160,9 +160,7 @@ def arranged(pick: Pick, config: DataConfig, generator: np.random.Generator) -> 
     if config.batches == "state_query" and views > 1:
         scenes = max(1, config.images_per_gpu // views)
         split = split_views(generator, views, config.images_per_gpu // scenes)
-        return replace(
-            pick, positions=pick.positions[split.order], input_count=split.inputs, targets=split.targets
-        )
+        return replace(pick, positions=pick.positions[split.order], input_count=split.inputs, targets=split.targets)
     return pick
 
 

@@ -78,11 +78,13 @@ class OverlapWeighted:
     min_overlap: float = 0.01
     max_overlap: float = 1.0
     repeat: float = 0.5
-    candidates: int = 96
+    candidates: int = 64
 
     def __post_init__(self) -> None:
         overlaps = [self.min_overlap, self.max_overlap]
-        expect(0 <= self.min_overlap < self.max_overlap <= 1, "[min_overlap, max_overlap]", overlaps, "0 <= min < max <= 1")
+        expect(
+            0 <= self.min_overlap < self.max_overlap <= 1, "[min_overlap, max_overlap]", overlaps, "0 <= min < max <= 1"
+        )
         expect_probability("repeat", self.repeat)
         expect(self.candidates >= 1, "candidates", self.candidates, "1 or more")
 

@@ -76,6 +76,12 @@ def _one_of(settings: dict[str, Any], where: str, start_frames: int | None) -> V
     expect(isinstance(choices, Mapping) and bool(choices), "choices", choices, "blocks of rules by name")
     shares, rules = [], []
     for name in sorted(settings["choices"]):  # their order in the file must not change what is drawn
+        expect(
+            isinstance(settings["choices"][name], Mapping),
+            f"choices.{name}",
+            settings["choices"][name],
+            "a block of a rule",
+        )
         choice = dict(settings["choices"][name])
         share = choice.pop("share", 1.0)
         _check_type(f"choices.{name}.share", share, float)
@@ -94,5 +100,7 @@ def _check_type(key: str, value: object, wanted: Any) -> None:
     allowed = get_args(wanted) or (wanted,)
     allowed = (*allowed, int) if float in allowed else allowed
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in dict.fromkeys(get_args(wanted) or (wanted,)))
+        names = " or ".join(
+            "null" if kind is NoneType else kind.__name__ for kind in dict.fromkeys(get_args(wanted) or (wanted,))
+        )
         raise ValueError(f"{key} is {value!r}, expected {names}")
