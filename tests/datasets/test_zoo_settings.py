@@ -7,6 +7,7 @@ import pytest
 
 from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed
 from zipmap_pl.datasets.view_sampling.intervals import VideoIntervals, VideoOrCollection
+from zipmap_pl.datasets.view_sampling.settings import ONE_OF, RULES
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import compose
 
@@ -122,3 +123,9 @@ def test_one_word_adds_a_dataset_and_a_mistake_is_one_line():
         with pytest.raises(UserError, match="data of shards/tartanair: sampling: rule video_or_collection: ") as caught:
             data("static", override)
         assert "\n" not in str(caught.value)
+
+
+def test_the_page_names_every_rule_and_every_mixture():
+    page = (ZOO.parents[2] / "docs" / "mixtures.md").read_text()
+    mixtures = {path.stem for path in ZOO.parent.glob("*.yaml")} - {"demo", "own", "real_rgbd"}
+    assert [name for name in (*RULES, ONE_OF, *mixtures) if f"`{name}`" not in page and f"={name}" not in page] == []
