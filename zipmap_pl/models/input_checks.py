@@ -8,7 +8,7 @@ from torch import Tensor
 from zipmap_pl.models.aggregator import RAY_CHANNELS
 
 PICTURE_CHANNELS = 3
-OVERSHOOT = 0.1  # beyond [0, 1], as bicubic resizing leaves it at edges
+OVERSHOOT = 0.2  # beyond [0, 1]: bicubic resizing leaves that much at edges
 
 
 def checked_images(images: Tensor | Sequence[Tensor], patch_size: int, values: bool) -> Tensor:
@@ -70,7 +70,7 @@ def _check_values(images: Tensor) -> None:
     if -OVERSHOOT <= low and high <= 1 + OVERSHOOT:
         return
     if high > 2 and low >= -OVERSHOOT:
-        advice = "divide by 255" if high <= 255 + OVERSHOOT else "scale them"
+        advice = "divide by 255" if high <= 256 else "scale them"
     elif low < -OVERSHOOT:
         advice = "do not normalise them, the model does; clamp them if resizing made them so"
     else:
