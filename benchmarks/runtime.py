@@ -135,7 +135,8 @@ def _after_views(config: ModelConfig, setting: Setting, device: torch.device, qu
     def prepare(views: int) -> Prepared:
         images = torch.rand(1, views, 3, setting.height, setting.width, device=device)
         state = model.compress(images, window=views)
-        held = _bytes_of(model) + one.nbytes + sum(w.nbytes for layer in state.layers for part in layer for w in part)
+        remembered = sum(w.nbytes for layer in state.layers for part in layer if part for w in part)
+        held = _bytes_of(model) + one.nbytes + remembered
         if query:
             return Prepared(lambda: model.query(state, one), held)
         reconstruct = model.stream().reconstruct
@@ -312,7 +313,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="folder for runtime.md, runtime.json, runtime.svg")
     parser.add_argument("--views", type=int, nargs="+", help="numbers of views instead of the usual ones")
-    parser.add_argument("--repeats", type=int, default=7, help="timed calls per number of views (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=10, help="timed calls per number of views (default: %(default)s)"
+    )
     parser.add_argument("--long", action="store_true", help=f"ZipMap also with {LONG_VIEWS} views; for a GPU")
     parser.add_argument("--cpu", action="store_true", help="the small model on the CPU, although there is a GPU")
     options = parser.parse_args(arguments)

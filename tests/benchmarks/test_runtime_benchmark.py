@@ -149,7 +149,7 @@ def test_what_does_not_fit_into_memory_is_a_dash(runtime):
     points = runtime._curve(prepare, [1, 2], torch.device("cpu"), repeats=3)
     assert [len(point.seconds) for point in points] == [3, 0]
     assert [point.peak_bytes for point in points] == [4010, None]
-    cells = cells_of(runtime.report({name: points for name in names(runtime)}, [], "about"))
+    cells = cells_of(runtime.report(dict.fromkeys(names(runtime), points), [], "about"))
     assert cells["ZipMap s"][1] == cells["softmax peak GB"][1] == cells["softmax / ZipMap"][1] == "-"
 
 

@@ -147,8 +147,3 @@ def test_while_compiling_the_values_are_not_looked_at(model, monkeypatch):
     """They would break the graph."""
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert model(with_one(1.5)).depth.isfinite().all()
-
-
-def test_on_the_meta_device_there_are_no_values(make_model):
-    model = make_model().to("meta")
-    assert model(torch.empty(1, 2, 3, 28, 28, device="meta")).depth.shape == (1, 2, 28, 28, 1)
