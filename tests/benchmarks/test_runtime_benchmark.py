@@ -92,7 +92,7 @@ def test_peak_memory_counts_weights_pictures_and_what_a_call_adds(runtime):
     curves = runtime.measure(replace(runtime.SMALL, views=(1, 8)), torch.device("cpu"), repeats=1)
     weights = 4 * sum(parameter.numel() for parameter in ZipMap(runtime.SMALL.config).parameters())
     one, eight = (point.peak_bytes for point in curves[runtime.ZIPMAP])
-    picture = 4 * 3 * 42 * 42
+    picture = 4 * 3 * 56 * 56
     assert one > weights + picture
     assert eight - one > 7 * picture
     query = [point.peak_bytes for point in curves[runtime.QUERY]]
