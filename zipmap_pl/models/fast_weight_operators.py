@@ -22,7 +22,7 @@ from zipmap_pl.models import fast_weights
 from zipmap_pl.models.fast_weights import FastWeights
 from zipmap_pl.models.precision import at_least_float32
 
-TOKENS_AT_ONCE = 8192  # of all scenes and heads together: enough to keep a large GPU busy
+TOKENS_AT_ONCE = 4096  # of all scenes and heads together: enough to keep a large GPU busy
 
 
 def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWeights) -> FastWeights:
