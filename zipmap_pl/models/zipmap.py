@@ -82,7 +82,7 @@ class ZipMap(nn.Module):
             prediction.state = None
         return prediction
 
-    def compress(self, images: Tensor | Sequence[Tensor], window: int | None = None) -> SceneState:
+    def compress(self, images: Tensor, window: int | None = None) -> SceneState:
         """What the model remembers of every scene of a batch, without the work of the heads.
 
         Arguments and errors as for a call; UserError on a model with softmax scene blocks, which remember nothing.
