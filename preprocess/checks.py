@@ -16,6 +16,7 @@ def usable_pose(file: str, camera: RawCamera) -> np.ndarray:
     Raises:
         RawFault: not finite, or not a rotation to 1e-3.
     """
+    file = str(camera.file or file)
     pose = np.asarray(camera.cam_to_world, np.float64)
     if pose.shape != (4, 4):
         raise RawFault(file, f"pose has shape {list(pose.shape)}, expected [4, 4]")

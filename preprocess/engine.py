@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from zipmap_pl.preprocess.plan import (
 )
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.state import Fault, is_complete, shard_state
+from zipmap_pl.preprocess.state import Fault, is_complete, left_out_of, shard_state
 from zipmap_pl.preprocess.writer import Stopped, write_shard
 from zipmap_pl.processes import require_main_guard
 from zipmap_pl.progress import track
@@ -55,6 +55,7 @@ class Report:
         shards_written: shards that this run wrote.
         shards_missing: shards that other parts have still to write.
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
+        left_out: what the reader left out while it listed scenes; of the whole dataset.
     """
 
     output: Path
@@ -65,6 +66,7 @@ class Report:
     shards_written: int
     shards_missing: int
     faults: tuple[Fault, ...]
+    left_out: tuple[Fault, ...]
 
 
 def preprocess(
@@ -127,7 +129,8 @@ def _preprocess(
             if not missing:
                 faults = finish(output, settings.max_fault_share)
     frames = plan.frame_count
-    return Report(output, not missing, len(plan.scenes), frames, len(shards), len(mine), missing, tuple(faults))
+    counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
+    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)))
 
 
 def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
@@ -177,17 +180,18 @@ def _look_again(reader: RawReader, plan: Plan, run: Run) -> Plan:
     """The plan with its troubled scenes planned anew: their raw files may have been mended."""
     arguments = [(scene.raw, scene.number, scene.first) for scene in plan.scenes if scene.troubled]
     renewed = {scene.number: scene for scene in run(_plan_scene, arguments, "plan")} if arguments else {}
-    return Plan(plan.settings, tuple(renewed.get(scene.number, scene) for scene in plan.scenes))
+    return replace(plan, scenes=tuple(renewed.get(scene.number, scene) for scene in plan.scenes))
 
 
 def _new_plan(scenes: list[RawScene], wanted: dict, run: Run) -> Plan:
     arguments: list[tuple] = []
     first: dict[str, int] = {}
-    for number, scene in enumerate(scenes):
+    for number, scene in enumerate(scene for scene in scenes if scene.frames):
         place = first.get(scene.split, 0)
         arguments.append((scene, number, place))
         first[scene.split] = place + len(scene.frames)
-    return Plan(wanted, tuple(sorted(run(_plan_scene, arguments, "plan"), key=lambda scene: scene.number)))
+    left_out = tuple((scene.name, out.file, out.reason) for scene in scenes for out in scene.left_out)
+    return Plan(wanted, tuple(sorted(run(_plan_scene, arguments, "plan"), key=lambda scene: scene.number)), left_out)
 
 
 def _refuse_foreign_folder(output: Path) -> None:

@@ -21,7 +21,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import commit, exclusive_temporary, write_file
 from zipmap_pl.preprocess.neighbours import SceneViews, find_neighbours
 from zipmap_pl.preprocess.plan import Plan, ScenePlan, load_plan
-from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, shard_state
+from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, left_out_of, named_once, shard_state
 from zipmap_pl.preprocess.writer import ROW_COLUMNS
 from zipmap_pl.progress import track
 
@@ -57,6 +57,7 @@ def finish(output: Path, max_fault_share: float) -> list[Fault]:
         )
     faults = [fault for state in whole for fault in state.faults]
     check_fault_share(output, plan.frame_count, faults, max_fault_share)
+    check_lost_scenes(output, plan, max_fault_share)
     if not is_complete(output):
         _write_index(output, plan, whole)
         _write_dataset_file(output, plan, whole, faults)
@@ -76,6 +77,20 @@ def check_fault_share(output: Path, planned: int, faults: list[Fault], max_fault
     raise UserError(
         f"{output}: {len(faults)} of {planned} frames could not be used ({share:.1%},"
         f" at most {max_fault_share:.1%} may be): {_first_of_each_kind(faults)}. To go on, {remedy}"
+    )
+
+
+def check_lost_scenes(output: Path, plan: Plan, max_share: float) -> None:
+    """Raises UserError if too many scenes are lost altogether; names the first ones and what to do."""
+    lost, scenes = plan.lost_scenes, len(plan.scenes) + len(plan.lost_scenes)
+    if len(lost) <= max_share * scenes:
+        return
+    named = named_once(fault for fault in left_out_of(plan) if fault.scene in lost)
+    raise UserError(
+        f"{output}: {len(lost)} of {scenes} scenes could not be used ({len(lost) / scenes:.1%}, at most"
+        f" {max_share:.1%} may be): {'; '.join(named[:NAMED_KINDS])}{'; ...' if named[NAMED_KINDS:] else ''}."
+        " To go on, mend the raw files and add --rebuild, or accept the loss with --max-fault-share"
+        f" {np.ceil(len(lost) / scenes * 100) / 100:g}"
     )
 
 
@@ -195,10 +210,12 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
             "frames_planned": plan.frame_count,
             "frames": plan.frame_count - len(faults),
             "faults": len(faults),
+            "left_out": len(plan.left_out),
             "shards": len(states),
             "bytes": sum(state.meta["bytes"] for state in states),
         },
         "faults": [vars(fault) for fault in faults],
+        "left_out": [vars(fault) for fault in left_out_of(plan)],
         "index_sha256": index,
     }
     write_file(output / DATASET_FILE, json.dumps(contents, indent=1).encode())

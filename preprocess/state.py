@@ -3,18 +3,22 @@
 import json
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from zipmap_pl.datasets.schema import DATASET_FILE
-from zipmap_pl.preprocess.plan import ShardPlan
+from zipmap_pl.preprocess.plan import Plan, ShardPlan
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A planned frame that is not in the shards, and why."""
+    """Something of the raw data that is not in the shards, and why: a planned frame, or what its reader left out.
+
+    `frame` is "" where it is no matter of one frame.
+    """
 
     scene: str
     frame: str
@@ -22,8 +26,22 @@ class Fault:
     reason: str
 
     def __str__(self) -> str:
-        where = f"{self.scene}/{self.frame}"
+        where = f"{self.scene}/{self.frame}" if self.frame else self.scene
         return f"{where}: {self.reason}" if self.file == where else f"{where}: {self.file}: {self.reason}"
+
+
+def left_out_of(plan: Plan) -> list[Fault]:
+    """What the reader left out while it listed scenes."""
+    return [Fault(scene, "", file, reason) for scene, file, reason in plan.left_out]
+
+
+def named_once(faults: Iterable[Fault]) -> list[str]:
+    """A line for each scene, file and reason, in order: where one file spoils many frames, their number is told."""
+    groups: dict[tuple[str, str, str], list[Fault]] = {}
+    for fault in faults:
+        whole = fault.file == f"{fault.scene}/{fault.frame}"  # it is the frame's own fault, told by its name
+        groups.setdefault((fault.scene, fault.frame if whole else fault.file, fault.reason), []).append(fault)
+    return [f"{group[0]}" + (f" (and {len(group) - 1} more frames)" if group[1:] else "") for group in groups.values()]
 
 
 @dataclass(frozen=True)

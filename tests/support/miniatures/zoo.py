@@ -1,0 +1,7 @@
+"""Every dataset in the suite, a line each."""
+
+from miniatures import tartanair
+
+MINIATURES = (
+    tartanair.MINIATURE,
+)
