@@ -10,7 +10,8 @@ class RawFault(Exception):
     """A frame of the raw data that cannot be used: it is skipped, written down and counted.
 
     `file` is the raw file (or member of an archive) that is to blame. The reason tells what was found there; where one
-    file serves many frames, it does not name the frame, so that people read it once. Never raised for errors of the system (disk full, permission, memory): those stop the run.
+    file serves many frames, it does not name the frame, so that people read it once. Never raised for errors of the
+    system (disk full, permission, memory): those stop the run.
     """
 
     def __init__(self, file: object, reason: str) -> None:

@@ -89,4 +89,4 @@ class Miniature:
     already_lost: tuple[Expected, ...] = ()
     depth_tolerance: float = 0.001
     picture_tolerance: float = 0.0
-    agreement: float | None = 0.95
+    agreement: float | None = 0.9

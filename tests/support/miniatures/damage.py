@@ -5,6 +5,7 @@
 
 import io
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
 from miniatures.contract import Damage, Expected
 
 GARBAGE = bytes(range(7, 256)) * 9
@@ -56,9 +56,7 @@ def lying_png_header(file: Path) -> None:
 def lying_npy_header(file: Path) -> None:
     """A .npy whose header promises 37 GB."""
     stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": "<f4", "fortran_order": False, "shape": (100_000, 100_000)}
-    )
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (100_000, 100_000)})
     file.write_bytes(stream.getvalue() + file.read_bytes()[128:])
 
 
@@ -89,9 +87,10 @@ def flip_in_member(archive: Path, member: str) -> None:
     archive.write_bytes(data)
 
 
-def add_member(archive: Path, member: str | zipfile.ZipInfo, data: bytes = GARBAGE) -> None:
+def add_member(archive: Path, member: str, data: bytes = GARBAGE) -> None:
     """One more member, whatever its name."""
-    with zipfile.ZipFile(archive, "a") as opened:
+    with zipfile.ZipFile(archive, "a") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name that is there
         opened.writestr(member, data)
 
 
@@ -134,7 +133,7 @@ def picture_damages(scene: str, frame: str, file: str) -> list[Damage]:
 def npy_damages(scene: str, frame: str, file: str) -> list[Damage]:
     """For a frame's depth, a .npy of floats below the raw folder."""
     unreadable = "unreadable numpy file"
-    as_objects, as_integers = (lambda array: array.astype(object)), (lambda array: array.astype(np.int16))
+    as_objects, as_integers = (lambda array: array.astype(object)), (lambda array: np.ones(array.shape, np.int16))
     return [
         one_frame("depth truncated", file, truncate, scene, frame, unreadable),
         one_frame("depth empty", file, empty, scene, frame, "empty file"),

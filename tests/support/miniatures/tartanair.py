@@ -7,11 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
-
 from miniatures import damage
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.rooms import Room, pinhole, turned
+from scipy.spatial.transform import Rotation
 
 HEIGHT, WIDTH = 48, 64
 SKY = 12_000.0

@@ -2,6 +2,4 @@
 
 from miniatures import tartanair
 
-MINIATURES = (
-    tartanair.MINIATURE,
-)
+MINIATURES = (tartanair.MINIATURE,)
