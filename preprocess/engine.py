@@ -1,5 +1,6 @@
 """The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; a second run goes on."""
 
+import logging
 import multiprocessing
 import os
 import shutil
@@ -30,11 +31,14 @@ from zipmap_pl.preprocess.plan import (
     save_plan,
 )
 from zipmap_pl.preprocess.raw import RawReader, RawScene
+from zipmap_pl.preprocess.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
 from zipmap_pl.preprocess.state import Fault, is_complete, left_out_of, shard_state
-from zipmap_pl.preprocess.writer import Stopped, write_shard
+from zipmap_pl.preprocess.writer import Stopped, Written, write_shard
 from zipmap_pl.processes import require_main_guard
 from zipmap_pl.progress import track
+
+log = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 
@@ -56,6 +60,7 @@ class Report:
         shards_missing: shards that other parts have still to write.
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
         left_out: what the reader left out while it listed scenes; of the whole dataset.
+        disagreeing: scenes in this run's shards whose depth and cameras do not agree.
     """
 
     output: Path
@@ -67,6 +72,7 @@ class Report:
     shards_missing: int
     faults: tuple[Fault, ...]
     left_out: tuple[Fault, ...]
+    disagreeing: tuple[str, ...]
 
 
 def preprocess(
@@ -123,14 +129,44 @@ def _preprocess(
             todo = _shards_to_write(output, shards, plan.fingerprint)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
-        faults = [fault for found in run(_write, arguments, "shards") for fault in found]
+        faults, checks = [], Watch(output, plan)
+        for written in run(_write, arguments, "shards"):
+            faults += written.faults
+            checks.see(written.checks)
         with locked(output / LOCK_FILE):
             missing = sum(shard_state(output, shard, plan.fingerprint) is None for shard in shards)
             if not missing:
                 faults = finish(output, settings.max_fault_share)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
-    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)))
+    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+
+
+class Watch:
+    """Looks at the checks of shards as they are written, and warns at the first scene that disagrees."""
+
+    def __init__(self, output: Path, plan: Plan) -> None:
+        self._output, self._plan = output, plan
+        self._pairs: list[PairCheck] = []
+        self._warned = False
+
+    def see(self, pairs: list[PairCheck]) -> None:
+        """Pairs of one more shard."""
+        self._pairs += pairs
+        wrong = disagreeing_scenes(pairs)
+        if wrong and not self._warned:
+            self._warned = True
+            scene, share = next(iter(wrong.items()))
+            text = (
+                "%s: scene %s: depth and cameras DISAGREE: carried into later frames, only %.0f%% of the depth is within"
+                " 2 %% of what is there (right data: 90 %%). A wrong axis, pose direction, depth unit or focal length?"
+            )
+            log.warning(text, self._output, self._plan.scenes[scene].name, 100 * share)
+
+    @property
+    def disagreeing(self) -> tuple[str, ...]:
+        """Names of the scenes that disagree."""
+        return tuple(self._plan.scenes[scene].name for scene in disagreeing_scenes(self._pairs))
 
 
 def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
@@ -260,7 +296,7 @@ def _plan_scene(job: _Job, scene: RawScene, number: int, first: int) -> ScenePla
     return plan_scene(job.reader, scene, number, first)
 
 
-def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> list[Fault]:
+def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> Written:
     return write_shard(job.reader, output, shard, settings, fingerprint, job.stopped)
 
 

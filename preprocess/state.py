@@ -11,6 +11,7 @@ import numpy as np
 
 from zipmap_pl.datasets.schema import DATASET_FILE
 from zipmap_pl.preprocess.plan import Plan, ShardPlan
+from zipmap_pl.preprocess.scene_checks import PairCheck
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class ShardState:
         return [Fault(**fault) for fault in self.meta["faults"]]
 
     @property
+    def checks(self) -> list[PairCheck]:
+        """Frames that were compared."""
+        return [PairCheck(**check) for check in self.meta["checks"]]
+
+    @property
     def frame_count(self) -> int:
         """Frames that it holds."""
         return self.plan.frame_count - len(self.meta["faults"])
@@ -79,7 +85,7 @@ def is_complete(output: Path) -> bool:
 
 
 def _read_sidecar_meta(sidecar: Path) -> dict | None:
-    """The sidecar's own facts (digest, planned, sha256, bytes, faults); None if it is missing or damaged."""
+    """The sidecar's own facts (digest, planned, sha256, bytes, faults, checks); None if it is missing or damaged."""
     try:
         with np.load(sidecar, allow_pickle=False) as arrays:
             return json.loads(bytes(arrays["meta"]))
