@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 import signal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from miniatures.zoo import MINIATURES
 
 import zipmap_pl.conf
 from zipmap_pl.cli.main import main
+from zipmap_pl.cli.preprocess import report_text
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import scene_agreement
 from zipmap_pl.datasets.config import DatasetConfig
@@ -117,6 +119,72 @@ def test_the_command_line(prepared, toys, tmp_path, capsys):
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert f"{tmp_path / 'nowhere'}: no such folder" in message
+
+
+# A convention that was misunderstood is seen while the first scene is written.
+
+
+@dataclass(frozen=True)
+class Misreading:
+    """A reader with one convention wrong."""
+
+    reader: object
+    mistake: object
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.reader, name)
+
+    def camera(self, scene, frame):
+        return self.mistake(self.reader.frame(scene, frame)).camera
+
+    def frame(self, scene, frame):
+        return self.mistake(self.reader.frame(scene, frame))
+
+
+def with_pose(change):
+    def mistake(frame):
+        return replace(frame, camera=replace(frame.camera, cam_to_world=change(frame.camera.cam_to_world)))
+
+    return mistake
+
+
+def distance_as_depth(frame):
+    height, width = frame.depth.shape
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    rays = np.stack((columns, rows, np.ones_like(rows)), -1) @ np.linalg.inv(frame.camera.intrinsics).T
+    return replace(frame, depth=(frame.depth * np.linalg.norm(rays, axis=-1)).astype(np.float32))
+
+
+MISTAKES = {
+    "world to camera": with_pose(np.linalg.inv),
+    "axes of OpenGL": with_pose(lambda pose: pose @ np.diag((1.0, -1.0, -1.0, 1.0))),
+    "axes rotated": with_pose(lambda pose: pose @ np.eye(4)[[2, 0, 1, 3]]),
+    "depth in other units": lambda frame: replace(frame, depth=frame.depth * np.float32(1.7)),
+    "distance read as depth": distance_as_depth,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_misunderstood_convention_is_told(prepared, mistake, tmp_path, capsys, caplog):
+    if prepared.miniature.agreement is None:
+        pytest.skip("has no depth")
+    report = preprocess(Misreading(prepared.reader, MISTAKES[mistake]), tmp_path, SETTINGS, workers=1)
+    assert len(report.disagreeing) >= 0.5 * len(prepared.truth)
+    assert report.disagreeing[0] in caplog.text and caplog.text.count("DISAGREE") == 1
+    assert "DISAGREEMENT of depth and cameras" in report_text(report)
+    assert main(["shards", "info", str(tmp_path)]) == 0
+    assert " - DISAGREES\n" in capsys.readouterr().out
+
+
+def test_what_is_understood_is_not_suspected(prepared, capsys, caplog):
+    assert prepared.report.disagreeing == ()
+    assert main(["shards", "info", str(prepared.index.folder)]) == 0
+    text = capsys.readouterr().out
+    assert "DISAGREE" not in text
+    for scene in prepared.truth:
+        assert re.search(rf"{re.escape(scene.name)}: \d+ frames, .*steps up to \d+\.\d times", text)
 
 
 # The same bytes, whatever happens on the way.
