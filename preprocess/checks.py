@@ -53,6 +53,13 @@ def usable_intrinsics(file: str, camera: RawCamera, height: int, width: int) -> 
     return np.array((fx, fy, cx, cy))
 
 
+def usable_distortion(file: str, camera: RawCamera) -> None:
+    """Distortion is finite and has as many numbers as OpenCV knows: 0, 4, 5, 8. Raises RawFault."""
+    values = camera.distortion
+    if len(values) not in (0, 4, 5, 8) or not np.isfinite(np.array(values, np.float64)).all():
+        raise RawFault(camera.file or file, f"lens distortion is {list(values)}, expected 4, 5 or 8 finite numbers")
+
+
 def usable_layers(file: str, frame: RawFrame, scene_size: tuple[int, int] | None) -> None:
     """Picture, depth and masks fit each other and the scene.
 

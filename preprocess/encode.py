@@ -10,9 +10,10 @@ from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import DepthView
 from zipmap_pl.datasets.depth_coding import UNKNOWN, decode_depth, encode_depth, write_png
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
-from zipmap_pl.preprocess.checks import usable_intrinsics, usable_layers, usable_pose
+from zipmap_pl.preprocess.checks import usable_distortion, usable_intrinsics, usable_layers, usable_pose
 from zipmap_pl.preprocess.plan import ScenePlan
 from zipmap_pl.preprocess.raw import RawFault, RawFrame
+from zipmap_pl.preprocess.rectify import rectified
 from zipmap_pl.preprocess.settings import EngineSettings
 
 JPEG_SLACK = 1.25
@@ -54,10 +55,13 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     name = scene.frames[ordinal]
     file = f"{scene.name}/{name}"
     usable_layers(file, frame, scene.size)
+    usable_distortion(file, frame.camera)
     if scene.world_frame is None:
         raise RawFault(file, "no pose of the scene is usable")
     pose = cameras.normalise_pose(usable_pose(file, frame.camera), np.array(scene.raw_from_world), scene.unit)
     raw_height, raw_width = frame.image.shape[:2]
+    usable_intrinsics(file, frame.camera, raw_height, raw_width)
+    frame = rectified(frame)
     intrinsics = usable_intrinsics(file, frame.camera, raw_height, raw_width)
     height, width = stored_size(raw_height, raw_width, frame.jpeg is not None, settings.max_side)
     intrinsics = cameras.scale_intrinsics(intrinsics, width / raw_width, height / raw_height)

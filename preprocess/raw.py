@@ -28,11 +28,13 @@ class RawCamera:
         intrinsics: [3, 3] float64, pixels of the raw picture, corner origin (see `zipmap_pl.datasets.schema`).
         cam_to_world: [4, 4] float64, OpenCV axes, raw units.
         file: the raw file that the pose is from: named if the pose cannot be used.
+        distortion: of the lens: OpenCV's k1, k2, p1, p2 (and k3, ...). The engine takes it out of the pictures.
     """
 
     intrinsics: np.ndarray
     cam_to_world: np.ndarray
     file: object = None
+    distortion: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from miniatures.rooms import View
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class TrueFrame:
         depth: [H, W] planar, raw units, 0 = unknown or sky; None where the dataset has none.
         sky: [H, W] bool; None = none anywhere.
         dynamic: [H, W] bool; None where the dataset does not say.
+        seen: where pictures are rectified (by the engine or the reader), what a camera at the same place with the
+            intrinsics [3, 3] that come out sees. Then `intrinsics` is not compared, and `image`, `depth` and `sky` only
+            say the size and what there is: picture and depth must be those of `seen`, to the accuracy of resampling.
     """
 
     name: str
@@ -32,6 +36,7 @@ class TrueFrame:
     depth: np.ndarray | None = None
     sky: np.ndarray | None = None
     dynamic: np.ndarray | None = None
+    seen: Callable[[np.ndarray], View] | None = None
 
 
 @dataclass(frozen=True)
