@@ -45,7 +45,7 @@ class EncodedFrame:
 
     def depth_view(self) -> DepthView:
         """Depth and camera as they are stored, of what does not move."""
-        near, far = self.row["frame.depth_range"]  # type: ignore[misc]
+        near, far = np.asarray(self.row["frame.depth_range"]).tolist()
         intrinsics, world_to_cam = (np.asarray(self.row[f"frame.{name}"]) for name in ("intrinsics", "world_to_cam"))
         return DepthView(decode_depth(self.still, near, far), intrinsics, world_to_cam)
 

@@ -312,7 +312,7 @@ def load_plan(output: Path) -> Plan | None:
         summary = json.loads(head)
         if hashlib.sha256(lines).hexdigest() != summary["scenes_sha256"]:
             raise ValueError("the scenes have another checksum than its first line says")
-        left_out = tuple((scene, file, reason) for scene, file, reason in summary["left_out"])
+        left_out = tuple((scene, file, reason) for scene, file, reason in summary.get("left_out", ()))
         return Plan(summary["settings"], tuple(_scenes_of(lines.splitlines())), left_out)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: damaged plan ({error}); start again with --rebuild") from error

@@ -37,17 +37,17 @@ def resampled(frame: RawFrame, columns: np.ndarray, rows: np.ndarray, intrinsics
             (so that the raw pixel (row i, column j) is at j + 0.5, i + 0.5). Outside, depth is unknown.
         intrinsics: [3, 3] of the new picture.
     """
-    maps = [(places - 0.5).astype(np.float32) for places in (columns, rows)]
+    x, y = ((places - 0.5).astype(np.float32) for places in (columns, rows))
 
     def nearest(layer: np.ndarray | None) -> np.ndarray | None:
         if layer is None:
             return None
-        sampled = cv2.remap(layer.astype(np.float32), *maps, cv2.INTER_NEAREST, borderValue=0)
+        sampled = cv2.remap(layer.astype(np.float32), x, y, cv2.INTER_NEAREST, borderValue=0)
         return sampled.astype(layer.dtype)
 
     return RawFrame(
         camera=replace(frame.camera, intrinsics=intrinsics, distortion=()),
-        image=cv2.remap(frame.image, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
+        image=cv2.remap(frame.image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
         depth=nearest(frame.depth),
         sky=nearest(frame.sky),
         dynamic=nearest(frame.dynamic),

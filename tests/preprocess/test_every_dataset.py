@@ -244,10 +244,10 @@ def test_killed_and_resumed_the_bytes_are_the_same(prepared, toys, tmp_path):
 
 @pytest.mark.long
 def test_killed_and_resumed_often_the_bytes_are_the_same(prepared, toys, tmp_path):
-    check_kills(prepared, toys, tmp_path, kills=40)
+    check_kills(prepared, toys, tmp_path, kills=40, most_workers=2)
 
 
-def check_kills(prepared, toys, folder, kills):
+def check_kills(prepared, toys, folder, kills, most_workers=1):
     """Kill -9 at random file operations of a run, go on (with another part first), compare."""
     draws = random.Random(prepared.miniature.name)
     total = operations(prepared.reader, folder / "counted", None)
@@ -258,7 +258,7 @@ def check_kills(prepared, toys, folder, kills):
         for tar in output.rglob("*.tar"):
             assert tar.read_bytes() == prepared.tree[str(tar.relative_to(output))]
         preprocess(prepared.reader, output, SETTINGS, workers=1, part=(draws.randint(1, 2), 2))
-        preprocess(prepared.reader, output, SETTINGS, workers=1)
+        preprocess(prepared.reader, output, SETTINGS, workers=draws.randint(1, most_workers))
         assert toys.tree(output) == prepared.tree, f"killed at file operation {moment}"
 
 
