@@ -16,6 +16,7 @@ from zipmap_pl.checkpoints.published import PUBLISHED_TERMS, from_published, sav
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_intrinsics
 from zipmap_pl.geometry.projection import unproject
+from zipmap_pl.models.config import TTTConfig
 from zipmap_pl.models.zipmap import ZipMap
 
 
@@ -88,7 +89,8 @@ def test_vggt_is_the_softmax_sibling(golden, golden_weights, as_vggt, relative_e
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_the_way_back_keeps_tensors_and_settings(suffix, tiny_config, tmp_path):
-    model = ZipMap(tiny_config(reference_view=False))
+    ttt = TTTConfig(head_dim=32, gate=False, update_rule="momentum", momentum=0.8, global_learning_rate=0.1)
+    model = ZipMap(tiny_config(reference_view=False, ttt=ttt))
     path = tmp_path / f"mine{suffix}"
     save_published(model, path)
     again = from_published(path)

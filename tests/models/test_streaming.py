@@ -1,12 +1,14 @@
 """Views that come one after another: the windowed pass, the session, and who may not have them."""
 
 import gc
+from dataclasses import replace
 
 import pytest
 import torch
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.models.config import CameraHeadConfig
+from zipmap_pl.models.config import CameraHeadConfig, TTTConfig
+from zipmap_pl.models.scene_state import SceneState
 from zipmap_pl.models.zipmap import ZipMap
 
 OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")
@@ -33,6 +35,18 @@ def pictures(*shape):
 def predict(model, images, **more):
     with torch.no_grad():
         return model(images, **more)
+
+
+def test_momentum_is_a_part_of_the_state(make_streaming_model, tmp_path):
+    ttt = TTTConfig(head_dim=32, update_rule="momentum")
+    model, images = make_streaming_model(ttt=ttt), pictures(1, 4, 3, 28, 28)
+    whole, stream = predict(model, images, window=1), model.stream()
+    stream.push(images[:, :2])
+    stream.state.save(tmp_path / "state.safetensors")
+    assert stream.state.layers[0].velocity is not None
+    later = replace(model.stream(), state=SceneState.load(tmp_path / "state.safetensors"))
+    for session in (stream, later):
+        torch.testing.assert_close(session.push(images[:, 2:]).depth, whole.depth[:, 2:], rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("reference_view", [False, True])

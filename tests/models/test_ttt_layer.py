@@ -20,7 +20,8 @@ def make_layer(head_dim=DIM, **changes):
     layer = TTTLayer(DIM, TTTConfig(head_dim=head_dim, newton_schulz_dtype="float64", **changes)).double()
     with torch.no_grad():
         layer.o_norm.weight.normal_(1, 0.2)
-        layer.lr_fc.weight.mul_(20)  # learning rates that differ between tokens
+        if layer.lr_fc is not None:
+            layer.lr_fc.weight.mul_(20)  # learning rates that differ between tokens
     return layer
 
 
@@ -43,25 +44,35 @@ def slow_head(layer, head, x, operators):
     part = slice(head * layer.head_dim, (head + 1) * layer.head_dim)
     q, k, v = (F.silu(y)[:, part] for y in layer.to_qkv(x).chunk(3, dim=-1))
     q, k = q / (q.norm(dim=-1, keepdim=True) + 1e-5), k / (k.norm(dim=-1, keepdim=True) + 1e-5)
-    shift = torch.tensor(0.01, dtype=torch.float64).expm1().log()
-    rates = F.softplus(layer.lr_fc(x) + shift).unflatten(-1, (3, layer.heads))[..., head]
+    rates = slow_rates(layer, x)[..., head]
     weights = [w[head].detach().clone() for w in (layer.w0, layer.w1, layer.w2)]
     norms = [w.norm(dim=0) for w in weights]
+    velocity = [torch.zeros_like(w) for w in weights]
     outputs = []
     for operator in operators:
         span = slice(operator.start, operator.end)
         if operator.update:
-            steps = [
-                slow_newton_schulz(
-                    -virtual_gradient(weights, k[span], v[span], rates[span, i], i), layer.newton_schulz_steps
-                )
-                for i in range(3)
-            ]
-            weights = [w + step for w, step in zip(weights, steps, strict=True)]
+            gradients = [virtual_gradient(weights, k[span], v[span], rates[span, i], i) for i in range(3)]
+            velocity = [layer.config.momentum * m - g for m, g in zip(velocity, gradients, strict=True)]
+            size = 1 if layer.config.global_learning_rate is None else layer.config.global_learning_rate
+            steps = {
+                "newton_schulz": [slow_newton_schulz(-g, layer.config.newton_schulz_steps) for g in gradients],
+                "gradient": [-g for g in gradients],
+                "momentum": velocity,
+            }[layer.config.update_rule]
+            weights = [w + size * step for w, step in zip(weights, steps, strict=True)]
             weights = [w / (w.norm(dim=0) + 1e-5) * n for w, n in zip(weights, norms, strict=True)]
         if operator.apply:
             outputs.append(swiglu(weights, q[span]))
     return torch.cat(outputs)
+
+
+def slow_rates(layer, x):
+    """[L, 3, heads]"""
+    if layer.lr_fc is None:
+        return torch.ones(len(x), 3, layer.heads, dtype=x.dtype)
+    shift = torch.tensor(0.01, dtype=torch.float64).expm1().log()
+    return F.softplus(layer.lr_fc(x) + shift).unflatten(-1, (3, layer.heads))
 
 
 def swiglu(weights, x):
@@ -113,13 +124,45 @@ def test_layer_equals_its_slow_twin(head_dim, operators):
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("changes", [{"gate": False}, {"hidden_multiple": 1}, {"newton_schulz_steps": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gate": False},
+        {"hidden_multiple": 1},
+        {"newton_schulz_steps": 0},
+        {"update_rule": "gradient"},
+        {"update_rule": "momentum", "momentum": 0.7},
+        {"global_learning_rate": 0.1},
+        {"global_learning_rate": 1.0},
+        {"global_learning_rate": 0.1, "update_rule": "gradient"},
+    ],
+    ids=str,
+)
 def test_settings_of_the_layer(changes):
     layer = make_layer(8, **changes)
     with torch.no_grad():
-        found, _ = layer(tokens())
-        expected = slow_layer(layer, tokens(), [Operator(update=True, apply=True)])
+        found, _ = layer(tokens(), WINDOWS)
+        expected = slow_layer(layer, tokens(), WINDOWS)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("changes", [{}, {"update_rule": "momentum"}], ids=str)
+def test_windows_one_call_after_another_are_one_call(changes):
+    layer, x = make_layer(8, **changes), tokens()
+    together, _ = layer(x, WINDOWS)
+    state, parts = None, []
+    for start in range(0, TOKENS, 5):
+        part, state = layer(x[:, start : start + 5], state=state)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, dim=1), together, rtol=1e-12, atol=1e-12)
+
+
+def test_directions_of_parts_of_a_scene_add_up():
+    layer, x = make_layer(8), tokens()
+    weights = layer.start(SCENES).weights
+    parts = [layer.directions(x[:, span], weights) for span in (slice(0, 4), slice(4, None))]
+    for whole, *summands in zip(layer.directions(x, weights), *parts, strict=True):
+        torch.testing.assert_close(sum(summands), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_token_order_does_not_matter():
@@ -132,9 +175,8 @@ def test_base_learning_rate_is_that_of_a_zero_projection():
     layer = make_layer(8, base_learning_rate=0.03)
     torch.nn.init.zeros_(layer.lr_fc.weight)
     torch.nn.init.zeros_(layer.lr_fc.bias)
-    torch.testing.assert_close(
-        layer._learning_rates(tokens()), torch.full((3, 6, TOKENS, 1), 0.03, dtype=torch.float64)
-    )
+    for rates in layer._learning_rates(tokens()):
+        torch.testing.assert_close(rates, torch.full((6, TOKENS, 1), 0.03, dtype=torch.float64))
 
 
 def test_update_restores_column_norms_and_changes_the_weights():

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def set_newton_schulz_dtype():
     def set_dtype(model, dtype):
         for module in model.modules():
             if isinstance(module, TTTLayer):
-                module.newton_schulz_dtype = dtype
+                module.config = replace(module.config, newton_schulz_dtype=str(dtype).removeprefix("torch."))
 
     return set_dtype
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isqrt
 from typing import Any, cast
 
@@ -152,14 +153,8 @@ def _tokenizer(layout: _Layout, dim: int, settings: ModelConfig | None) -> Token
 
 def _ttt(layout: _Layout, known: TTTConfig) -> TTTConfig:
     head_dim, hidden = layout.size(f"{TTT}.w0", 1), layout.size(f"{TTT}.w0", 2)
-    return TTTConfig(
-        head_dim=head_dim,
-        hidden_multiple=hidden // head_dim,
-        base_learning_rate=known.base_learning_rate,
-        newton_schulz_steps=known.newton_schulz_steps,
-        newton_schulz_dtype=known.newton_schulz_dtype,
-        gate=layout.has(f"{TTT}.gate_fn.0.weight"),
-    )
+    gate = layout.has(f"{TTT}.gate_fn.0.weight")
+    return replace(known, head_dim=head_dim, hidden_multiple=hidden // head_dim, gate=gate)
 
 
 def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadConfig:

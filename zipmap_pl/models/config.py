@@ -7,6 +7,7 @@ from zipmap_pl.errors import UserError
 
 GLOBAL_MIXERS = ("ttt", "softmax")
 CAMERA_HEADS = ("iterative", "mlp")
+UPDATE_RULES = ("newton_schulz", "gradient", "momentum")
 NEWTON_SCHULZ_DTYPES = ("bfloat16", "float32")
 
 
@@ -23,13 +24,20 @@ class TokenizerConfig:
 
 @dataclass
 class TTTConfig:
-    """The test-time-training layer: a SwiGLU whose weights are fitted to the tokens of the scene."""
+    """The test-time-training layer: a SwiGLU whose weights are fitted to the tokens of the scene.
+
+    The published model has the defaults. The ablations of the paper: `gate: false`; `update_rule: gradient`;
+    `global_learning_rate: 0.1` or `1.0`. `update_rule: momentum` keeps past gradients, as its authors suggest for streams.
+    """
 
     head_dim: int = 1024  # embed_dim // head_dim fast-weight networks side by side
     hidden_multiple: int = 2
-    base_learning_rate: float = 0.01
-    newton_schulz_steps: int = 5
+    base_learning_rate: float = 0.01  # of a token whose learned rate is still zero
+    global_learning_rate: float | None = None  # one size of every step, instead of learned rates of the tokens
+    update_rule: str = "newton_schulz"  # newton_schulz, gradient or momentum
+    newton_schulz_steps: int = 5  # 0: the gradient divided by its norm
     newton_schulz_dtype: str = "bfloat16"  # bfloat16 as published, or float32
+    momentum: float = 0.9  # what is left of a past gradient, with update_rule momentum
     gate: bool = True
 
 
@@ -96,6 +104,10 @@ class ModelConfig:
         dim, levels, blocks = self.embed_dim, list(self.dense_head.level_channels), list(self.feature_blocks)
         if self.global_mixer not in GLOBAL_MIXERS:
             yield f"global_mixer={self.global_mixer}, expected one of {', '.join(GLOBAL_MIXERS)}"
+        if self.ttt.update_rule not in UPDATE_RULES:
+            yield f"ttt.update_rule={self.ttt.update_rule}, expected one of {', '.join(UPDATE_RULES)}"
+        if not 0 <= self.ttt.momentum < 1:
+            yield f"ttt.momentum={self.ttt.momentum}, expected 0 or more and less than 1"
         if self.ttt.newton_schulz_dtype not in NEWTON_SCHULZ_DTYPES:
             dtypes = ", ".join(NEWTON_SCHULZ_DTYPES)
             yield f"ttt.newton_schulz_dtype={self.ttt.newton_schulz_dtype}, expected one of {dtypes}"

@@ -1,7 +1,8 @@
 """The network inside the test-time-training layer: a bias-free SwiGLU, fitted to tokens by one closed-form step.
 
 Row vectors: f(x) = (silu(x w0) * (x w2)) w1, with w0, w2 [N, d, m] and w1 [N, m, d]; N = scenes x heads, L tokens.
-Everything here is a pure function of tensors; `update` and `apply` are the two places where a faster kernel would go.
+This is the mathematics of the layer, equations 4 to 6 of the paper: `descent_directions` of the virtual loss, the
+`step` along them, and `apply`. `fast_weight_operators` has the first and the last for any number of tokens.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zipmap_pl.models.config import TTTConfig
 from zipmap_pl.models.newton_schulz import newton_schulz
 from zipmap_pl.models.precision import at_least_float32
 
@@ -25,10 +27,17 @@ class FastWeights(NamedTuple):
 
 
 class TTTState(NamedTuple):
-    """What a layer remembers of a scene: fitted weights, and the column norms that every further update restores."""
+    """What a layer remembers of a scene.
+
+    Attributes:
+        weights: the fitted ones.
+        norms: the column norms of the weights that it began with; every update restores them.
+        velocity: past directions, with momentum; None without.
+    """
 
     weights: FastWeights
     norms: FastWeights
+    velocity: FastWeights | None = None
 
 
 def start(weights: FastWeights) -> TTTState:
@@ -41,28 +50,13 @@ def apply(weights: FastWeights, q: Tensor) -> Tensor:
     return (F.silu(q @ weights.w0) * (q @ weights.w2)) @ weights.w1
 
 
-def update(
-    weights: FastWeights,
-    k: Tensor,
-    v: Tensor,
-    rates: FastWeights,
-    norms: FastWeights,
-    newton_schulz_steps: int,
-    newton_schulz_dtype: torch.dtype,
-) -> FastWeights:
-    """One step that teaches f to map keys to values: orthogonalised descent on the virtual loss, then norms restored.
+def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWeights) -> FastWeights:
+    """Minus the gradient of sum_i rate_i * (-f(k_i) . v_i) with respect to each matrix, each with its own rates.
 
     Args:
         k, v: keys and values [N, L, d].
-        rates: learning rate of every token for each of the three matrices, [N, L, 1]; only their ratios matter.
-        norms: column norms that the new weights get, [N, 1, columns].
+        rates: learning rate of every token for each of the three matrices, [N, L, 1].
     """
-    directions = orthogonalise(descent_directions(weights, k, v, rates), newton_schulz_steps, newton_schulz_dtype)
-    return FastWeights(*(_with_norms(w + step, n) for w, step, n in zip(weights, directions, norms, strict=True)))
-
-
-def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWeights) -> FastWeights:
-    """Minus the gradient of sum_i rate_i * (-f(k_i) . v_i) with respect to each matrix, each with its own rates."""
     a, u = k @ weights.w0, k @ weights.w2
     e = v @ weights.w1.mT
     sigmoid = torch.sigmoid(a)
@@ -73,6 +67,23 @@ def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWe
         w1=(silu * u).mT @ (rates.w1 * v),
         w2=(rates.w2 * k).mT @ (e * silu),
     )
+
+
+def step(state: TTTState, directions: FastWeights, rule: TTTConfig) -> TTTState:
+    """The weights after one step along `directions`, with the column norms that they had in the beginning.
+
+    By the rule newton_schulz only the ratios of the tokens' learning rates matter, not their size.
+    """
+    velocity = state.velocity
+    if rule.update_rule == "newton_schulz":
+        directions = orthogonalise(directions, rule.newton_schulz_steps, getattr(torch, rule.newton_schulz_dtype))
+    elif rule.update_rule == "momentum":
+        if velocity is not None:
+            directions = FastWeights(*(rule.momentum * p + d for p, d in zip(velocity, directions, strict=True)))
+        velocity = directions
+    size = 1.0 if rule.global_learning_rate is None else rule.global_learning_rate
+    moved = (w + size * d for w, d in zip(state.weights, directions, strict=True))
+    return TTTState(FastWeights(*map(_with_norms, moved, state.norms)), state.norms, velocity)
 
 
 def orthogonalise(directions: FastWeights, steps: int, dtype: torch.dtype) -> FastWeights:

@@ -21,7 +21,7 @@ SAME_NORMS = 1e-4  # relative difference that rounding may make
 
 @dataclass(frozen=True)
 class SceneState:
-    """Of every test-time-training layer the fitted weights and the column norms of the weights that it began with.
+    """Of every test-time-training layer its `TTTState`, above all the fitted weights.
 
     The tensors are [scenes * heads, ...], scene-major; their size does not depend on the number of views.
     """
@@ -31,10 +31,10 @@ class SceneState:
     def to(self, device: torch.device | str) -> "SceneState":
         """The state on another device."""
 
-        def moved(tensors: FastWeights) -> FastWeights:
-            return FastWeights(*(tensor.to(device) for tensor in tensors))
+        def moved(tensors: FastWeights | None) -> FastWeights | None:
+            return None if tensors is None else FastWeights(*(tensor.to(device) for tensor in tensors))
 
-        return SceneState([TTTState(moved(weights), moved(norms)) for weights, norms in self.layers])
+        return SceneState([TTTState(*map(moved, layer)) for layer in self.layers])  # type: ignore[arg-type]
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; an older one of that name stays until the new one is whole."""
@@ -57,7 +57,7 @@ class SceneState:
             with safe_open(path, "pt") as file:
                 found = file.metadata()
                 if found == FILE_FORMAT:
-                    return SceneState(_layers(len(file.keys()), file.get_tensor))
+                    return SceneState(_layers(set(file.keys()), file.get_tensor))
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: not readable as a scene state ({error}); save the state again") from error
         raise UserError(f"{path}: found {found}, expected a file that SceneState.save wrote ({FILE_FORMAT})")
@@ -65,8 +65,9 @@ class SceneState:
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for index, layer in enumerate(self.layers):
             for part, tensors in layer._asdict().items():
-                for matrix, tensor in tensors._asdict().items():
-                    yield f"{index}.{part}.{matrix}", tensor
+                if tensors is not None:
+                    for matrix, tensor in tensors._asdict().items():
+                        yield f"{index}.{part}.{matrix}", tensor
 
     def check(self, learned: Sequence[FastWeights], scenes: int, device: torch.device) -> None:
         """Raise UserError if this is not, on `device`, a state of `scenes` scenes and a model that learned these weights.
@@ -81,9 +82,10 @@ class SceneState:
         if len(self.layers) != len(learned):
             yield f"{len(self.layers)} layers, expected {len(learned)} as the model has; query the model that made it"
         for index, (layer, weights) in enumerate(zip(self.layers, learned, strict=True)):
-            for fitted, norms, own in zip(*layer, weights, strict=True):
+            velocities = layer.velocity or layer.weights
+            for fitted, norms, velocity, own in zip(layer.weights, layer.norms, velocities, weights, strict=True):
                 shape = (scenes * len(own), *own.shape[1:])
-                if fitted.shape != shape or norms.shape != (shape[0], 1, shape[2]):
+                if {fitted.shape, velocity.shape} != {shape} or norms.shape != (shape[0], 1, shape[2]):
                     found = f"weights {tuple(fitted.shape)} with norms {tuple(norms.shape)}"
                     yield f"{found} in layer {index}, expected weights {shape} for {scenes} scenes of this model"
         first = self.layers[0].norms
@@ -94,11 +96,12 @@ class SceneState:
                 yield "the norms of other weights, expected those of this model; query the model that made it"
 
 
-def _layers(count: int, tensor_of: Callable[[str], Tensor]) -> list[TTTState]:
-    """The layers that `count` tensors make, by the names that `save` gives them."""
+def _layers(names: set[str], tensor_of: Callable[[str], Tensor]) -> list[TTTState]:
+    """The layers that the tensors make, by the names that `save` gives them."""
 
-    def part(layer: int, name: str) -> FastWeights:
-        return FastWeights(*(tensor_of(f"{layer}.{name}.{matrix}") for matrix in FastWeights._fields))
+    def part(layer: str, name: str) -> FastWeights | None:
+        keys = [f"{layer}.{name}.{matrix}" for matrix in FastWeights._fields]
+        return FastWeights(*map(tensor_of, keys)) if keys[0] in names else None
 
-    layers = range(count // (len(TTTState._fields) * len(FastWeights._fields)))
-    return [TTTState(part(layer, "weights"), part(layer, "norms")) for layer in layers]
+    layers = sorted({name.split(".")[0] for name in names}, key=int)
+    return [TTTState(*(part(layer, name) for name in TTTState._fields)) for layer in layers]  # type: ignore[arg-type]

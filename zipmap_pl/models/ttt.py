@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zipmap_pl.models import fast_weights
+from zipmap_pl.models import fast_weight_operators, fast_weights
 from zipmap_pl.models.config import TTTConfig
 from zipmap_pl.models.fast_weights import NORM_EPSILON, FastWeights, TTTState
 from zipmap_pl.models.precision import at_least_float32, no_autocast
@@ -54,10 +54,9 @@ class TTTLayer(nn.Module):
 
     def __init__(self, dim: int, config: TTTConfig) -> None:
         super().__init__()
+        self.config = config
         self.head_dim = config.head_dim
         self.heads = dim // config.head_dim
-        self.newton_schulz_steps = config.newton_schulz_steps
-        self.newton_schulz_dtype: torch.dtype = getattr(torch, config.newton_schulz_dtype)
         # softplus(0 + shift) = the base learning rate
         self.rate_shift = config.base_learning_rate + log(-expm1(-config.base_learning_rate))
 
@@ -66,7 +65,7 @@ class TTTLayer(nn.Module):
         self.w1 = nn.Parameter(torch.randn(self.heads, hidden, self.head_dim) * (2 / hidden) ** 0.5)
         self.w2 = nn.Parameter(torch.randn(self.heads, self.head_dim, hidden) * (2 / self.head_dim) ** 0.5)
         self.to_qkv = nn.Linear(dim, 3 * dim)
-        self.lr_fc = nn.Linear(dim, 3 * self.heads)
+        self.lr_fc = nn.Linear(dim, 3 * self.heads) if config.global_learning_rate is None else None
         self.gate_fn = nn.Sequential(nn.Linear(dim, dim), nn.SiLU()) if config.gate else None
         self.o_norm = nn.RMSNorm(self.head_dim, eps=1e-5)
         self.c_proj = nn.Linear(dim, dim)
@@ -89,53 +88,63 @@ class TTTLayer(nn.Module):
         Returns:
             Tokens [B, L, C], and the state after the last update ([B * n, ...], scene-major).
         """
-        q, k, v = self._queries_keys_values(x)
-        rates = self._learning_rates(x)
-        weights, norms = state or fast_weights.start(self._initial_weights(len(x)))
+        state = state or self.start(len(x))
         outputs = []
         for operator in operators:
-            span = slice(operator.start, operator.end)
+            tokens = x[:, operator.start : operator.end]
             if operator.update:
-                span_rates = FastWeights(*rates[:, :, span])
-                weights = fast_weights.update(
-                    weights,
-                    k[:, span],
-                    v[:, span],
-                    span_rates,
-                    norms,
-                    self.newton_schulz_steps,
-                    self.newton_schulz_dtype,
-                )
+                state = self.fit(state, self.directions(tokens, state.weights))
             if operator.apply:
-                outputs.append(fast_weights.apply(weights, q[:, span]))
-        read_out = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
-        return self._project(read_out, x), TTTState(weights, norms)
+                outputs.append(self.read(tokens, state.weights))
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), state
 
-    def _queries_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Each [B * n, L, d]; queries and keys of unit length."""
+    def start(self, scenes: int) -> TTTState:
+        """What is remembered before the first update: the learned weights, once per scene."""
+        return fast_weights.start(
+            FastWeights(*(at_least_float32(w).repeat(scenes, 1, 1) for w in self.learned_weights))
+        )
+
+    def directions(self, x: Tensor, weights: FastWeights) -> FastWeights:
+        """Where the tokens [B, L, C] pull the weights: a sum over tokens, so parts of a scene may be added up."""
+        channels = x.shape[-1]
+        k, v = self._projected(x, slice(channels, 3 * channels))
+        return fast_weight_operators.descent_directions(weights, _unit(k), v, self._learning_rates(x))
+
+    def fit(self, state: TTTState, directions: FastWeights) -> TTTState:
+        """The state after one step."""
+        return fast_weights.step(state, directions, self.config)
+
+    def read(self, x: Tensor, weights: FastWeights) -> Tensor:
+        """What the weights answer to the tokens [B, L, C], gated by the tokens themselves (the published weights need
+        that, the paper's equation 7 gates by the answer) -> [B, L, C].
+        """
+        scenes, tokens, channels = x.shape
+        (q,) = self._projected(x, slice(0, channels))
+        answers = self.o_norm(at_least_float32(fast_weight_operators.apply(weights, _unit(q))))
+        merged = answers.view(scenes, self.heads, tokens, self.head_dim).transpose(1, 2).flatten(2)
+        return self.c_proj(merged if self.gate_fn is None else merged * self.gate_fn(x))
+
+    def _projected(self, x: Tensor, rows: slice) -> tuple[Tensor, ...]:
+        """Those of queries, keys and values that the rows of the projection make, each [B * n, L, d]."""
+        scenes, tokens, channels = x.shape
+        parts = F.silu(F.linear(x, self.to_qkv.weight[rows], self.to_qkv.bias[rows])).split(channels, dim=-1)
+        heads = (part.view(scenes, tokens, self.heads, self.head_dim).transpose(1, 2) for part in parts)
+        return tuple(head.reshape(-1, tokens, self.head_dim) for head in heads)
+
+    def _learning_rates(self, x: Tensor) -> FastWeights:
+        """Of every token, head and matrix [B * n, L, 1], positive, in float32 also under autocast."""
         scenes, tokens, _ = x.shape
-        qkv = F.silu(self.to_qkv(x)).view(scenes, tokens, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
-        qkv = qkv.reshape(3, scenes * self.heads, tokens, self.head_dim)
-        qk = at_least_float32(qkv[:2])
-        q, k = (qk / (torch.linalg.vector_norm(qk, dim=-1, keepdim=True) + NORM_EPSILON)).unbind(0)
-        return q, k, qkv[2]
-
-    def _learning_rates(self, x: Tensor) -> Tensor:
-        """[3 matrices, B * n, L, 1], positive, in float32 also under autocast."""
+        if self.lr_fc is None:
+            one = at_least_float32(x).new_ones(()).expand(scenes * self.heads, tokens, 1)
+            return FastWeights(one, one, one)
         with no_autocast(x):
             weight, bias = at_least_float32(self.lr_fc.weight), at_least_float32(self.lr_fc.bias)
             rates = F.softplus(F.linear(at_least_float32(x), weight, bias) + self.rate_shift)
-        scenes, tokens, _ = x.shape
         rates = rates.view(scenes, tokens, 3, self.heads).permute(2, 0, 3, 1)
-        return rates.reshape(3, scenes * self.heads, tokens, 1)
+        return FastWeights(*rates.reshape(3, scenes * self.heads, tokens, 1))
 
-    def _initial_weights(self, scenes: int) -> FastWeights:
-        """The learned weights, once per scene."""
-        return FastWeights(*(at_least_float32(w).repeat(scenes, 1, 1) for w in self.learned_weights))
 
-    def _project(self, read_out: Tensor, x: Tensor) -> Tensor:
-        """Normalise per head, merge the heads, gate by the layer's input (the published weights need that), project."""
-        scenes, tokens, channels = x.shape
-        heads = self.o_norm(at_least_float32(read_out)).view(scenes, self.heads, tokens, self.head_dim)
-        merged = heads.transpose(1, 2).reshape(scenes, tokens, channels)
-        return self.c_proj(merged if self.gate_fn is None else merged * self.gate_fn(x))
+def _unit(x: Tensor) -> Tensor:
+    """Vectors of unit length."""
+    wide = at_least_float32(x)
+    return (wide / (torch.linalg.vector_norm(wide, dim=-1, keepdim=True) + NORM_EPSILON)).to(x.dtype)

@@ -1,0 +1,210 @@
+"""Time and peak memory of one test-time-training update, forward and backward: our operator against plain autograd.
+
+    python benchmarks/ttt_update.py                      # a GPU if there is one, else a smaller problem on the CPU
+    python benchmarks/ttt_update.py --tokens 200000
+
+"Plain" is autograd through the same closed forms of `fast_weights`. The update is the sum over tokens and the step; the
+layer adds projections, reading and gate, the scene block norms and MLP, which are the same in both. Results are ratios
+of one run: rounds alternate between the two, the fastest round of each counts. Exit status 1 if gradients differ or the
+peak of the update is above half.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from zipmap_pl.models import fast_weight_operators, fast_weights
+from zipmap_pl.models.blocks import SceneContext, TTTSceneBlock
+from zipmap_pl.models.config import ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.fast_weights import FastWeights
+from zipmap_pl.models.rope import Rotation
+
+MEMORY_LIMIT = 0.5
+SAME = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # relative L2 difference of the gradients
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is measured: tokens of one scene, in the width of the model, with products in `dtype`."""
+
+    tokens: int
+    dim: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def config(self) -> ModelConfig:
+        """A model of that width, for its scene blocks."""
+        ttt = TTTConfig(head_dim=self.dim, newton_schulz_dtype=str(self.dtype).removeprefix("torch."))
+        return ModelConfig(embed_dim=self.dim, heads=4, tokenizer=TokenizerConfig(heads=4), ttt=ttt)
+
+    def draw(self, *shape: int) -> Tensor:
+        """Normally distributed, with a gradient."""
+        generator = torch.Generator().manual_seed(sum(shape))
+        return torch.randn(*shape, generator=generator).to(self.device).requires_grad_()
+
+    def autocast(self) -> torch.autocast:
+        """As in training."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds and bytes at the peak beyond what was there before, and the gradients."""
+
+    seconds: float
+    peak: int
+    gradients: list[Tensor]
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """The layer without the operators: autograd keeps what it needs."""
+    with (
+        mock.patch.object(fast_weight_operators, "descent_directions", fast_weights.descent_directions),
+        mock.patch.object(fast_weight_operators, "apply", fast_weights.apply),
+    ):
+        yield
+
+
+def update(problem: Problem, recompute: bool) -> Callable[[], list[Tensor]]:
+    """Directions of all tokens and the step along them; `recompute`: inside of activation checkpointing."""
+    dim, hidden = problem.dim, 2 * problem.dim
+    weights = FastWeights(*(problem.draw(1, *shape) for shape in ((dim, hidden), (hidden, dim), (dim, hidden))))
+    k, v = problem.draw(1, problem.tokens, dim), problem.draw(1, problem.tokens, dim)
+    rates = FastWeights(*(problem.draw(1, problem.tokens, 1) for _ in range(3)))
+    state = fast_weights.start(weights)
+
+    def fit() -> FastWeights:
+        directions = fast_weight_operators.descent_directions(weights, k, v, rates)
+        return fast_weights.step(state, directions, problem.config.ttt).weights
+
+    def run() -> list[Tensor]:
+        with problem.autocast():
+            fitted = checkpoint(fit, use_reentrant=False) if recompute else fit()
+            loss = sum((w * before.detach()).sum() for w, before in zip(fitted, weights, strict=True))
+        return list(torch.autograd.grad(loss, [k, v, *weights, *rates]))
+
+    return run
+
+
+def layer_or_block(problem: Problem, part: str) -> Callable[[], list[Tensor]]:
+    """The layer, or the scene block with its MLP around it; activations are computed again in the backward pass."""
+    torch.manual_seed(0)
+    block = TTTSceneBlock(problem.config).to(problem.device)
+    x = problem.draw(1, problem.tokens, problem.dim)
+    context = SceneContext(Rotation(x, x), views=1)  # of which this block reads the operators only
+    module, inputs = (block, (x, context)) if part == "block" else (block.ttt_block, (x,))
+
+    def run() -> list[Tensor]:
+        with problem.autocast():
+            out, _ = checkpoint(module, *inputs, use_reentrant=False)
+            loss = (out * x.detach()).sum()  # any fixed weights
+        return list(torch.autograd.grad(loss, [x, *module.parameters()]))
+
+    return run
+
+
+def timed(run: Callable[[], list[Tensor]], device: torch.device) -> float:
+    """Seconds of one call."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    begin = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
+
+
+def peak_bytes(run: Callable[[], list[Tensor]], device: torch.device) -> int:
+    """Most bytes that tensors took during one call, beyond those before it; exact, whatever else the machine does."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    changes = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = peak = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+def compare(run: Callable[[], list[Tensor]], device: torch.device, rounds: int) -> list[Measured]:
+    """Ours and the plain one."""
+    ways = (nullcontext, plain)
+    seconds: list[list[float]] = [[], []]
+    found = []
+    for way in ways:  # the first call of all warms up
+        with way():
+            found.append((peak_bytes(run, device), run()))
+    for _ in range(rounds):
+        for way, times in zip(ways, seconds, strict=True):
+            with way():
+                times.append(timed(run, device))
+    return [Measured(min(times), peak, gradients) for times, (peak, gradients) in zip(seconds, found, strict=True)]
+
+
+def difference(ours: Measured, other: Measured) -> float:
+    """Relative L2 difference of all gradients together."""
+    pairs = list(zip(ours.gradients, other.gradients, strict=True))
+    off = sum((a.double() - b.double()).square().sum() for a, b in pairs)
+    return float((off / sum(b.double().square().sum() for _, b in pairs)).sqrt())
+
+
+def table(results: dict[str, list[Measured]]) -> str:
+    """Markdown."""
+    lines = [
+        "| | seconds, plain | seconds, ours | times faster | peak, plain | peak, ours | peak ratio | gradients differ by |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, (ours, other) in results.items():
+        lines.append(
+            f"| {name} | {other.seconds:.3f} | {ours.seconds:.3f} | {other.seconds / ours.seconds:.2f} "
+            f"| {other.peak / 2**20:.0f} MiB | {ours.peak / 2**20:.0f} MiB | {ours.peak / other.peak:.2f} "
+            f"| {difference(ours, other):.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, judge."""
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=50_000)
+    parser.add_argument("--dim", type=int, default=1024 if gpu else 128, help="width of tokens and model")
+    parser.add_argument("--rounds", type=int, default=10 if gpu else 3)
+    chosen = parser.parse_args(arguments)
+    dtype = torch.bfloat16 if gpu else torch.float32
+    problem = Problem(chosen.tokens, chosen.dim, dtype, torch.device("cuda" if gpu else "cpu"))
+    where = torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads"
+    cases = {
+        "update": update(problem, recompute=False),
+        "update, checkpointed": update(problem, recompute=True),
+        "layer, checkpointed": layer_or_block(problem, "layer"),
+        "scene block, checkpointed": layer_or_block(problem, "block"),
+    }
+    results = {name: compare(run, problem.device, chosen.rounds) for name, run in cases.items()}
+    print(f"{chosen.tokens} tokens of width {chosen.dim}, {str(dtype).removeprefix('torch.')}, {where}\n")
+    print(table(results))
+    good = all(difference(*result) <= SAME[dtype] for result in results.values()) and all(
+        ours.peak <= MEMORY_LIMIT * other.peak for name, (ours, other) in results.items() if name.startswith("update")
+    )
+    if not good:
+        print(f"\nexpected peaks of updates of at most {MEMORY_LIMIT}, gradients that differ by at most {SAME[dtype]}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,226 @@
+"""Fitting and reading fast weights for any number of tokens: memory beyond inputs and results does not grow with them.
+
+The results are those of `fast_weights.descent_directions` and `fast_weights.apply`; the tests compare them and their
+gradients. Tokens are taken in chunks, and the backward passes, written out here, compute what they need once more.
+All of it is opaque to the compiler, because the number of chunks depends on the number of tokens: a loop over them
+inside a compiled block would be compiled again for every length.
+
+Operators know tensors and lists of them only, so weights, directions and rates are lists in the order of `FastWeights`.
+`autocast` is the dtype of the caller's autocast, if there is one; sums over chunks are in float32 at least.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zipmap_pl.models import fast_weights
+from zipmap_pl.models.fast_weights import FastWeights
+from zipmap_pl.models.precision import at_least_float32
+
+TOKENS_AT_ONCE = 4096  # of all scenes and heads together: enough to keep a large GPU busy
+
+
+def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWeights) -> FastWeights:
+    """As `fast_weights.descent_directions`, in float32 at least."""
+    return FastWeights(*_descent(list(weights), k, v, list(rates), _autocast_dtype(k)))
+
+
+def apply(weights: FastWeights, q: Tensor) -> Tensor:
+    """As `fast_weights.apply`."""
+    return _apply(list(weights), q, _autocast_dtype(q))
+
+
+@torch.library.custom_op("zipmap_pl::descent_directions", mutates_args=())
+def _descent(
+    weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: torch.dtype | None
+) -> list[Tensor]:
+    sums: list[Tensor] = []
+    with _precision(k, autocast):
+        narrow = FastWeights(*_narrowed(weights, autocast))
+        for span in _chunks(k):
+            chunk_rates = FastWeights(*(rate[:, span] for rate in rates))
+            sums = _added(sums, fast_weights.descent_directions(narrow, k[:, span], v[:, span], chunk_rates))
+    return sums
+
+
+@torch.library.custom_op("zipmap_pl::descent_directions_backward", mutates_args=())
+def _descent_backward(
+    gradients: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    k: Tensor,
+    v: Tensor,
+    rates: Sequence[Tensor],
+    autocast: torch.dtype | None,
+) -> list[Tensor]:
+    """Gradients of the weights, of k, of v and of the rates from those of the directions."""
+    sums: list[Tensor] = []
+    dk, dv, *d_rates = (x.new_empty(x.shape) for x in (k, v, *rates))
+    with _precision(k, autocast):
+        w0, w1, w2 = _narrowed(weights, autocast)
+        g0, g1, g2 = _narrowed(gradients, autocast)
+        for span in _chunks(k):
+            keys, values = k[:, span], v[:, span]
+            (x0, x1, x2), (da, de, du), d_chunk_rates = _elementwise_backward(k)(
+                (keys @ w0, values @ w1.mT, keys @ w2),
+                (keys @ g0, values @ g1.mT, keys @ g2),
+                tuple(rate[:, span] for rate in rates),
+            )
+            dk[:, span] = x0 @ g0.mT + x2 @ g2.mT + da @ w0.mT + du @ w2.mT
+            dv[:, span] = x1 @ g1 + de @ w1
+            for d_rate, d_chunk in zip(d_rates, d_chunk_rates, strict=True):
+                d_rate[:, span] = d_chunk
+            sums = _added(sums, (keys.mT @ da, de.mT @ values, keys.mT @ du))
+    return [*_as_wide_as(weights, sums), dk, dv, *d_rates]
+
+
+def _backward_between_products(
+    projections: tuple[Tensor, Tensor, Tensor], incoming: tuple[Tensor, Tensor, Tensor], rates: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """What the backward pass of `descent_directions` does between its matrix products.
+
+    Args:
+        projections: a = k w0, e = v w1^T, u = k w2, [N, L, m].
+        incoming: the gradients of the directions g in the place of w: k g0, v g1^T, k g2.
+        rates: [N, L, 1].
+
+    Returns:
+        The second factors of the three directions times the rates; the gradients of a, e, u; those of the rates.
+    """
+    a, e, u = projections
+    sigmoid = torch.sigmoid(a)
+    silu = a * sigmoid
+    slope = sigmoid + silu - silu * sigmoid
+    curvature = sigmoid * (1 - sigmoid) * (2 + a - 2 * silu)
+    factors = (e * u * slope, silu * u, e * silu)
+    d_rates = tuple(
+        (i * x).sum(-1, keepdim=True, dtype=r.dtype) for i, x, r in zip(incoming, factors, rates, strict=True)
+    )
+    d0, d1, d2 = ((r * i).to(a.dtype) for r, i in zip(rates, incoming, strict=True))
+    da = (d2 * e + d1 * u) * slope + d0 * e * u * curvature
+    de = d0 * u * slope + d2 * silu
+    du = d0 * e * slope + d1 * silu
+    weighted = tuple((r * x).to(a.dtype) for r, x in zip(rates, factors, strict=True))
+    return weighted, (da, de, du), d_rates
+
+
+@cache
+def _fused_backward_between_products() -> Callable[..., Any]:
+    return torch.compile(_backward_between_products, dynamic=True)
+
+
+def _elementwise_backward(x: Tensor) -> Callable[..., Any]:
+    """On a GPU one kernel, because some forty passes over memory take longer than the matrix products."""
+    return _fused_backward_between_products() if x.is_cuda and find_spec("triton") else _backward_between_products
+
+
+@torch.library.custom_op("zipmap_pl::apply_fast_weights", mutates_args=())
+def _apply(weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None) -> Tensor:
+    out = q.new_empty(q.shape)
+    with _precision(q, autocast):
+        narrow = FastWeights(*_narrowed(weights, autocast))
+        for span in _chunks(q):
+            out[:, span] = fast_weights.apply(narrow, q[:, span])
+    return out
+
+
+@torch.library.custom_op("zipmap_pl::apply_fast_weights_backward", mutates_args=())
+def _apply_backward(
+    gradient: Tensor, weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None
+) -> list[Tensor]:
+    """Gradients of the weights and of q from that of the read-outs."""
+    sums: list[Tensor] = []
+    dq = q.new_empty(q.shape)
+    with _precision(q, autocast):
+        w0, w1, w2 = _narrowed(weights, autocast)
+        for span in _chunks(q):
+            queries, d_out = q[:, span], gradient[:, span]
+            a, u, dh = queries @ w0, queries @ w2, d_out @ w1.mT
+            silu = F.silu(a)
+            da, du = torch.ops.aten.silu_backward(dh * u, a), dh * silu
+            dq[:, span] = da @ w0.mT + du @ w2.mT
+            sums = _added(sums, (queries.mT @ da, (silu * u).mT @ d_out, queries.mT @ du))
+    return [*_as_wide_as(weights, sums), dq]
+
+
+@_descent.register_fake
+def _(weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: Any) -> list[Tensor]:
+    return [w.new_empty(w.shape, dtype=torch.promote_types(w.dtype, torch.float32)) for w in weights]
+
+
+@_descent_backward.register_fake
+def _(
+    gradients: Sequence[Tensor], weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: Any
+) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x in (*weights, k, v, *rates)]
+
+
+@_apply.register_fake
+def _(weights: Sequence[Tensor], q: Tensor, autocast: Any) -> Tensor:
+    return q.new_empty(q.shape)
+
+
+@_apply_backward.register_fake
+def _(gradient: Tensor, weights: Sequence[Tensor], q: Tensor, autocast: Any) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x in (*weights, q)]
+
+
+def _save_for_descent(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    weights, k, v, rates, ctx.autocast = inputs
+    ctx.save_for_backward(*weights, k, v, *rates)
+
+
+def _differentiate_descent(ctx: Any, gradients: list[Tensor]) -> tuple[Any, ...]:
+    w0, w1, w2, k, v, *rates = ctx.saved_tensors
+    found = _descent_backward(gradients, [w0, w1, w2], k, v, rates, ctx.autocast)
+    return found[:3], found[3], found[4], found[5:], None
+
+
+def _save_for_apply(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    weights, q, ctx.autocast = inputs
+    ctx.save_for_backward(*weights, q)
+
+
+def _differentiate_apply(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    *weights, q = ctx.saved_tensors
+    found = _apply_backward(gradient, weights, q, ctx.autocast)
+    return found[:3], found[3], None
+
+
+_descent.register_autograd(_differentiate_descent, setup_context=_save_for_descent)
+_apply.register_autograd(_differentiate_apply, setup_context=_save_for_apply)
+
+
+def _chunks(tokens: Tensor) -> Iterator[slice]:
+    """Parts of the L tokens of [N, L, d]."""
+    sequences, length, _ = tokens.shape
+    size = max(1, TOKENS_AT_ONCE // sequences)
+    return (slice(start, start + size) for start in range(0, length, size))
+
+
+def _added(sums: list[Tensor], summands: Sequence[Tensor]) -> list[Tensor]:
+    """The sums with those of one more chunk, in place; the first chunk makes them."""
+    wide = [at_least_float32(summand) for summand in summands]
+    return [a.add_(b) for a, b in zip(sums, wide, strict=True)] if sums else wide
+
+
+def _as_wide_as(tensors: Sequence[Tensor], sums: list[Tensor]) -> list[Tensor]:
+    return [a.to(tensor.dtype) for tensor, a in zip(tensors, sums, strict=True)]
+
+
+def _autocast_dtype(x: Tensor) -> torch.dtype | None:
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
+def _precision(x: Tensor, dtype: torch.dtype | None) -> torch.autocast:
+    return torch.autocast(x.device.type, dtype, enabled=dtype is not None)
+
+
+def _narrowed(tensors: Sequence[Tensor], dtype: torch.dtype | None) -> list[Tensor]:
+    """What autocast would do in every chunk again."""
+    return [tensor if dtype is None else tensor.to(dtype) for tensor in tensors]
