@@ -9,6 +9,7 @@ then as many times 128 bytes. Nothing that the file promises is believed before 
 import logging
 import struct
 import zlib
+from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 VERSION = 4
 MAX_NAME = 1024  # bytes of the sensor's name
 MAX_SIDE = 8192  # pixels
-MAX_FRAMES = 1_000_000  # nine hours; the longest scans have some 10,000
+MAX_FRAMES = 100_000  # an hour; the longest scans have some 10,000
 MAX_PART = 1 << 26  # bytes of one compressed picture or depth
 HEAD = struct.Struct("<IQ")
 CAMERAS = struct.Struct("<64f2i4IfQ")
@@ -169,20 +170,20 @@ def _header(file: Path, size: int, changed: int) -> Header:
 def _index(file: Path, size: int, changed: int) -> Index:
     header = _header(file, size, changed)
     promised = min(header.frames, MAX_FRAMES)
-    places: list[tuple[int, int, int]] = []
+    places = array("Q")
     start = header.start
     with file.open("rb", buffering=0) as stream:
-        while len(places) < promised:
+        for frame in range(promised):
             whole = start + RECORD <= size
             picture, depth = COUNTS.unpack(_exactly(stream, file, start + COUNTS_AT, COUNTS.size)) if whole else (0, 0)
             following = start + RECORD + picture + depth
             if following > size:
-                end = f"cut off (or its byte counts lie): {len(places)} of {header.frames} frames are there"
-                return Index(_array(places), end)
-            places.append((start, picture, depth))
+                end = f"cut off (or its byte counts lie): {frame} of {header.frames} frames are there"
+                return Index(_table(places), end)
+            places.extend((start, picture, depth))
             start = following
         _tell_what_follows(stream, file, start, size)
-    return Index(_array(places))
+    return Index(_table(places))
 
 
 def _tell_what_follows(stream: BinaryIO, file: Path, start: int, size: int) -> None:
@@ -193,7 +194,7 @@ def _tell_what_follows(stream: BinaryIO, file: Path, start: int, size: int) -> N
         log.warning("%s: %d bytes follow its last frame and are no IMU readings: are there more frames?", file, rest)
 
 
-def _array(places: list[tuple[int, int, int]]) -> np.ndarray:
+def _table(places: array) -> np.ndarray:
     return np.array(places, np.uint64).reshape(-1, 3)
 
 

@@ -4,6 +4,7 @@ A dataset enters by its line in tests/support/miniatures/zoo.py; docs/adding-a-d
 """
 
 import argparse
+import importlib
 import os
 import random
 import re
@@ -13,19 +14,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import yaml
 from miniatures.zoo import MINIATURES
 
+import zipmap_pl.conf
 from zipmap_pl.cli.main import main
 from zipmap_pl.cli.preprocess import report_text
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import scene_agreement
+from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.frame_reader import FrameReader
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.verification import verify
 from zipmap_pl.preprocess.engine import preprocess
 from zipmap_pl.preprocess.registry import reader_module
 from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.training.config import compose
 
 SETTINGS = EngineSettings(frames_per_shard=5, lossless=True, max_fault_share=1.0)
 DAMAGES = [(miniature, damage) for miniature in MINIATURES for damage in miniature.damages]
@@ -99,7 +102,8 @@ def test_what_the_dataset_says_of_itself(prepared):
 
 def test_its_settings_for_training(prepared):
     name = prepared.miniature.name
-    config = compose([f"+data/zoo={name}"]).data.train[name]
+    settings = yaml.safe_load((importlib.resources.files(zipmap_pl.conf) / f"data/{name}.yaml").read_text())
+    config = DatasetConfig(**settings["train"][name])
     assert config.path == f"shards/{name}"
     assert config.split in prepared.index.splits
 
