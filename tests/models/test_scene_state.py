@@ -132,21 +132,6 @@ def test_scenes_and_rays_belong_together(model):
         model(images, target_rays=rays(1, 1, 9, 28, 28))
 
 
-@pytest.mark.parametrize(
-    ("bad", "words"),
-    [
-        (torch.zeros(1, 6, 28, 28), r"rays have shape \(1, 6, 28, 28\), expected \[B, S, 9, H, W\]"),
-        (torch.zeros(1, 9, 28, 30), "rays are 28 x 30 pixels"),
-        (torch.zeros(1, 9, 28, 28, dtype=torch.int32), "rays are torch.int32"),
-    ],
-)
-def test_wrong_rays_are_refused(model, bad, words):
-    with pytest.raises(ValueError, match=words):
-        model.query(model.compress(pictures(1, 3, 28, 28)), bad)
-    with pytest.raises(ValueError, match=words):
-        model(pictures(1, 3, 28, 28), target_rays=bad)
-
-
 def test_other_models_say_which_one_answers_queries(make_query_model):
     model = make_query_model(query_head=False)
     state = model.compress(pictures(1, 3, 28, 28))  # a state is there without a query head

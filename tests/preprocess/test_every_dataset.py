@@ -102,9 +102,9 @@ def test_what_the_dataset_says_of_itself(prepared):
 
 def test_its_settings_for_training(prepared):
     name = prepared.miniature.name
-    settings = yaml.safe_load((importlib.resources.files(zipmap_pl.conf) / f"data/{name}.yaml").read_text())
-    config = DatasetConfig(**settings["train"][name])
-    assert config.path == f"shards/{name}"
+    settings = yaml.safe_load((importlib.resources.files(zipmap_pl.conf) / f"data/zoo/{name}.yaml").read_text())
+    config = DatasetConfig(**settings)
+    assert config.path == f"${{data.shards}}/{name}"
     assert config.split in prepared.index.splits
 
 

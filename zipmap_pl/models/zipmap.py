@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.activations import colour_and_depth
-from zipmap_pl.models.aggregator import RAY_CHANNELS, SPECIAL_TOKENS, Aggregator, Features
+from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
 from zipmap_pl.models.camera_head import CameraHead, MLPCameraHead
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dpt_head import DPTHead
+from zipmap_pl.models.input_checks import checked_images, checked_rays
 from zipmap_pl.models.long_sequence import (
     ChunkedPass,
     Walk,
@@ -56,7 +57,7 @@ class ZipMap(nn.Module):
 
     def forward(
         self,
-        images: Tensor,
+        images: Tensor | Sequence[Tensor],
         target_rays: Tensor | None = None,
         window: int | None = None,
         keep_state: bool = False,
@@ -66,7 +67,8 @@ class ZipMap(nn.Module):
         """Reconstruct every scene of a batch.
 
         Args:
-            images: [B, S, 3, H, W], or [S, 3, H, W] for one scene; float in [0, 1]; H, W multiples of the patch size.
+            images: [B, S, 3, H, W], or [S, 3, H, W] or a list of [3, H, W] for one scene; float in [0, 1]; H, W multiples
+                of the patch size.
             target_rays: also predict what is seen along these rays, see `query`.
             window: how many views a streaming model takes at once; it predicts from them and those before. By default
                 1 on a streaming model; other models look at all views.
@@ -74,7 +76,8 @@ class ZipMap(nn.Module):
             views_per_chunk, storage: look at so many views, and rays, at once: see `walk`. The results are on the CPU.
 
         Raises:
-            ValueError: the images or rays have another shape or are not floating point; the window is below one view.
+            ValueError: the images or rays have another shape or are not floating point, or (outside of training) images
+                hold values outside [0, 1]; the window is below one view.
             UserError: the model cannot stream, or not be queried.
         """
         images = self._checked(images)
@@ -248,21 +251,11 @@ class ZipMap(nn.Module):
                 "model: found query_head=false, expected true to predict along rays; "
                 "the published checkpoint_state_query.pt can"
             )
-        return self._checked(rays, "rays", RAY_CHANNELS)
+        return checked_rays(rays, self.config.patch_size)
 
-    def _checked(self, views: Tensor, name: str = "images", channels: int = 3) -> Tensor:
-        """[B, S, channels, H, W] of a size that the network can take."""
-        patch = self.config.patch_size
-        shape = tuple(views.shape)
-        if views.ndim not in (4, 5) or shape[-3] != channels or 0 in shape:
-            raise ValueError(f"{name} have shape {shape}, expected [B, S, {channels}, H, W] or [S, {channels}, H, W]")
-        if shape[-2] % patch or shape[-1] % patch:
-            raise ValueError(
-                f"{name} are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}"
-            )
-        if not views.is_floating_point():
-            raise ValueError(f"{name} are {views.dtype}, expected floating point (pictures in [0, 1])")
-        return views if views.ndim == 5 else views.unsqueeze(0)
+    def _checked(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        # In training the loader answers for the values.
+        return checked_images(images, self.config.patch_size, values=not self.training)
 
 
 def _patches(features: Features) -> list[Tensor]:
