@@ -70,7 +70,7 @@ def write(raw: Path) -> list[TrueScene]:
         TEST: scan(5, 3),
     }
     write_sens(raw / SENS_FILE, scans[SENS], imu=1)
-    (raw / f"scans/{SENS}/{SENS}.txt").write_text("numDepthFrames = 8\n")
+    (raw / f"scans/{SENS}/{SENS}.txt").writeas_text("numDepthFrames = 8\n")
     write_sens(raw / SAME_SIZE_FILE, scans[SAME_SIZE])
     write_sens(raw / f"scans_test/{TEST}/{TEST}.sens", scans[TEST])
     for name in (EXPORTED, SHORT):
@@ -141,17 +141,17 @@ def record(pose: np.ndarray, jpeg: bytes, depth: bytes) -> bytes:
 
 def exported(made: Scan, intrinsics: str) -> dict[str, bytes]:
     """The files that the official exporter writes, by their path."""
-    files = {intrinsics: _text(stored(K_DEPTH))}
+    files = {intrinsics: as_text(stored(K_DEPTH))}
     if "/" in intrinsics:
-        files["intrinsic/extrinsic_depth.txt"] = files["intrinsic/extrinsic_color.txt"] = _text(np.eye(4))
+        files["intrinsic/extrinsic_depth.txt"] = files["intrinsic/extrinsic_color.txt"] = as_text(np.eye(4))
     for k, (pose, jpeg, depth) in enumerate(zip(made.poses, made.jpegs, made.depths, strict=True)):
         files[f"color/{k}.jpg"] = jpeg
         files[f"depth/{k}.png"] = cv2.imencode(".png", depth)[1].tobytes()
-        files[f"pose/{k}.txt"] = _text(pose)
+        files[f"pose/{k}.txt"] = as_text(pose)
     return files
 
 
-def _text(matrix: np.ndarray) -> bytes:
+def as_text(matrix: np.ndarray) -> bytes:
     return "".join(" ".join(f"{value:f}" for value in row) + "\n" for row in matrix).encode()
 
 
@@ -341,7 +341,7 @@ MINIATURE = Miniature(
         _whole_export(
             "intrinsics -inf",
             "intrinsic/intrinsic_depth.txt",
-            lambda file: file.write_bytes(_text(LOST)),
+            lambda file: file.write_bytes(as_text(LOST)),
             "cy are .*inf",
         ),
         _whole_export("no depth at all", "depth", _rmtree, "missing, or without frames"),
