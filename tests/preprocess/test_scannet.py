@@ -3,6 +3,7 @@
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -172,33 +173,33 @@ def read_spoilt(whole, data):
 
 
 @settings(max_examples=60, deadline=None)
-@given(share=st.floats(0, 1))
-def test_frames_before_any_cut_are_kept_and_the_rest_is_told_once(whole, share):
+@given(record=st.integers(0, FRAMES - 1), share=st.floats(0, 1), shift=st.sampled_from((-1, 0, 1, 95, 96, 97, None)))
+def test_frames_before_any_cut_are_kept_and_the_rest_is_told_once(whole, record, share, shift):
+    """Near the start of a record, or anywhere."""
     _, _, data, frames = whole
-    cut = int(share * len(data))
+    places = places_of(data)
+    cut = int(share * len(data)) if shift is None else places[record][0] + shift
+    ends = [start + 96 + picture + depth for start, picture, depth in places]
+    there = sum(end <= cut for end in ends)
     results = read_spoilt(whole, data[:cut])
     if results is None:
-        assert cut < 319  # the header
+        assert cut < places[0][0]
         return
-    ends = [start.tolist()[0] + 96 + sum(start.tolist()[1:]) for start in places_of(data, whole)]
     for frame, end, result in zip(frames, ends, results, strict=True):
         if end <= cut:
             same(result, frame)
         else:
-            assert (
-                result
-                == f"cut off (or its byte counts lie): {sum(e <= cut for e in ends)} of {FRAMES} frames are there"
-            )
+            assert result == f"cut off (or its byte counts lie): {there} of {FRAMES} frames are there"
 
 
-def places_of(data, whole):
-    """[n, 3] of the undamaged file, by the miniature's own counting."""
+def places_of(data):
+    """Start, bytes of picture and depth of each record of the undamaged file, counted here."""
     places, start = [], 304 + len("StructureSensor")
     for _ in range(FRAMES):
         counts = struct.unpack_from("<QQ", data, start + 80)
         places.append((start, *counts))
         start += 96 + sum(counts)
-    return np.array(places)
+    return places
 
 
 @settings(max_examples=80, deadline=None)
@@ -247,6 +248,17 @@ def test_a_container_of_any_size_costs_no_memory(made, tmp_path):
         with pytest.raises(RawFault, match="depth of 838860790 bytes"):
             reader.frame(scene, "0")
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_depth_that_inflates_to_more_than_a_frame_takes_no_more_memory():
+    bomb = zlib.compress(bytes(1 << 26))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RawFault, match="not the 6144 bytes of 64x48"):
+            sens.inflate_depth("file", bomb, (48, 64))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 18
     finally:
         tracemalloc.stop()
 

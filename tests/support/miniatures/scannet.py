@@ -70,7 +70,7 @@ def write(raw: Path) -> list[TrueScene]:
         TEST: scan(5, 3),
     }
     write_sens(raw / SENS_FILE, scans[SENS], imu=1)
-    (raw / f"scans/{SENS}/{SENS}.txt").writeas_text("numDepthFrames = 8\n")
+    (raw / f"scans/{SENS}/{SENS}.txt").write_text("numDepthFrames = 8\n")
     write_sens(raw / SAME_SIZE_FILE, scans[SAME_SIZE])
     write_sens(raw / f"scans_test/{TEST}/{TEST}.sens", scans[TEST])
     for name in (EXPORTED, SHORT):
@@ -152,6 +152,7 @@ def exported(made: Scan, intrinsics: str) -> dict[str, bytes]:
 
 
 def as_text(matrix: np.ndarray) -> bytes:
+    """As the exporter writes a matrix."""
     return "".join(" ".join(f"{value:f}" for value in row) + "\n" for row in matrix).encode()
 
 
