@@ -8,6 +8,7 @@ import torch
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import CameraHeadConfig, TTTConfig
 from zipmap_pl.models.input_checks import checked_images
+from zipmap_pl.models.token_store import Storage
 from zipmap_pl.models.zipmap import ZipMap
 
 
@@ -113,6 +114,19 @@ def test_frames_of_a_stream(make_model, case):
     with pytest.raises(ValueError, match=re.escape(words)):
         stream.push(frame)
     assert stream.state is None
+
+
+def test_a_stream_takes_a_list_as_a_call_does(make_model):
+    model, frames = make_model(camera_head=CameraHeadConfig(kind="mlp")), pictures(2, 3, 28, 28)
+    assert torch.equal(model.stream().push(list(frames)).depth, model.stream().push(frames).depth)
+    with pytest.raises(ValueError, match="images hold no views"):
+        model.stream().push([])
+
+
+@pytest.mark.parametrize("call", ["__call__", "compress"])
+def test_a_setting_without_effect(model, call):
+    with pytest.raises(ValueError, match="storage is given without views_per_chunk"):
+        getattr(model, call)(pictures(1, 3, 28, 28), storage=Storage())
 
 
 def test_a_list_of_views_is_one_scene(model):

@@ -156,10 +156,18 @@ def test_files_that_hold_no_state_are_named(model, tmp_path):
         SceneState.load(path)
     path.write_bytes(whole)
     tensors = load_file(path)
-    del tensors["0.norms.w1"]
-    save_file(tensors, path, FILE_FORMAT)
-    with pytest.raises(UserError, match="kitchen.safetensors: not readable.*norms.w1"):
-        SceneState.load(path)
+    for spoil, told in (
+        (lambda x: x.pop("0.norms.w1"), "norms.w1"),
+        (lambda x: [x.pop(f"1.norms.{w}") for w in ("w0", "w1", "w2")], "1.norms.w0"),
+        (lambda x: x.update({"0.velocity.w0": x["0.norms.w0"]}), "0.velocity.w1"),
+        (lambda x: x.update({"mine.weights.w0": x["0.norms.w0"]}), "weights.w0"),
+        (lambda x: x.update({"0.more.w0": x["0.norms.w0"].clone()}), "surplus 0.more.w0"),
+    ):
+        spoiled = {name: tensor.clone() for name, tensor in tensors.items()}
+        spoil(spoiled)
+        save_file({name: tensor.clone() for name, tensor in spoiled.items()}, path, FILE_FORMAT)
+        with pytest.raises(UserError, match=f"kitchen.safetensors: not readable.*{told}"):
+            SceneState.load(path)
     save_file(tensors, path)  # without what says that it is a state
     with pytest.raises(UserError, match="kitchen.safetensors: found None, expected"):
         SceneState.load(path)

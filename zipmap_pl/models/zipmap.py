@@ -25,7 +25,7 @@ from zipmap_pl.models.precision import at_least_float32, no_autocast
 from zipmap_pl.models.prediction import Prediction, QueriedViews
 from zipmap_pl.models.scene_state import SceneState
 from zipmap_pl.models.streaming import Stream
-from zipmap_pl.models.token_store import BFLOAT16, Storage
+from zipmap_pl.models.token_store import Storage
 from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
 
 
@@ -62,7 +62,7 @@ class ZipMap(nn.Module):
         window: int | None = None,
         keep_state: bool = False,
         views_per_chunk: int | None = None,
-        storage: Storage = BFLOAT16,
+        storage: Storage | None = None,
     ) -> Prediction:
         """Reconstruct every scene of a batch.
 
@@ -86,6 +86,7 @@ class ZipMap(nn.Module):
             raise ValueError(f"target rays are of {len(rays)} scenes, expected {len(images)} as the images")
         remember = keep_state or rays is not None
         if views_per_chunk is None:
+            _refuse(storage)
             prediction = self._reconstruct(images, self._operators(images.shape[1], window), keep_state=remember)
         else:
             prediction = joined(self.walk(images, views_per_chunk, window, storage, remember))
@@ -102,7 +103,7 @@ class ZipMap(nn.Module):
         images: Tensor,
         views_per_chunk: int,
         window: int | None = None,
-        storage: Storage = BFLOAT16,
+        storage: Storage | None = None,
         keep_state: bool = False,
     ) -> Walk:
         """Reconstruct long sequences with the device memory of one chunk; results come chunk by chunk, on the CPU.
@@ -110,7 +111,7 @@ class ZipMap(nn.Module):
         Args:
             images: as for a call; they can be on the CPU while the model is on a GPU.
             views_per_chunk: how many views of each scene are on the device at once; whole windows if the model streams.
-            storage: where and in what precision the rest lies meanwhile. With float32 the numbers are those of a call.
+            storage: where the rest lies meanwhile, by default in bfloat16; with float32 the numbers are those of a call.
             window, keep_state: as for a call.
 
         Raises:
@@ -123,14 +124,14 @@ class ZipMap(nn.Module):
                 self.stream(size), images, chunks_of(images.shape[1], views_per_chunk, size), keep_state
             )
         chunked = self._chunked(images, views_per_chunk, window, self._dense_heads)
-        return chunked.walk(chunked.plan(storage), self._camera_head, keep_state)
+        return chunked.walk(chunked.plan(storage or Storage()), self._camera_head, keep_state)
 
     def compress(
         self,
         images: Tensor,
         window: int | None = None,
         views_per_chunk: int | None = None,
-        storage: Storage = BFLOAT16,
+        storage: Storage | None = None,
     ) -> SceneState:
         """What the model remembers of every scene of a batch, without the work of the heads.
 
@@ -139,9 +140,11 @@ class ZipMap(nn.Module):
         images = self._checked(images)
         if self.config.global_mixer != "ttt":
             raise UserError(f"model: found global_mixer={self.config.global_mixer}, expected ttt to compress views")
-        if views_per_chunk is not None and not self.config.streaming:
+        if views_per_chunk is None:
+            _refuse(storage)
+        elif not self.config.streaming:
             chunked = self._chunked(images, views_per_chunk, window, {})
-            return chunked.compress(chunked.plan(storage))
+            return chunked.compress(chunked.plan(storage or Storage()))
         views = images.shape[1]
         state: SceneState | None = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and views_per_chunk is None):
@@ -256,6 +259,13 @@ class ZipMap(nn.Module):
     def _checked(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         # In training the loader answers for the values.
         return checked_images(images, self.config.patch_size, values=not self.training)
+
+
+def _refuse(storage: Storage | None) -> None:
+    if storage is not None:
+        raise ValueError(
+            "storage is given without views_per_chunk; expected both, or neither to keep all on the device"
+        )
 
 
 def _patches(features: Features) -> list[Tensor]:
