@@ -12,6 +12,7 @@ from zipmap_pl.errors import UserError
 # One per line, sorted: a new dataset adds its line here.
 NAMES = (
     "rgbd_folder",
+    "scannet",
     "synthetic",
     "tartanair",
 )

@@ -145,7 +145,9 @@ class Misreading:
 
 def with_pose(change):
     def mistake(frame):
-        return replace(frame, camera=replace(frame.camera, cam_to_world=change(frame.camera.cam_to_world)))
+        with np.errstate(invalid="ignore"):  # lost tracking
+            pose = change(frame.camera.cam_to_world)
+        return replace(frame, camera=replace(frame.camera, cam_to_world=pose))
 
     return mistake
 

@@ -1,5 +1,5 @@
 """Every dataset in the suite, a line each."""
 
-from miniatures import tartanair
+from miniatures import scannet, tartanair
 
-MINIATURES = (tartanair.MINIATURE,)
+MINIATURES = (scannet.MINIATURE, tartanair.MINIATURE)
