@@ -1,9 +1,15 @@
 """A batch: pictures, depth, mask and cameras of B scenes with S views each. Point maps are made on the device."""
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from zipmap_pl.geometry.rays import query_rays
+
+VIEW_FIELDS = ("images", "depth", "mask", "extrinsics", "intrinsics", "frames")  # the second axis counts views
 
 
 @dataclass
@@ -20,6 +26,10 @@ class Batch:
         dataset: B slugs.
         scene: B scene names.
         frames: [B, S] int64, rows counted from the first frame of the scene.
+        input_count: state-query batches: the first so many views are inputs, the others are not shown. None = other
+            batches, all views are inputs.
+        targets: [B, T] int64, state-query batches: which of the S views the state is asked for; one may be an input.
+            None = other batches.
         number: place among the rank's batches of the stage: step * accumulation + micro-batch; of a validation batch 0.
         repeat: [B] bool, validation only: a second look at a view set that keeps the ranks in step; leave it out of
             metrics. None = there is none.
@@ -35,6 +45,8 @@ class Batch:
     dataset: list[str]
     scene: list[str]
     frames: Tensor
+    input_count: int | None = None
+    targets: Tensor | None = None
     number: int = 0
     repeat: Tensor | None = None
     faults: list[str] = field(default_factory=list)
@@ -44,3 +56,33 @@ class Batch:
         values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         pinned = {name: value.pin_memory() for name, value in values.items() if isinstance(value, Tensor)}
         return Batch(**{**values, **pinned})
+
+    def inputs(self) -> "Batch":
+        """The input views of a state-query batch as a batch of their own; of any other batch the batch itself."""
+        count = self.input_count
+        return self if count is None else self._with_views(lambda values: values[:, :count])
+
+    def target_views(self) -> "Batch":
+        """The target views [B, T, ...] of a state-query batch as a batch of their own."""
+        targets = self._targets()
+        scenes = torch.arange(len(targets), device=targets.device)[:, None]
+        return self._with_views(lambda values: values[scenes, targets])
+
+    def target_rays(self) -> Tensor:
+        """Rays [B, T, 9, H, W] of the target views, see `geometry.rays.query_rays`: made where the batch is.
+
+        They are in the frame of the first input view and in the unit of the input cameras, so they do not depend on
+        the frame and unit of the batch.
+        """
+        targets = self.target_views()
+        height, width = self.images.shape[-2:]
+        return query_rays(targets.extrinsics, targets.intrinsics, height, width, self.inputs().extrinsics)
+
+    def _targets(self) -> Tensor:
+        if self.targets is None:
+            raise ValueError("only batches of data.batches=state_query have targets")
+        return self.targets
+
+    def _with_views(self, select: Callable[[Tensor], Tensor]) -> "Batch":
+        chosen: dict[str, Any] = {name: select(getattr(self, name)) for name in VIEW_FIELDS}
+        return replace(self, **chosen, input_count=None, targets=None)

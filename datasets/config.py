@@ -1,16 +1,20 @@
 """What a user can say about data: one dataclass per block of conf/data/*.yaml, checked when it is made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
 
 from zipmap_pl.datasets.augmentation import COLOURS, AugmentationConfig
 from zipmap_pl.datasets.draws import ShapeRanges
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
-from zipmap_pl.datasets.view_sampling import Intervals, Reversing, UnorderedSet, ViewSampler
+from zipmap_pl.datasets.view_sampling.scene import ViewRule
+from zipmap_pl.datasets.view_sampling.settings import make_rule
 from zipmap_pl.errors import UserError
 
-RULES = ("intervals", "unordered")
-SCENE_CHOICES = ("uniform", "by_frames")
+SCENE_CHOICES = ("uniform", "by_frames", "by_starts")
+BATCH_KINDS = ("reconstruction", "state_query", "streaming")
+MIN_FRAMES = 2
 
 
 @dataclass
@@ -19,67 +23,63 @@ class DatasetConfig:
 
     Attributes:
         path: folder of shards (the one that holds dataset.json).
-        weight: share of samples relative to the other datasets' weights.
+        weight: share of samples relative to the other datasets' weights; 0 leaves the dataset out.
         split: which of the dataset's splits.
-        rule: "intervals" (ordered frames: videos and shuffled stretches of them) or "unordered" (any frames of the
-            scene).
-        max_interval, video_probability, fixed_interval_probability, block_shuffle: see `view_sampling.Intervals`.
-        late_starts: a start may leave fewer frames than views (at least `min_frames`); frames are then visited again.
-        reverse_probability: share of samples whose order is turned round.
-        scenes: "uniform", or "by_frames": a scene with twice the frames is drawn twice as often.
-        min_frames: scenes with fewer frames are left out.
+        sampling: how the views of a scene are chosen: the name of a rule (`rule`), the rule's own fields, and `reverse`,
+            the share of samples whose order is turned round. `view_sampling.settings.RULES` names the rules, their
+            classes say what the fields mean.
+        scenes: "uniform"; "by_frames": a scene with twice the frames is drawn twice as often; "by_starts": every frame
+            that has min_frames frames from itself on is as likely a start as any other, also if that is fewer than views
+            (frames are then visited again).
+        min_frames: scenes with fewer frames are left out; None = as `DataConfig.min_frames` says.
         depth_percentile: depths above this percentile of the frame's valid depths are dropped; None = keep. One of
             those in the index: 0.1, 90, 95 to 99.
         min_depth_percentile: depths below this percentile are dropped; None = keep.
         max_depth: larger depths are dropped; metres where the dataset is metric, else its own raw unit; None = keep.
+        max_depth_of: another max_depth for the scenes whose names a shell-style pattern fits; the first that fits.
         normals: the depth is good enough for the normal loss.
     """
 
     path: str
     weight: float = 1.0
     split: str = "train"
-    rule: str = "intervals"
-    max_interval: int = 25
-    video_probability: float = 0.5
-    fixed_interval_probability: float = 0.5
-    block_shuffle: int | None = None
-    late_starts: bool = False
-    reverse_probability: float = 0.0
+    sampling: dict[str, Any] = field(default_factory=dict)
     scenes: str = "uniform"
-    min_frames: int = 2
+    min_frames: int | None = None
     depth_percentile: float | None = None
     min_depth_percentile: float | None = None
     max_depth: float | None = None
+    max_depth_of: dict[str, float] = field(default_factory=dict)
     normals: bool = False
 
     def __post_init__(self) -> None:
         where = f"data of {self.path}"
-        _one_of(where, "rule", self.rule, RULES)
         _one_of(where, "scenes", self.scenes, SCENE_CHOICES)
         for name in ("depth_percentile", "min_depth_percentile"):
             if getattr(self, name) is not None:
                 _one_of(where, name, getattr(self, name), DEPTH_PERCENTILES)
-        for name in ("video_probability", "fixed_interval_probability", "reverse_probability"):
-            _between(where, name, getattr(self, name), 0, 1)
-        for name in ("max_interval", "min_frames") + (("block_shuffle",) if self.block_shuffle is not None else ()):
-            _between(where, name, getattr(self, name), 1, float("inf"))
-        if not 0 < self.weight < float("inf"):
+        if self.min_frames is not None:
+            _between(where, "min_frames", self.min_frames, 1, float("inf"))
+        if not 0 <= self.weight < float("inf"):
             raise UserError(
-                f"{where}: weight is {self.weight}, expected a positive number; remove the dataset to leave it out"
+                f"{where}: weight is {self.weight}, expected 0 (leave the dataset out) or a positive number"
             )
+        self.rule()
 
-    def view_sampler(self) -> ViewSampler:
-        """The rule that this dataset's views are drawn by."""
-        sampler: ViewSampler = UnorderedSet()
-        if self.rule == "intervals":
-            sampler = Intervals(
-                self.max_interval,
-                self.video_probability,
-                self.fixed_interval_probability,
-                self.block_shuffle,
-                self.min_frames if self.late_starts else None,
-            )
-        return Reversing(sampler, self.reverse_probability) if self.reverse_probability > 0 else sampler
+    @property
+    def least_frames(self) -> int:
+        """Number of frames that a scene must have."""
+        return MIN_FRAMES if self.min_frames is None else self.min_frames
+
+    def rule(self) -> ViewRule:
+        """The rule that this dataset's views are drawn by. Raises UserError for settings that make none."""
+        start_frames = self.least_frames if self.scenes == "by_starts" else None
+        return make_rule(self.sampling, f"data of {self.path}: sampling", start_frames)
+
+    def max_depth_in(self, scene: str) -> float | None:
+        """Largest depth that training may see in a scene, by its name; None = any."""
+        fits = (limit for pattern, limit in self.max_depth_of.items() if fnmatchcase(scene, pattern))
+        return next(fits, self.max_depth)
 
 
 @dataclass
@@ -114,6 +114,12 @@ class DataConfig:
     Attributes:
         train: the mixture, by any names, whose alphabetical order is part of the draws; empty where nothing is trained.
         validation: datasets of the fixed view sets, by any names; may be empty.
+        also: more training datasets, name -> folder, for which a DatasetConfig of nothing else than the path will do.
+        shards: folder that holds the datasets of conf/data/zoo.
+        allow_missing: go on without the datasets that are not there, instead of naming them and ending.
+        batches: "reconstruction": views as drawn; "state_query": inputs to build the state from and targets to ask it
+            for, see `state_query`; "streaming": one number of views, in the order of time.
+        min_frames: scenes with fewer frames are left out, for datasets that do not say otherwise.
         stage: name of the stage; another name gives other draws.
         seed: of all draws.
         width: of the network's pictures, a multiple of `patch_size`.
@@ -132,6 +138,11 @@ class DataConfig:
 
     train: dict[str, DatasetConfig] = field(default_factory=dict)
     validation: dict[str, DatasetConfig] = field(default_factory=dict)
+    also: dict[str, str] = field(default_factory=dict)
+    shards: str = "shards"
+    allow_missing: bool = False
+    batches: str = "reconstruction"
+    min_frames: int = MIN_FRAMES
     stage: str = "static"
     seed: int = 42
     width: int = 518
@@ -151,6 +162,11 @@ class DataConfig:
         _range("aspect", self.aspect, 1e-6)
         _range("zoom", self.zoom, 1)
         _one_of("data", "augmentation.colour", self.augmentation.colour, COLOURS)
+        _one_of("data", "batches", self.batches, BATCH_KINDS)
+        if self.batches == "streaming" and self.views[0] != self.views[1]:
+            raise UserError(f"data: views is {list(self.views)}, expected one number twice for streaming batches")
+        if self.batches == "state_query" and self.views[0] < 2:
+            raise UserError(f"data: views starts at {self.views[0]}, expected 2 or more for state_query batches")
         for name, least in (
             ("patch_size", 1),
             ("images_per_gpu", 1),
@@ -158,6 +174,7 @@ class DataConfig:
             ("prefetch", 1),
             ("seed", 0),
             ("max_faults", 0),
+            ("min_frames", 1),
         ):
             _between("data", name, getattr(self, name), least, float("inf"))
         if self.width < self.patch_size or self.width % self.patch_size:
@@ -167,6 +184,18 @@ class DataConfig:
                 f"data: views goes up to {self.views[1]}, more than images_per_gpu = {self.images_per_gpu}; "
                 "lower the one or raise the other"
             )
+
+        for name in self.also.keys() & self.train.keys():
+            raise UserError(f"data: also.{name} is {self.also[name]}, but train.{name} is there; choose another name")
+        also = {name: DatasetConfig(path) for name, path in self.also.items()}
+        self.train, self.validation = (
+            {name: self._completed(dataset) for name, dataset in group.items()}
+            for group in (self.train | also, self.validation)
+        )
+        self.also = {}
+
+    def _completed(self, dataset: DatasetConfig) -> DatasetConfig:
+        return replace(dataset, min_frames=self.min_frames) if dataset.min_frames is None else dataset
 
     def shape_ranges(self) -> ShapeRanges:
         """What the shape of a training step is drawn from."""

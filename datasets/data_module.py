@@ -5,6 +5,7 @@ Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is d
 
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws import stage_number
 from zipmap_pl.datasets.mixture import Mixture, SceneList
 from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
+from zipmap_pl.datasets.schema import DATASET_FILE
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.errors import UserError
@@ -48,6 +50,7 @@ class ZooDataModule(LightningDataModule):
         self.faults: Counter[str] = Counter()
         self._train: list[SceneList] | None = None
         self._validation: list[SceneList] = []
+        self._missing: list[str] = []
 
     @property
     def start_step(self) -> int:
@@ -60,28 +63,37 @@ class ZooDataModule(LightningDataModule):
         self._next_number = 0
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the datasets and log what was found. Raises UserError for a missing, unfinished or unusable dataset."""
+        """Open the datasets and log what was found, what is missing and the mixture that this makes.
+
+        Raises:
+            UserError: a dataset is damaged or cannot be used, or is missing or unfinished and that is not allowed.
+        """
         if self._train is not None:
             return
-        self._train, self._validation = _open(self.config.train), _open(self.config.validation)
+        missing: dict[str, str] = {}
+        train, self._validation = _open(self.config.train, missing), _open(self.config.validation, missing)
+        if missing and not self.config.allow_missing:
+            raise UserError(_not_there(missing))
+        self._train, self._missing = train, [f"left out: {reason}" for reason in missing.values()]
         if self._rank_and_world()[0] == 0:
             for line in self.describe():
                 logger.info(line)
 
     def describe(self) -> list[str]:
-        """One line per dataset: scenes, frames, share of the mixture; call `setup` first."""
+        """One line per dataset: scenes, frames, share of the mixture; or why it is left out. Call `setup` first."""
         lines = []
         train = self._train or []
         for dataset, share in zip(train, Mixture(train).shares if train else (), strict=True):
             lines.append(f"train: {_describe(dataset, self.config.width)}, {100 * share:.1f} % of the samples")
         lines += [f"validation: {_describe(dataset, self.config.width)}" for dataset in self._validation]
-        return lines
+        return lines + self._missing
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Training batches of this rank, from `start_step` on."""
         self.setup()
         if not self._train:
-            raise UserError("data: no training dataset is given; list at least one under data.train")
+            found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
+            raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
         rank, world = self._rank_and_world()
         accumulation = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
         batches = TrainBatches(
@@ -160,9 +172,32 @@ def open_dataset(config: DatasetConfig) -> SceneList:
     return SceneList(config, ShardIndex.open(config.path))
 
 
-def _open(group: dict[str, DatasetConfig]) -> list[SceneList]:
-    """By name: in which order a configuration lists its datasets must not change what is drawn."""
-    return [open_dataset(group[name]) for name in sorted(group)]
+def _open(group: dict[str, DatasetConfig], missing: dict[str, str]) -> list[SceneList]:
+    """The datasets of a group; those that are not there, or unfinished, go to `missing` with the reason.
+
+    By name: in which order a configuration lists its datasets must not change what is drawn.
+    """
+    opened = []
+    for name in sorted(name for name, config in group.items() if config.weight > 0):
+        config = group[name]
+        if "://" in config.path or (Path(config.path) / DATASET_FILE).is_file():
+            opened.append(open_dataset(config))
+            continue
+        try:
+            ShardIndex.open(config.path)
+        except UserError as error:
+            missing[name] = str(error)
+    return opened
+
+
+def _not_there(missing: dict[str, str]) -> str:
+    """What to say of missing datasets: of one why, of several which."""
+    if len(missing) == 1:
+        return next(iter(missing.values()))
+    return (
+        f"data: {len(missing)} datasets are missing or unfinished ({', '.join(missing)}); make them with `zipmap preprocess`,"
+        " say where they are (data.shards=FOLDER), or go on without them (data.allow_missing=true)"
+    )
 
 
 def _describe(dataset: SceneList, width: int) -> str:
@@ -170,7 +205,7 @@ def _describe(dataset: SceneList, width: int) -> str:
     text = f"{dataset.slug} ({config.path}, {config.split}): {_count(len(dataset.scenes), 'scene')}"
     text += f", {_count(int(dataset.frame_counts.sum()), 'frame')}"
     if dataset.left_out:
-        text += f", {_count(dataset.left_out, 'scene')} with fewer than {config.min_frames} frames left out"
+        text += f", {_count(dataset.left_out, 'scene')} with fewer than {config.least_frames} frames left out"
     first_rows = dataset.index["scene.first_frame"][dataset.scenes]
     small = int(np.count_nonzero(dataset.index["frame.size"][first_rows, 1] < width))
     if small:

@@ -7,6 +7,7 @@ import numpy as np
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.view_sampling.scene import Scene
 from zipmap_pl.errors import UserError
 
 
@@ -24,21 +25,21 @@ class SceneList:
     def __init__(self, config: DatasetConfig, index: ShardIndex) -> None:
         self.config = config
         self.index = index
-        self.view_sampler = config.view_sampler()
+        self.rule = config.rule()
         if config.split not in index.splits:
             raise UserError(f"{config.path}: no split {config.split!r}, expected one of {', '.join(index.splits)}")
         in_split = index["scene.split"] == index.splits.index(config.split)
         counts = np.asarray(index["scene.frame_count"])
-        self.scenes = np.flatnonzero(in_split & (counts >= config.min_frames))
+        self.scenes = np.flatnonzero(in_split & (counts >= config.least_frames))
         self.left_out = int(in_split.sum()) - len(self.scenes)
         if len(self.scenes) == 0:
             longest = int(counts[in_split].max(initial=0))
             raise UserError(
-                f"{config.path}: no scene of split {config.split!r} has min_frames = {config.min_frames} frames, "
+                f"{config.path}: no scene of split {config.split!r} has min_frames = {config.least_frames} frames, "
                 f"the longest has {longest}; lower min_frames or leave the dataset out"
             )
         self.frame_counts = counts[self.scenes].astype(np.int64)
-        self._frames_before = np.cumsum(self.frame_counts)
+        self._chances = np.cumsum(self._chance_of_each())
 
     @property
     def slug(self) -> str:
@@ -46,11 +47,20 @@ class SceneList:
         return self.index.info["slug"]
 
     def draw_scene(self, generator: np.random.Generator) -> int:
-        """A place in `scenes`: uniform, or proportional to the scenes' numbers of frames."""
-        if self.config.scenes == "uniform":
-            return int(generator.integers(len(self.scenes)))
-        frame = generator.integers(self._frames_before[-1])
-        return int(np.searchsorted(self._frames_before, frame, side="right"))
+        """A place in `scenes`, as `DatasetConfig.scenes` says."""
+        return int(np.searchsorted(self._chances, generator.integers(self._chances[-1]), side="right"))
+
+    def draw_views(self, generator: np.random.Generator, place: int, views: int) -> np.ndarray:
+        """[views] int64 frames of the scene at a place of `scenes`, by the dataset's rule."""
+        return self.rule.draw(generator, Scene.of_index(self.index, int(self.scenes[place])), views)
+
+    def _chance_of_each(self) -> np.ndarray:
+        """[number of scenes] int64, relative."""
+        if self.config.scenes == "by_frames":
+            return self.frame_counts
+        if self.config.scenes == "by_starts":
+            return self.frame_counts - self.config.least_frames + 1
+        return np.ones_like(self.frame_counts)
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,14 @@ class Pick:
         dataset: place in the mixture.
         scene: row of the scene in the dataset's index.
         positions: [S] int64, rows counted from the scene's first frame.
+        input_count, targets: of a state-query sample, see `Batch`.
     """
 
     dataset: int
     scene: int
     positions: np.ndarray
+    input_count: int | None = None
+    targets: np.ndarray | None = None
 
 
 class Mixture:
@@ -83,5 +96,4 @@ class Mixture:
         number = min(drawn, len(self.datasets) - 1)
         dataset = self.datasets[number]
         place = dataset.draw_scene(generator)
-        positions = dataset.view_sampler.sample(generator, int(dataset.frame_counts[place]), views)
-        return Pick(number, int(dataset.scenes[place]), positions)
+        return Pick(number, int(dataset.scenes[place]), dataset.draw_views(generator, place, views))

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -17,8 +17,10 @@ from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_pic
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
+from zipmap_pl.datasets.state_query import split_views
 from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
-from zipmap_pl.datasets.view_sampling import evenly_spaced
+from zipmap_pl.datasets.view_sampling.combined import in_time_order
+from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
 from zipmap_pl.errors import UserError
 
 
@@ -34,6 +36,8 @@ class Sample:
     dataset: str
     scene: str
     frames: np.ndarray
+    input_count: int | None = None
+    targets: np.ndarray | None = None
     number: int = 0
     repeat: bool = False
     faults: list[str] = field(default_factory=list)
@@ -67,6 +71,8 @@ class SampleReader:
         extrinsics = np.empty((views, 3, 4), np.float64)
         intrinsics = np.empty((views, 3, 3), np.float64)
         rows = index.scene_rows(pick.scene)
+        name = index.text("scene.name", pick.scene)
+        max_depth = config.max_depth_in(name)
         for view, position in enumerate(pick.positions):
             row = rows[int(position)]
             frame = reader.read(row)
@@ -74,13 +80,14 @@ class SampleReader:
                 crop = plan_crop(frame.image.shape[:2], frame.intrinsics, target, float(zooms[view]))
             except ValueError as error:
                 raise reader.fault(row, str(error)) from error
-            limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, config.max_depth)
+            limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, max_depth)
             images[view] = resize_picture(frame.image, crop)
             depth[view] = clip_depth(resize_nearest(frame.depth, crop), limits)
             extrinsics[view] = frame.world_to_cam
             intrinsics[view] = intrinsics_matrix(crop.intrinsics(frame.intrinsics))
-        name = index.text("scene.name", pick.scene)
-        return Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
+        sample = Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
+        sample.input_count, sample.targets = pick.input_count, pick.targets
+        return sample
 
 
 class TrainSamples(Dataset[Sample]):
@@ -113,7 +120,8 @@ class TrainSamples(Dataset[Sample]):
                 return sample
 
     def _draw(self, key: DrawKey, request: TrainRequest) -> Sample:
-        pick = self.mixture.draw(key.generator(Purpose.VIEWS), request.views)
+        views = key.generator(Purpose.VIEWS)
+        pick = arranged(self.mixture.draw(views, request.views), self.config, views)
         generator = key.generator(Purpose.PIXELS)
         sample = self.reader.read(pick, (request.height, request.width), self._zooms(generator, request.views))
         sample.images = augment(sample.images, self.config.augmentation, generator)
@@ -130,7 +138,8 @@ class ValidationSamples(Dataset[Sample]):
     def __init__(self, config: DataConfig, datasets: Sequence[SceneList]) -> None:
         sets = config.validation_sets
         self.target = (height_for(sets.aspect, config.width, config.patch_size), config.width)
-        self.picks = validation_picks(sets, datasets)
+        fixed = DrawKey(seed=0, stage=0, step=0).generator(Purpose.VIEWS)
+        self.picks = [arranged(pick, config, fixed) for pick in validation_picks(sets, datasets)]
         self.reader = SampleReader(datasets)
 
     def __getitem__(self, request: ValidationRequest) -> Sample:
@@ -141,6 +150,18 @@ class ValidationSamples(Dataset[Sample]):
 
     def __len__(self) -> int:
         return len(self.picks)
+
+
+def arranged(pick: Pick, config: DataConfig, generator: np.random.Generator) -> Pick:
+    """The pick as the stage's kind of batches has its views: split, in the order of time, or as drawn."""
+    if config.batches == "streaming":
+        return replace(pick, positions=in_time_order(pick.positions))
+    views = len(pick.positions)
+    if config.batches == "state_query" and views > 1:
+        scenes = max(1, config.images_per_gpu // views)
+        split = split_views(generator, views, config.images_per_gpu // scenes)
+        return replace(pick, positions=pick.positions[split.order], input_count=split.inputs, targets=split.targets)
+    return pick
 
 
 def validation_picks(config: ValidationConfig, datasets: Sequence[SceneList]) -> list[Pick]:
@@ -165,6 +186,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     depth = torch.from_numpy(np.stack([sample.depth for sample in samples]))
     images = np.stack([sample.images for sample in samples]).transpose(0, 1, 4, 2, 3)
     repeat = torch.tensor([sample.repeat for sample in samples])
+    targets = [sample.targets for sample in samples if sample.targets is not None]
     return Batch(
         images=torch.from_numpy(np.ascontiguousarray(images)),
         depth=depth,
@@ -175,6 +197,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         dataset=[sample.dataset for sample in samples],
         scene=[sample.scene for sample in samples],
         frames=torch.from_numpy(np.stack([sample.frames for sample in samples])),
+        input_count=samples[0].input_count,
+        targets=torch.from_numpy(np.stack(targets)) if targets else None,
         number=samples[0].number,
         repeat=repeat if bool(repeat.any()) else None,
         faults=[fault for sample in samples for fault in sample.faults],

@@ -40,7 +40,7 @@ def imported_rooms(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_arrows_point_one_way(room: str) -> None:
-    for path in folder(room).glob("*.py"):
+    for path in folder(room).rglob("*.py"):
         foreign = imported_rooms(path) - MAY_IMPORT[room] - COMMON - {room}
         assert not foreign, f"{path.name} imports {foreign}"
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from scipy.stats import chisquare
 from torch import Tensor
 
 from zipmap_pl.datasets.augmentation import AugmentationConfig
@@ -19,6 +20,7 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
+from zipmap_pl.datasets.draws import DrawKey, Purpose, stage_number
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture
 from zipmap_pl.datasets.shard_index import ShardIndex
@@ -30,6 +32,7 @@ from zipmap_pl.preprocess.settings import EngineSettings
 HEIGHT, WIDTH = 64, 80
 WALL = 4.0  # the plane z = 4 m that every camera looks at
 QUIET = {"colour": "none"}
+UNORDERED = {"rule": "unordered"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def config(shards, **changes):
     defaults = {
         "train": {
             "wall": DatasetConfig(str(shards / "wall"), weight=3.0, normals=True),
-            "other": DatasetConfig(str(shards / "other"), weight=1.0, rule="unordered", depth_percentile=90.0),
+            "other": DatasetConfig(str(shards / "other"), weight=1.0, sampling=UNORDERED, depth_percentile=90.0),
         },
         "validation": {"wall": DatasetConfig(str(shards / "wall"), split="test")},
         "seed": 5,
@@ -164,13 +167,14 @@ def test_points_of_a_batch_lie_on_the_wall(shards):
     assert checked > 10
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_resume_is_bitwise_and_does_not_depend_on_workers(shards, workers):
-    whole = load(config(shards), 9)
+@pytest.mark.parametrize("workers", [0, 1, 4])
+@pytest.mark.parametrize("kind", [{}, {"batches": "state_query"}, {"batches": "streaming", "views": (4, 4)}])
+def test_resume_is_bitwise_and_does_not_depend_on_workers(shards, workers, kind):
+    whole = load(config(shards, **kind), 9)
     assert len(whole) == 9 and [batch["number"] for batch in whole] == list(range(9))
     assert len({batch["images"] for batch in whole}) == 9  # no step is like another
-    for step in (0, 1, 8):
-        assert load(config(shards, workers=workers, prefetch=3), 9, start_step=step) == whole[step:]
+    for step in range(9) if workers == 0 else (0, 4):
+        assert load(config(shards, workers=workers, prefetch=3, **kind), 9, start_step=step) == whole[step:]
 
 
 def test_order_of_the_settings_does_not_matter(shards):
@@ -185,15 +189,17 @@ def test_seed_and_stage_give_other_batches(shards):
     assert first != seed and first != stage and seed != stage
 
 
-def test_ranks_share_the_draws_of_one_big_rank(shards):
+@pytest.mark.parametrize("kind", [{}, {"batches": "state_query"}, {"batches": "streaming", "views": (4, 4)}])
+def test_ranks_share_the_draws_of_one_big_rank(shards, kind):
     def samples(rank, world, accumulation):
-        module = ZooDataModule(config(shards), total_steps=3)
+        module = ZooDataModule(config(shards, **kind), total_steps=3)
         module.trainer = SimpleNamespace(
             global_rank=rank, world_size=world, accumulate_grad_batches=accumulation, training=True
         )
         for batch in module.train_dataloader():
             for scene in range(len(batch.scene)):
-                yield batch.number // accumulation, batch.images[scene].numpy().tobytes()
+                targets = [] if batch.targets is None else batch.targets[scene].tolist()
+                yield batch.number // accumulation, batch.images[scene].numpy().tobytes(), targets
 
     split = sorted(sample for rank in range(4) for sample in samples(rank, 4, 1))
     assert split == sorted(samples(0, 1, 4))
@@ -230,8 +236,44 @@ def test_mixture_follows_weights_and_frames(shards):
     assert abs(share - 0.5) < 4 * np.sqrt(0.25 / 5000)
 
 
+def test_the_first_draws_follow_the_mixture(shards):
+    base = config(shards).train
+    names = {"a": 5.0, "b": 3.0, "c": 1.5, "d": 0.5}
+    mixture = Mixture([open_dataset(replace(base["wall"], weight=weight)) for weight in names.values()])
+    keys = (DrawKey(42, stage_number("static"), step, slot) for step in range(1000) for slot in range(10))
+    drawn = np.bincount([mixture.draw(key.generator(Purpose.VIEWS), 2).dataset for key in keys])
+    assert drawn.sum() == 10_000
+    assert chisquare(drawn, 1000 * np.array(list(names.values()))).pvalue > 1e-3
+
+
+def test_every_start_of_a_dataset_is_drawn_alike(shards):
+    # Scenes of 12 and 9 frames: 7 and 4 starts that leave 6 frames; 8 views start too late for most of them.
+    sampling = {"rule": "video_intervals", "max": 1, "constant": 0.0}
+    by_starts = DatasetConfig(str(shards / "wall"), scenes="by_starts", min_frames=6, sampling=sampling)
+    mixture = Mixture([open_dataset(by_starts)])
+    generator = np.random.default_rng(0)
+    picks = [mixture.draw(generator, 6) for _ in range(4000)]
+    long = scene_number(mixture.datasets[0].index, "a")
+    starts = [(pick.scene == long) * 100 + int(pick.positions[0]) for pick in picks]
+    found, counts = np.unique(starts, return_counts=True)
+    assert found.tolist() == [*range(4), *range(100, 107)]
+    assert chisquare(counts).pvalue > 1e-3
+    assert any(len(set(mixture.draw(generator, 8).positions.tolist())) < 8 for _ in range(50))
+
+
+def test_covisible_views_come_from_the_neighbours_of_the_index(shards):
+    walking = DatasetConfig(str(shards / "wall"), sampling={"rule": "covisibility_walk"})
+    mixture = Mixture([open_dataset(walking)])
+    index = mixture.datasets[0].index
+    for seed in range(50):
+        pick = mixture.draw(np.random.default_rng(seed), 4)
+        rows = np.array(index.scene_rows(pick.scene))[pick.positions]
+        for row, following in zip(rows, pick.positions[1:], strict=False):
+            assert following in index["frame.neighbours"][row]
+
+
 def test_short_scenes_are_left_out_or_visited_again(shards):
-    other = DatasetConfig(str(shards / "other"), rule="unordered", min_frames=3)
+    other = DatasetConfig(str(shards / "other"), sampling=UNORDERED, min_frames=3)
     assert len(open_dataset(other).scenes) == 2
     one = config(shards, train={"other": replace(other, min_frames=10)}, views=(5, 5))
     assert {name for batch in load(one, 4) for name in batch["scene"]} == {"x"}
@@ -320,6 +362,22 @@ def test_metres_and_raw_units_limit_alike(tmp_path):
         index = ShardIndex.open(tmp_path / name)
         largest = depth_limits(index, 0, None, None, limit)[1] * float(index["scene.unit"][0])
         assert largest == pytest.approx(8000, rel=2e-3)
+
+
+def test_batches_hold_no_depth_beyond_the_limits(shards):
+    # 9 m behind a wall at 4 m: a maximum in metres, of the dataset or of scenes by their names, takes it away.
+    index = ShardIndex.open(shards / "wall")
+    limits = ({}, {"max_depth": 8.0}, {"max_depth": 8.0, "max_depth_of": {"a*": 10.0}}, {"depth_percentile": 90.0})
+    for limit, far in zip(limits, ({"a", "b"}, set(), {"a"}, set()), strict=True):
+        quiet = {"augmentation": AugmentationConfig(**QUIET), "zoom": (1.0, 1.0), "aspect": (0.75, 0.75)}
+        train = {"wall": DatasetConfig(str(shards / "wall"), **limit)}
+        deepest = {}
+        for batch in ZooDataModule(config(shards, train=train, **quiet), total_steps=5).train_dataloader():
+            for name, depth in zip(batch.scene, batch.depth, strict=True):
+                unit = float(index["scene.unit"][scene_number(index, name)])
+                deepest[name] = max(deepest.get(name, 0.0), unit * float(depth.max()))
+        for name, depth in deepest.items():
+            assert depth == pytest.approx(9.0 if name in far else WALL, rel=2e-3)
 
 
 def flip_byte(index, part):
@@ -444,6 +502,44 @@ def test_it_says_what_it_found(shards, caplog):
     ]
 
 
+def test_missing_datasets_are_an_error_unless_allowed(own_shards, caplog):
+    train = config(own_shards).train | {"lost": DatasetConfig(str(own_shards / "lost"), weight=4.0)}
+    with pytest.raises(UserError, match=r"lost: no such folder"):
+        ZooDataModule(config(own_shards, train=train)).setup()
+    train["gone"] = DatasetConfig(str(own_shards / "gone"))
+    with pytest.raises(
+        UserError, match=r"2 datasets are missing or unfinished \(gone, lost\).*data.allow_missing=true"
+    ):
+        ZooDataModule(config(own_shards, train=train)).setup()
+    module = ZooDataModule(config(own_shards, train=train, allow_missing=True), total_steps=2)
+    assert [values(batch) for batch in module.train_dataloader()] == load(config(own_shards), 2)
+    lines = module.describe()
+    assert lines[0].endswith("25.0 % of the samples") and lines[1].endswith("75.0 % of the samples")
+    assert [line.split(":")[0] for line in lines[3:]] == ["left out", "left out"] and "no such folder" in lines[3]
+    nothing = config(own_shards, train={"lost": train["lost"]}, allow_missing=True)
+    with pytest.raises(UserError, match="no training dataset, all of lost are missing"):
+        ZooDataModule(nothing).train_dataloader()
+
+
+def test_a_damaged_dataset_is_an_error_even_where_missing_ones_are_allowed(own_shards):
+    (own_shards / "wall" / "index" / "frame.shard.npy").unlink()
+    with pytest.raises(UserError, match=r"frame\.shard\.npy: missing or damaged"):
+        ZooDataModule(config(own_shards, allow_missing=True)).setup()
+
+
+def test_weight_0_leaves_a_dataset_out(own_shards):
+    train = config(own_shards).train | {"lost": DatasetConfig(str(own_shards / "lost"), weight=0.0)}
+    assert load(config(own_shards, train=train), 2) == load(config(own_shards), 2)
+
+
+def test_one_word_adds_an_own_dataset(shards):
+    more = config(shards, train={}, validation={}, also={"wall": str(shards / "wall")}, min_frames=9)
+    assert more.train == {"wall": DatasetConfig(str(shards / "wall"), min_frames=9)}
+    assert len(load(more, 2)) == 2
+    with pytest.raises(UserError, match="also.wall is"):
+        config(shards, also={"wall": str(shards / "wall")})
+
+
 def test_missing_unfinished_and_mistaken_datasets_are_refused_in_one_line(own_shards, tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder.*zipmap preprocess .*--output .*nowhere"):
         open_dataset(DatasetConfig(str(tmp_path / "nowhere")))
@@ -465,6 +561,9 @@ def test_missing_unfinished_and_mistaken_datasets_are_refused_in_one_line(own_sh
         ({"width": 500}, "width is 500, expected a multiple of patch_size = 14"),
         ({"views": (2, 60)}, "views goes up to 60, more than images_per_gpu"),
         ({"aspect": (1.0, 0.3)}, "aspect is"),
+        ({"batches": "query"}, "batches is 'query', expected one of reconstruction, state_query, streaming"),
+        ({"batches": "streaming"}, r"views is \[2, 48\], expected one number twice"),
+        ({"batches": "state_query", "views": (1, 9)}, "views starts at 1, expected 2 or more"),
         ({"zoom": (0.5, 1.0)}, "zoom is"),
         ({"augmentation": AugmentationConfig(colour="jiter")}, "expected one of none, gain_offset, jitter"),
     ],
@@ -475,7 +574,15 @@ def test_impossible_settings_are_refused(change, message):
 
 
 def test_impossible_dataset_settings_are_refused():
-    for change in ({"rule": "video"}, {"depth_percentile": 94.0}, {"weight": 0.0}, {"video_probability": 1.5}):
+    impossible = (
+        {"sampling": {"rule": "video"}},
+        {"sampling": {"video": 1.5}},
+        {"depth_percentile": 94.0},
+        {"weight": -1.0},
+        {"scenes": "by_start"},
+        {"min_frames": 0},
+    )
+    for change in impossible:
         with pytest.raises(UserError, match="expected"):
             DatasetConfig("shards/x", **change)
 

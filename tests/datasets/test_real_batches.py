@@ -55,7 +55,7 @@ def warp_error(batch, scene, source, target):
 
 def test_depths_of_zoomed_views_agree(shards):
     config = DataConfig(
-        train={"livingroom": DatasetConfig(str(shards), max_interval=5)},
+        train={"livingroom": DatasetConfig(str(shards), sampling={"max": 5})},
         width=224,
         views=(2, 4),
         images_per_gpu=4,

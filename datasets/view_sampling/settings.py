@@ -1,0 +1,106 @@
+"""Rules by name: from `sampling` in conf/data to a rule."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed
+from zipmap_pl.datasets.view_sampling.covisibility import CovisibilityWalk, CovisibleGroup, OverlapWeighted
+from zipmap_pl.datasets.view_sampling.intervals import (
+    BlockShuffled,
+    Revisits,
+    Turntable,
+    VideoIntervals,
+    VideoOrCollection,
+)
+from zipmap_pl.datasets.view_sampling.scene import ViewRule, expect
+from zipmap_pl.datasets.view_sampling.sets import NearbyWindow, UnorderedSet
+from zipmap_pl.errors import UserError
+
+RULES: dict[str, type] = {
+    "video_or_collection": VideoOrCollection,
+    "video_intervals": VideoIntervals,
+    "block_shuffled": BlockShuffled,
+    "turntable": Turntable,
+    "revisits": Revisits,
+    "unordered": UnorderedSet,
+    "nearby_window": NearbyWindow,
+    "covisibility_walk": CovisibilityWalk,
+    "overlap_weighted": OverlapWeighted,
+    "covisible_group": CovisibleGroup,
+}
+ONE_OF = "one_of"
+DEFAULT_RULE = "video_or_collection"
+
+
+def make_rule(settings: Mapping[str, Any], where: str, start_frames: int | None = None) -> ViewRule:
+    """The rule of a `sampling` block.
+
+    Args:
+        settings: `rule`, its name, and the rule's own fields. `reverse`, with any rule: the probability that the order
+            is turned round. The rule "one_of" has `choices` instead: blocks like this one, by any name, each with a
+            `share`.
+        where: whose settings these are, for messages.
+        start_frames: this field of the rules that have it, where the settings do not say otherwise.
+
+    Raises:
+        UserError: unknown rule or key, or a value of the wrong type or out of range.
+    """
+    own = dict(settings)
+    name, reverse = own.pop("rule", DEFAULT_RULE), own.pop("reverse", 0.0)
+    if name not in (*RULES, ONE_OF):
+        raise UserError(f"{where}: rule is {name!r}, expected one of {', '.join((*RULES, ONE_OF))}")
+    try:
+        _check_type("reverse", reverse, float)
+        rule = _one_of(own, where, start_frames) if name == ONE_OF else _simple(RULES[name], own, start_frames)
+        return Reversed(rule, reverse) if reverse else rule
+    except ValueError as error:
+        raise UserError(f"{where}: rule {name}: {error}") from error
+
+
+def _simple(kind: type, settings: dict[str, Any], start_frames: int | None) -> ViewRule:
+    types = get_type_hints(kind)
+    names = [entry.name for entry in fields(kind)]
+    _check_keys(settings, [*names, "reverse"])
+    for key, value in settings.items():
+        _check_type(key, value, types[key])
+    if start_frames is not None and "start_frames" in names:
+        settings.setdefault("start_frames", start_frames)
+    return kind(**settings)
+
+
+def _one_of(settings: dict[str, Any], where: str, start_frames: int | None) -> ViewRule:
+    _check_keys(settings, ["choices", "reverse"])
+    choices = settings.get("choices")
+    expect(isinstance(choices, Mapping) and bool(choices), "choices", choices, "blocks of rules by name")
+    shares, rules = [], []
+    for name in sorted(settings["choices"]):  # their order in the file must not change what is drawn
+        expect(
+            isinstance(settings["choices"][name], Mapping),
+            f"choices.{name}",
+            settings["choices"][name],
+            "a block of a rule",
+        )
+        choice = dict(settings["choices"][name])
+        share = choice.pop("share", 1.0)
+        _check_type(f"choices.{name}.share", share, float)
+        shares.append(share)
+        rules.append(make_rule(choice, f"{where}.choices.{name}", start_frames))
+    return OneOf(tuple(rules), tuple(shares))
+
+
+def _check_keys(settings: Mapping[str, Any], known: list[str]) -> None:
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(f"no key {', '.join(map(repr, unknown))}, expected {', '.join(known)}")
+
+
+def _check_type(key: str, value: object, wanted: Any) -> None:
+    allowed = get_args(wanted) or (wanted,)
+    allowed = (*allowed, int) if float in allowed else allowed
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        names = " or ".join(
+            "null" if kind is NoneType else kind.__name__ for kind in dict.fromkeys(get_args(wanted) or (wanted,))
+        )
+        raise ValueError(f"{key} is {value!r}, expected {names}")
