@@ -62,7 +62,7 @@ GAMMA, BRIGHT, PERCENTILE = 2.2, 0.8, 90.0  # the 90th percentile of brightness 
 DARK = 1e-4
 BRIGHTNESS = (0.30, 0.59, 0.11)
 HALF_FLOAT_MAX = 65504.0
-# Black pixels and other flaws; not used by the published training.
+# Black pixels and other flaws; not used by the published training (which meant all of 010_009, but read cam_00 and cam_01).
 EXCLUDED_SCENES = (
     "004_007 027_003 027_005 028_003 029_004 038_002 038_004 038_007 039_006 042_002 042_005 044_009 045_005 046_003"
     " 048_001 048_003 054_001 054_009"
