@@ -1,6 +1,7 @@
 """`zipmap reconstruct` as a user types it, with an untrained small model: results, and every mistake in one line."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,27 @@ def test_photos_become_a_scene(checkpoint: Path, photos: Path, tmp_path: Path) -
     assert views[0]["model_size"] == {"height": 42, "width": 56}
 
 
+def test_a_long_sequence_is_announced_and_gives_the_same_scene(
+    checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reconstruct(photos, "--checkpoint", checkpoint, "--output", tmp_path / "plain") == 0
+    assert "long sequence" not in capsys.readouterr().out
+    options = ("--views-per-chunk", 1)
+    assert reconstruct(photos, "--checkpoint", checkpoint, "--output", tmp_path / "chunks", *options) == 0
+    assert re.search(
+        r"^long sequence: [0-9,]+ bytes per view in bfloat16, .* for 2 views, in ", capsys.readouterr().out
+    )
+    cameras = [json.loads((tmp_path / name / "cameras.json").read_text())["views"] for name in ("plain", "chunks")]
+    for plain, chunks in zip(*cameras, strict=True):
+        for name in ("world_to_cam", "intrinsics"):
+            assert np.allclose(chunks[name], plain[name], rtol=1e-2, atol=1e-2)
+    names = sorted(path.name for path in (tmp_path / "plain" / "depth").glob("*.npy"))
+    assert len(names) == 2
+    for name in names:
+        plain, chunks = (np.load(tmp_path / folder / "depth" / name) for folder in ("plain", "chunks"))
+        assert np.allclose(chunks, plain, rtol=1e-2)
+
+
 @pytest.fixture(scope="module")
 def weight_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model in one file of the published layout."""
@@ -94,6 +116,7 @@ def test_a_flag_that_the_file_does_not_carry_is_asked_for_in_one_line(
         (["--width", "57"], "--width 57: expected a multiple of the patch size 14"),
         (["--width", "-14"], "--width -14: expected 1 or more"),
         (["--every", "0"], "--every 0: expected 1 or more"),
+        (["--views-per-chunk", "0"], "--views-per-chunk 0: expected 1 or more"),
         (["--max-views", "0"], "--max-views 0: expected 1 or more"),
         (["--confidence-percentile", "101"], "--confidence-percentile 101.0: expected a number from 0 to 100"),
         (["--device", "bogus"], "--device bogus: not usable"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TTTConfig
+from zipmap_pl.models.token_store import Storage
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import compose
 
@@ -62,6 +63,17 @@ def test_reference_view(golden, small_model, relative_error):
     for name, value in intermediate.items():
         assert relative_error(value, expected["fp32/" + name]) < 1e-5, name
     found = errors(prediction, expected, "fp32/", relative_error)
+    assert len(found) == 9 and max(found.values()) < 1e-4, found
+
+
+def test_views_in_chunks(golden, small_model, relative_error):
+    expected = golden("bidirectional_reference_view.npz")
+    found = errors(
+        run(small_model, expected["images"], views_per_chunk=2, storage=Storage("float32")),
+        expected,
+        "fp32/",
+        relative_error,
+    )
     assert len(found) == 9 and max(found.values()) < 1e-4, found
 
 

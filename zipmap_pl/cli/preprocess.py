@@ -99,8 +99,8 @@ def report_text(report: "Report") -> str:
         if named[LISTED_FAULTS:]:
             lines.append(f"  ... and {len(named) - LISTED_FAULTS} more in dataset.json")
     if report.disagreeing:
-        named = ", ".join(report.disagreeing[:3]) + (", ..." if report.disagreeing[3:] else "")
-        lines.append(f"DISAGREEMENT of depth and cameras in {len(report.disagreeing)} scenes: {named}")
+        first = ", ".join(report.disagreeing[:3]) + (", ..." if report.disagreeing[3:] else "")
+        lines.append(f"DISAGREEMENT of depth and cameras in {len(report.disagreeing)} scenes: {first}")
     if report.complete:
         lines.append(
             f"complete; check the conventions with `zipmap shards info {report.output}`, look at it with `zipmap shards show ...`"

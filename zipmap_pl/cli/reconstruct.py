@@ -5,7 +5,16 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 
-OPTIONS = ("reference_view", "max_views", "every", "width", "confidence_percentile", "max_points", "device")
+OPTIONS = (
+    "reference_view",
+    "max_views",
+    "every",
+    "width",
+    "views_per_chunk",
+    "confidence_percentile",
+    "max_points",
+    "device",
+)
 
 
 def add_parser(subparsers) -> None:
@@ -30,6 +39,11 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--max-views", type=int, help="at most that many views, evenly spread (default: all)")
     parser.add_argument("--every", type=int, default=1, help="every n-th picture or frame (default 1)")
     parser.add_argument("--width", type=int, help="width at which the model sees the pictures (default: as trained)")
+    parser.add_argument(
+        "--views-per-chunk",
+        type=int,
+        help="hold so many views at once on the GPU and the rest in memory or a temporary file, for long sequences",
+    )
     parser.add_argument("--confidence-percentile", type=float, default=20.0, help="drop points below it (default 20)")
     parser.add_argument(
         "--max-points", type=int, default=1_000_000, help="at most that many points (default 1,000,000)"
@@ -48,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check_options(arguments: argparse.Namespace) -> None:
     """Raise a UserError for a number out of range."""
-    for name in ("every", "max_views", "width", "max_points"):
+    for name in ("every", "max_views", "width", "views_per_chunk", "max_points"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: expected 1 or more")
@@ -64,6 +78,7 @@ def reconstruct_photos(
     max_views: int | None = None,
     every: int = 1,
     width: int | None = None,
+    views_per_chunk: int | None = None,
     confidence_percentile: float = 20.0,
     max_points: int = 1_000_000,
     device: str = "auto",
@@ -88,7 +103,7 @@ def reconstruct_photos(
             raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
         pictures = load_pictures(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
         with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
-            scene = reconstruct(model, pictures, chosen_device)
+            scene = reconstruct(model, pictures, chosen_device, views_per_chunk, tell=print)
         with working("writing cameras, depth and points"):
             paths = write_scene(folder, scene, confidence_percentile, max_points)
     return {name: output / path.relative_to(folder) for name, path in paths.items()}

@@ -1,9 +1,11 @@
 """Photos to a Scene with a loaded model."""
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_pose
@@ -11,6 +13,9 @@ from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import relative_to_first
 from zipmap_pl.inference.pictures import ModelPicture
 from zipmap_pl.inference.scene import Scene
+from zipmap_pl.models.long_sequence import gather
+from zipmap_pl.models.precision import no_autocast
+from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.models.zipmap import ZipMap
 
 # Radians. Fields of view outside of it, which only a badly trained model gives, are taken to its ends, because a field
@@ -36,40 +41,67 @@ def choose_device(name: str) -> torch.device:
 
 
 @torch.inference_mode()
-def reconstruct(model: ZipMap, pictures: list[ModelPicture], device: torch.device) -> Scene:
+def reconstruct(
+    model: ZipMap,
+    pictures: list[ModelPicture],
+    device: torch.device,
+    views_per_chunk: int | None = None,
+    tell: Callable[[str], None] = log.info,
+) -> Scene:
     """Run the model once over all pictures.
 
     The world of the result is the camera of the first view, whatever frame the model predicts in. Views whose camera is
     not finite are named in the log; see `Scene.usable`.
 
+    Args:
+        views_per_chunk: hold so many views at once on the device, for long sequences (`ZipMap.walk`).
+        tell: gets the line that says what a long sequence keeps in the meantime, and where.
+
     Raises:
-        UserError: no view has a finite camera and depth.
+        UserError: no view has a finite camera and depth; the model cannot look at views in chunks.
     """
     images = torch.from_numpy(np.stack([picture.image for picture in pictures]))
-    tensor = (images.permute(0, 3, 1, 2).float() / 255)[None].to(device)
+    tensor = (images.permute(0, 3, 1, 2).float() / 255)[None]
+    model = model.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        prediction = model.to(device)(tensor)
-    height, width = tensor.shape[-2:]
-    pose_encoding = prediction.pose_enc.double()
-    pose_encoding[..., 7:].clamp_(*FIELD_OF_VIEW)
-    extrinsics, intrinsics = decode_pose(pose_encoding, height, width)
-    extrinsics = relative_to_first(extrinsics)
-    depth = prediction.depth[..., 0]
-    points = unproject_to_world(depth.double(), intrinsics, extrinsics)
-    intrinsics_array = intrinsics[0].cpu().numpy()
+        predictions: Iterable[Prediction]
+        if views_per_chunk is None:
+            predictions = [model(tensor.to(device))]
+        else:
+            predictions = model.walk(tensor, views_per_chunk)
+            tell(str(predictions.plan))
+        extrinsics, intrinsics, depth, confidence, points = gather(_in_first_camera(predictions), len(pictures))
+    intrinsics_array = intrinsics[0].numpy()
     scene = Scene(
         names=[picture.name for picture in pictures],
         images=images.numpy(),
-        extrinsics=extrinsics[0].cpu().numpy(),
+        extrinsics=extrinsics[0].numpy(),
         intrinsics=intrinsics_array,
         source_intrinsics=np.stack([_at_source_size(k, p) for k, p in zip(intrinsics_array, pictures, strict=True)]),
         source_sizes=np.array([picture.source_size for picture in pictures]),
-        depth=depth[0].float().cpu().numpy(),
-        confidence=prediction.depth_conf[0].float().cpu().numpy(),
-        points=points[0].float().cpu().numpy(),
+        depth=depth[0].numpy(),
+        confidence=confidence[0].numpy(),
+        points=points[0].numpy(),
     )
     _tell_unusable(scene)
     return scene
+
+
+def _in_first_camera(predictions: Iterable[Prediction]) -> Iterator[list[Tensor]]:
+    """Of each prediction extrinsics, intrinsics, depth, confidence and points; the world is the very first camera."""
+    first: Tensor | None = None
+    for prediction in predictions:
+        with no_autocast(prediction.depth):
+            height, width = prediction.depth.shape[2:4]
+            pose_encoding = prediction.pose_enc.double()
+            pose_encoding[..., 7:].clamp_(*FIELD_OF_VIEW)
+            extrinsics, intrinsics = decode_pose(pose_encoding, height, width)
+            first = extrinsics[:, :1] if first is None else first
+            extrinsics = relative_to_first(torch.cat([first, extrinsics], dim=1))[:, 1:]
+            depth = prediction.depth[..., 0]
+            points = unproject_to_world(depth.double(), intrinsics, extrinsics)
+        maps = (tensor.float().cpu() for tensor in (depth, prediction.depth_conf, points))
+        yield [extrinsics.cpu(), intrinsics.cpu(), *maps]
 
 
 def _tell_unusable(scene: Scene) -> None:

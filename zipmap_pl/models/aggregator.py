@@ -14,7 +14,7 @@ from zipmap_pl.models import activation_checkpointing
 from zipmap_pl.models.blocks import SCENE_BLOCKS, FrameBlock, SceneContext
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dinov2 import DinoV2
-from zipmap_pl.models.rope import grid_positions, rotation_at
+from zipmap_pl.models.rope import Rotation, grid_positions, rotation_at
 from zipmap_pl.models.scene_state import SceneState
 from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, Operator
 
@@ -31,7 +31,7 @@ class Features:
 
     Attributes:
         levels: four times [B, S, P, 2C], after the blocks of `feature_blocks`: outputs of frame block and scene
-            block side by side.
+            block side by side; empty if not asked for.
         state: what the scene blocks remember; None unless asked for, or if they remember nothing.
     """
 
@@ -77,6 +77,7 @@ class Aggregator(nn.Module):
         operators: Sequence[Operator] = FIT_THEN_READ_ALL,
         state: SceneState | None = None,
         keep_state: bool = False,
+        keep_levels: bool = True,
     ) -> Features:
         """Features of the four chosen levels.
 
@@ -85,10 +86,11 @@ class Aggregator(nn.Module):
             operators: what the scene blocks do, in what order; they count views.
             state: what the scene blocks remember from before; by default nothing.
             keep_state: also return what they remember in the end.
+            keep_levels: without it only the state is of interest.
         """
         scenes, views, channels = images.shape[:3]
         rays = channels == RAY_CHANNELS
-        tokens = self._ray_tokens(images) if rays else self._picture_tokens(images, starts_scene=state is None)
+        tokens = self._ray_tokens(images) if rays else self.picture_tokens(images, starts_scene=state is None)
         context = self._context(images, tokens, operators)
         before = [None] * len(self.global_blocks) if state is None else state.layers
         recompute = self.checkpoint_activations and self.training
@@ -101,20 +103,23 @@ class Aggregator(nn.Module):
                 scene_block, scene_tokens, context, memory, recompute=recompute
             )
             tokens = over_scene.unflatten(1, (views, -1)).flatten(0, 1)
-            if index in self.feature_blocks:
+            if keep_levels and index in self.feature_blocks:
                 levels.append(torch.cat([within_views, tokens], dim=-1).unflatten(0, (scenes, views)))
             if keep_state and memory is not None:
                 after.append(memory)
         return Features(levels, SceneState(after) if after else None)
 
     def _context(self, images: Tensor, tokens: Tensor, operators: Sequence[Operator]) -> SceneContext:
-        height, width = (side // self.patch_size for side in images.shape[-2:])
-        positions = grid_positions(height, width, SPECIAL_TOKENS, device=images.device)
-        rotation = rotation_at(positions, self.head_dim, torch.promote_types(tokens.dtype, torch.float32))
-        in_tokens = [operator.in_tokens(len(positions)) for operator in operators]
-        return SceneContext(rotation, images.shape[1], in_tokens)
+        in_tokens = [operator.in_tokens(tokens.shape[1]) for operator in operators]
+        return SceneContext(self.rotation(images, tokens), images.shape[1], in_tokens)
 
-    def _picture_tokens(self, images: Tensor, starts_scene: bool) -> Tensor:
+    def rotation(self, images: Tensor, tokens: Tensor) -> Rotation:
+        """Of the tokens [*, P, C] of each view of images [*, *, *, H, W]."""
+        height, width = (side // self.patch_size for side in images.shape[-2:])
+        positions = grid_positions(height, width, SPECIAL_TOKENS, device=tokens.device)
+        return rotation_at(positions, self.head_dim, torch.promote_types(tokens.dtype, torch.float32))
+
+    def picture_tokens(self, images: Tensor, starts_scene: bool) -> Tensor:
         """[B * S, P, C], before any block; the reference view is the first one of a scene."""
         scenes, views = images.shape[:2]
         normalised = (images - self.image_mean) / self.image_std

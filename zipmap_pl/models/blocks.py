@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zipmap_pl.models.attention import RotaryAttention
 from zipmap_pl.models.config import ModelConfig
-from zipmap_pl.models.fast_weights import TTTState
+from zipmap_pl.models.fast_weights import FastWeights, TTTState
 from zipmap_pl.models.rope import Rotation
 from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer
 
@@ -76,6 +76,14 @@ class TTTSceneBlock(PreNormBlock):
         """
         mixed, state = self.ttt_block(self.norm1(x), context.operators, state)
         return self.add(x, mixed), state
+
+    def directions(self, x: Tensor, weights: FastWeights) -> FastWeights:
+        """Where some tokens [B, L, C] pull the weights; those of all parts of a scene are added before a fit."""
+        return self.ttt_block.directions(self.norm1(x), weights)
+
+    def read(self, x: Tensor, weights: FastWeights) -> Tensor:
+        """Some tokens [B, L, C] -> the same after this block, with weights that were fitted to all of them."""
+        return self.add(x, self.ttt_block.read(self.norm1(x), weights))
 
 
 SCENE_BLOCKS: dict[str, Callable[[ModelConfig], nn.Module]] = {

@@ -1,11 +1,15 @@
 """Dense head (DPT): four levels of patch features to one map per view, each view on its own."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from zipmap_pl.models.config import DenseHeadConfig
 from zipmap_pl.models.feature_fusion import FusionPyramid, resize
 from zipmap_pl.models.uv_embedding import add_uv_embedding
+
+ENLARGED = 2  # levels whose maps grow on their way, so that they are smallest right after their projection
 
 
 class DPTHead(nn.Module):
@@ -33,18 +37,44 @@ class DPTHead(nn.Module):
 
     def forward(self, levels: list[Tensor], height: int, width: int) -> Tensor:
         """Four times patch features [N, h * w, 2C] -> raw maps [N, height, width, out_channels], some views at once."""
-        chunks = zip(*(level.split(self.views_per_chunk) for level in levels), strict=True)
-        maps = [self._decode(list(chunk), height, width) for chunk in chunks]
-        return (maps[0] if len(maps) == 1 else torch.cat(maps)).permute(0, 2, 3, 1)
-
-    def _decode(self, levels: list[Tensor], height: int, width: int) -> Tensor:
-        """[views, out_channels, height, width]"""
-        aspect = width / height
         grid = (height // self.patch_size, width // self.patch_size)
-        maps = []
-        for level, project, resize_layer in zip(levels, self.projects, self.resize_layers, strict=True):
-            features = self.norm(level).mT.unflatten(2, grid)
-            maps.append(resize_layer(add_uv_embedding(project(features), aspect)))
-        fused = self.scratch.fuse(maps, recompute=self.checkpoint_activations and self.training)
-        full_size = add_uv_embedding(resize(fused, height, width), aspect)
-        return self.scratch.output_conv2(full_size)
+        chunks = zip(*(level.split(self.views_per_chunk) for level in levels), strict=True)
+        maps = [
+            self.decode([self.compact(index, level, grid) for index, level in enumerate(chunk)], height, width)
+            for chunk in chunks
+        ]
+        return maps[0] if len(maps) == 1 else torch.cat(maps)
+
+    def compact(self, level: int, features: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The smallest tensor between the features of a level and the maps: [N, h * w, 2C] -> as `compact_shapes`."""
+        height, width = grid
+        maps = self.projects[level](self.norm(features).mT.unflatten(2, grid))
+        maps = add_uv_embedding(maps, width / height)
+        return maps if level < ENLARGED else self.scratch.reduce(level, self.resize_layers[level](maps))
+
+    def compact_shapes(self, grid: tuple[int, int]) -> list[tuple[int, int, int]]:
+        """Channels, height and width of each of the four levels made compact, for h x w patches."""
+        height, width = grid
+        first, second = (cast(nn.Conv2d, project).out_channels for project in self.projects[:ENLARGED])
+        features = self.scratch.features
+        return [
+            (first, height, width),
+            (second, height, width),
+            (features, height, width),
+            (features, (height + 1) // 2, (width + 1) // 2),
+        ]
+
+    def decode(self, compacts: list[Tensor], height: int, width: int) -> Tensor:
+        """Four compact levels of N views -> raw maps [N, height, width, out_channels], some views at once."""
+        chunks = zip(*(level.split(self.views_per_chunk) for level in compacts), strict=True)
+        maps = [self._decode(list(chunk), height, width) for chunk in chunks]
+        return maps[0] if len(maps) == 1 else torch.cat(maps)
+
+    def _decode(self, compacts: list[Tensor], height: int, width: int) -> Tensor:
+        levels = [
+            self.scratch.reduce(level, self.resize_layers[level](maps)) if level < ENLARGED else maps
+            for level, maps in enumerate(compacts)
+        ]
+        fused = self.scratch.fuse(levels, recompute=self.checkpoint_activations and self.training)
+        full_size = add_uv_embedding(resize(fused, height, width), width / height)
+        return self.scratch.output_conv2(full_size).permute(0, 2, 3, 1)

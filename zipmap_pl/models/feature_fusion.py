@@ -46,6 +46,7 @@ class FusionPyramid(nn.Module):
 
     def __init__(self, level_channels: list[int], features: int, hidden: int, out_channels: int) -> None:
         super().__init__()
+        self.features = features
         first, second, third, fourth = level_channels
         self.layer1_rn = nn.Conv2d(first, features, 3, padding=1, bias=False)
         self.layer2_rn = nn.Conv2d(second, features, 3, padding=1, bias=False)
@@ -62,14 +63,13 @@ class FusionPyramid(nn.Module):
             nn.Conv2d(hidden, out_channels, 1),
         )
 
+    def reduce(self, level: int, maps: Tensor) -> Tensor:
+        """The maps [N, *, h, w] of a level (0 is the finest) -> [N, features, h, w]."""
+        return (self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn)[level](maps)
+
     def fuse(self, levels: list[Tensor], recompute: bool) -> Tensor:
-        """Four maps, fine to coarse -> one map [N, features / 2, 2h, 2w], with h x w the size of the finest."""
-        first, second, third, fourth = (
-            layer(level)
-            for layer, level in zip(
-                (self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn), levels, strict=True
-            )
-        )
+        """Four reduced maps, fine to coarse -> one [N, features / 2, 2h, 2w], with h x w the size of the finest."""
+        first, second, third, fourth = levels
         finest = (2 * first.shape[-2], 2 * first.shape[-1])
         x = activation_checkpointing.run(self.refinenet4, fourth, None, *third.shape[-2:], recompute=recompute)
         x = activation_checkpointing.run(self.refinenet3, x, third, *second.shape[-2:], recompute=recompute)

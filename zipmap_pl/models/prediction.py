@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from zipmap_pl.geometry.pose_encoding import decode_intrinsics
+from zipmap_pl.geometry.projection import unproject
+from zipmap_pl.models.activations import depth_and_confidence, local_points
 from zipmap_pl.models.scene_state import SceneState
 
 
@@ -29,6 +33,24 @@ class Prediction:
     state: SceneState | None = None
     nvs_pred: Tensor | None = None
     nvs_depth_conf: Tensor | None = None
+
+    @staticmethod
+    def of_maps(poses: list[Tensor], depth: Tensor, points: Tensor | None, state: SceneState | None) -> "Prediction":
+        """From pose encodings [B, S, 9] of every iteration and raw maps [B, S, H, W, channels].
+
+        points: None if the local points are those of the depth and the field of view.
+        """
+        z, confidence = depth_and_confidence(depth)
+        if points is not None:
+            return Prediction(poses[-1], poses, z, confidence, local_points(points), state)
+        xyz = unproject(z[..., 0], decode_intrinsics(poses[-1], *z.shape[2:4]))
+        return Prediction(poses[-1], poses, z, confidence, xyz, state)
+
+    def on(self, device: torch.device | str) -> "Prediction":
+        """Cameras, depth and points on another device."""
+        poses = [pose.to(device) for pose in self.pose_enc_list]
+        depth, confidence, points = (maps.to(device) for maps in (self.depth, self.depth_conf, self.local_points))
+        return Prediction(poses[-1], poses, depth, confidence, points)
 
 
 @dataclass

@@ -1,22 +1,31 @@
 """ZipMap: cameras, depth and local points of all views of a scene in one pass, or of views as they come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.geometry.pose_encoding import decode_intrinsics
-from zipmap_pl.geometry.projection import unproject
-from zipmap_pl.models.activations import colour_and_depth, depth_and_confidence, local_points
-from zipmap_pl.models.aggregator import RAY_CHANNELS, SPECIAL_TOKENS, Aggregator, Features
+from zipmap_pl.models.activations import colour_and_depth
+from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
 from zipmap_pl.models.camera_head import CameraHead, MLPCameraHead
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dpt_head import DPTHead
+from zipmap_pl.models.input_checks import checked_images, checked_rays
+from zipmap_pl.models.long_sequence import (
+    ChunkedPass,
+    Walk,
+    chunks_of,
+    joined,
+    query_in_chunks,
+    stream_in_chunks,
+)
 from zipmap_pl.models.precision import at_least_float32, no_autocast
 from zipmap_pl.models.prediction import Prediction, QueriedViews
 from zipmap_pl.models.scene_state import SceneState
 from zipmap_pl.models.streaming import Stream
+from zipmap_pl.models.token_store import Storage
 from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
 
 
@@ -48,38 +57,82 @@ class ZipMap(nn.Module):
 
     def forward(
         self,
-        images: Tensor,
+        images: Tensor | Sequence[Tensor],
         target_rays: Tensor | None = None,
         window: int | None = None,
         keep_state: bool = False,
+        views_per_chunk: int | None = None,
+        storage: Storage | None = None,
     ) -> Prediction:
         """Reconstruct every scene of a batch.
 
         Args:
-            images: [B, S, 3, H, W], or [S, 3, H, W] for one scene; float in [0, 1]; H, W multiples of the patch size.
+            images: [B, S, 3, H, W], or [S, 3, H, W] or a list of [3, H, W] for one scene; float in [0, 1]; H, W multiples
+                of the patch size.
             target_rays: also predict what is seen along these rays, see `query`.
             window: how many views a streaming model takes at once; it predicts from them and those before. By default
                 1 on a streaming model; other models look at all views.
             keep_state: also return what the model remembers (three matrices per scene block and scene).
+            views_per_chunk, storage: look at so many views, and rays, at once: see `walk`. The results are on the CPU.
 
         Raises:
-            ValueError: the images or rays have another shape or are not floating point; the window is below one view.
+            ValueError: the images or rays have another shape or are not floating point, or (outside of training) images
+                hold values outside [0, 1]; the window is below one view.
             UserError: the model cannot stream, or not be queried.
         """
         images = self._checked(images)
-        operators = self._operators(images.shape[1], window)
         rays = None if target_rays is None else self._checked_rays(target_rays)
         if rays is not None and len(rays) != len(images):
             raise ValueError(f"target rays are of {len(rays)} scenes, expected {len(images)} as the images")
-        prediction = self._reconstruct(images, operators, keep_state=keep_state or rays is not None)
+        remember = keep_state or rays is not None
+        if views_per_chunk is None:
+            _refuse(storage)
+            prediction = self._reconstruct(images, self._operators(images.shape[1], window), keep_state=remember)
+        else:
+            prediction = joined(self.walk(images, views_per_chunk, window, storage, remember))
         if rays is not None:
-            queried = self._query(cast(SceneState, prediction.state), rays)  # a model with a query head has a state
+            state = cast(SceneState, prediction.state)  # a model with a query head has one
+            queried = self._query(state, rays, views_per_chunk)
             prediction.nvs_pred, prediction.nvs_depth_conf = queried.nvs_pred, queried.nvs_depth_conf
         if not keep_state:
             prediction.state = None
         return prediction
 
-    def compress(self, images: Tensor, window: int | None = None) -> SceneState:
+    def walk(
+        self,
+        images: Tensor,
+        views_per_chunk: int,
+        window: int | None = None,
+        storage: Storage | None = None,
+        keep_state: bool = False,
+    ) -> Walk:
+        """Reconstruct long sequences with the device memory of one chunk; results come chunk by chunk, on the CPU.
+
+        Args:
+            images: as for a call; they can be on the CPU while the model is on a GPU.
+            views_per_chunk: how many views of each scene are on the device at once; whole windows if the model streams.
+            storage: where the rest lies meanwhile, by default in bfloat16; with float32 the numbers are those of a call.
+            window, keep_state: as for a call.
+
+        Raises:
+            ValueError, UserError: as a call; softmax scene blocks need all views at once; what is kept fits nowhere.
+        """
+        images = self._checked(images)
+        if self.config.streaming:
+            size = 1 if window is None else window
+            return stream_in_chunks(
+                self.stream(size), images, chunks_of(images.shape[1], views_per_chunk, size), keep_state
+            )
+        chunked = self._chunked(images, views_per_chunk, window, self._dense_heads)
+        return chunked.walk(chunked.plan(storage or Storage()), self._camera_head, keep_state)
+
+    def compress(
+        self,
+        images: Tensor,
+        window: int | None = None,
+        views_per_chunk: int | None = None,
+        storage: Storage | None = None,
+    ) -> SceneState:
         """What the model remembers of every scene of a batch, without the work of the heads.
 
         Arguments and errors as for a call; UserError on a model with softmax scene blocks, which remember nothing.
@@ -87,31 +140,44 @@ class ZipMap(nn.Module):
         images = self._checked(images)
         if self.config.global_mixer != "ttt":
             raise UserError(f"model: found global_mixer={self.config.global_mixer}, expected ttt to compress views")
-        operators = self._operators(images.shape[1], window)
-        return cast(SceneState, self.aggregator(images, operators, keep_state=True).state)
+        if views_per_chunk is None:
+            _refuse(storage)
+        elif not self.config.streaming:
+            chunked = self._chunked(images, views_per_chunk, window, {})
+            return chunked.compress(chunked.plan(storage or Storage()))
+        views = images.shape[1]
+        state: SceneState | None = None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and views_per_chunk is None):
+            for span in chunks_of(views, views if views_per_chunk is None else views_per_chunk, window or 1):
+                chunk = images[:, span] if views_per_chunk is None else images[:, span].to(self._device)
+                operators = self._operators(chunk.shape[1], window)
+                state = self.aggregator(chunk, operators, state, keep_state=True, keep_levels=False).state
+        return cast(SceneState, state)
 
-    def query(self, state: SceneState, rays: Tensor) -> QueriedViews:
+    def query(self, state: SceneState, rays: Tensor, views_per_chunk: int | None = None) -> QueriedViews:
         """What is seen along rays: bit for bit what the call that made the state gives for them as `target_rays`.
 
         Args:
             state: of B scenes; it stays as it is.
             rays: [B, T, 9, H, W], or [T, 9, H, W] for one scene (`geometry.rays.query_rays`); H, W multiples of the
                 patch size.
+            views_per_chunk: look along the rays of so many views at once, without a gradient; they can be on the CPU
+                while the model is on a GPU, and the results are.
 
         Raises:
             ValueError: the rays have another shape or are not floating point.
             UserError: the model has no query head; the state is that of another model or of other scenes.
         """
         rays = self._checked_rays(rays)
-        self._check_state(state, rays)
-        return self._query(state, rays)
+        self._check_state(state, rays if views_per_chunk is None else rays[:, :1].to(self._device))
+        return self._query(state, rays, views_per_chunk)
 
     def stream(self, window: int = 1) -> Stream:
         """A session that takes views as they come, `window` of them at once; UserError if the model cannot stream."""
         self._operators(1, window)
 
         def go_on(frames: Tensor, state: SceneState | None) -> Prediction:
-            frames = self._checked(frames)
+            frames = self._checked(frames).to(self._device)
             if state is not None:
                 self._check_state(state, frames)
             return self._reconstruct(frames, self._operators(frames.shape[1], window), state, keep_state=True)
@@ -141,27 +207,41 @@ class ZipMap(nn.Module):
     ) -> Prediction:
         features = self.aggregator(images, operators, state, keep_state)
         with no_autocast(images):
-            camera_head = self.camera_mlp_head if self.config.camera_head.kind == "mlp" else self.camera_head
-            poses = camera_head(at_least_float32(features.levels[-1][:, :, 0]))
+            poses = self._camera_head(at_least_float32(features.levels[-1][:, :, 0]))
             levels = _patches(features)
-            depth, confidence = depth_and_confidence(_maps(self.depth_head, levels, images))
-            if self.config.local_point_head:
-                points = local_points(_maps(self.local_point_head, levels, images))
-            else:
-                points = unproject(depth[..., 0], decode_intrinsics(poses[-1], *images.shape[-2:]))
-        return Prediction(
-            pose_enc=poses[-1],
-            pose_enc_list=poses,
-            depth=depth,
-            depth_conf=confidence,
-            local_points=points,
-            state=features.state,
-        )
+            maps = {name: _maps(head, levels, images) for name, head in self._dense_heads.items()}
+            return Prediction.of_maps(poses, maps["depth"], maps.get("points"), features.state)
 
-    def _query(self, state: SceneState, rays: Tensor) -> QueriedViews:
+    @property
+    def _camera_head(self) -> nn.Module:
+        return self.camera_mlp_head if self.config.camera_head.kind == "mlp" else self.camera_head
+
+    @property
+    def _dense_heads(self) -> dict[str, DPTHead]:
+        """Those that look at pictures."""
+        return {"depth": self.depth_head} | ({"points": self.local_point_head} if self.config.local_point_head else {})
+
+    def _query(self, state: SceneState, rays: Tensor, views_per_chunk: int | None = None) -> QueriedViews:
+        if views_per_chunk is not None:
+            return query_in_chunks(lambda part: self._query(state, part.to(self._device)), rays, views_per_chunk)
         features = self.aggregator(rays, READ_ALL, state)
         with no_autocast(rays):
             return QueriedViews(*colour_and_depth(_maps(self.nvs_head, _patches(features), rays)))
+
+    def _chunked(
+        self, images: Tensor, views_per_chunk: int, window: int | None, heads: Mapping[str, DPTHead]
+    ) -> ChunkedPass:
+        if self.config.global_mixer != "ttt":
+            raise UserError(
+                f"model: found global_mixer={self.config.global_mixer}, expected ttt to look at views in chunks; "
+                "softmax attention needs all views at once"
+            )
+        self._operators(images.shape[1], window)
+        return ChunkedPass(self.aggregator, heads, images, views_per_chunk)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.aggregator.camera_token.device
 
     def _check_state(self, state: SceneState, views: Tensor) -> None:
         """Raise UserError if the state is not one of this model and of the scenes of `views`."""
@@ -174,21 +254,18 @@ class ZipMap(nn.Module):
                 "model: found query_head=false, expected true to predict along rays; "
                 "the published checkpoint_state_query.pt can"
             )
-        return self._checked(rays, "rays", RAY_CHANNELS)
+        return checked_rays(rays, self.config.patch_size)
 
-    def _checked(self, views: Tensor, name: str = "images", channels: int = 3) -> Tensor:
-        """[B, S, channels, H, W] of a size that the network can take."""
-        patch = self.config.patch_size
-        shape = tuple(views.shape)
-        if views.ndim not in (4, 5) or shape[-3] != channels or 0 in shape:
-            raise ValueError(f"{name} have shape {shape}, expected [B, S, {channels}, H, W] or [S, {channels}, H, W]")
-        if shape[-2] % patch or shape[-1] % patch:
-            raise ValueError(
-                f"{name} are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}"
-            )
-        if not views.is_floating_point():
-            raise ValueError(f"{name} are {views.dtype}, expected floating point (pictures in [0, 1])")
-        return views if views.ndim == 5 else views.unsqueeze(0)
+    def _checked(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        # In training the loader answers for the values.
+        return checked_images(images, self.config.patch_size, values=not self.training)
+
+
+def _refuse(storage: Storage | None) -> None:
+    if storage is not None:
+        raise ValueError(
+            "storage is given without views_per_chunk; expected both, or neither to keep all on the device"
+        )
 
 
 def _patches(features: Features) -> list[Tensor]:
