@@ -11,6 +11,7 @@ from zipmap_pl.errors import UserError
 
 # One per line, sorted: a new dataset adds its line here.
 NAMES = (
+    "hypersim",
     "rgbd_folder",
     "scannet",
     "synthetic",

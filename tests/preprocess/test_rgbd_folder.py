@@ -221,7 +221,7 @@ def test_interrupt_is_told_in_one_line(capsys, raw, tmp_path, monkeypatch):
 
 def test_unknown_dataset(capsys):
     assert main(["preprocess", "rgbd_foldr", "x"]) == 2
-    assert f"'rgbd_foldr' is not known; there are {', '.join(NAMES)}" in capsys.readouterr().err
+    assert f"'rgbd_foldr' is not known; there are {', '.join(NAMES)}\n" in capsys.readouterr().err
 
 
 def write_at(name, data):
