@@ -1,5 +1,5 @@
 """Every dataset in the suite, a line each."""
 
-from miniatures import tartanair
+from miniatures import hypersim, scannet, tartanair
 
-MINIATURES = (tartanair.MINIATURE,)
+MINIATURES = (hypersim.MINIATURE, scannet.MINIATURE, tartanair.MINIATURE)
