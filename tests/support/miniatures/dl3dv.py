@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from miniatures import damage
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
-from miniatures.rooms import Room, View, pinhole, turned
+from miniatures.rooms import Room, pinhole, turned
 
 BENT, ZIPPED, BENCHMARK, NO_POSES = f"1K/{'1f' * 32}", f"2K/{'2e' * 32}", "3d" * 32, f"4K/{'4c' * 32}"
 DENSE = f"5K/{'5b' * 32}"
@@ -141,14 +141,16 @@ def _write_dense(folder: Path) -> tuple[TrueFrame, ...]:
         sky = np.where(view.sky, 127, 126).astype(np.uint8)
         sky[-1, :3] = 0
         outliers = np.zeros((height, width), np.uint8)
-        outliers[20, 10:14] = (109, 110, 127, 255)
-        depth[20, 11:14], depth[21, 10:13] = 700.0, (-1.0, np.nan, np.inf)
+        depth[21, 10:13] = (-1.0, np.nan, np.inf)
+        if place > 0:  # the first one has no mask
+            outliers[20, 10:14] = (109, 110, 127, 255)
+            depth[20, 11:14] = 700.0
         known = np.where(view.sky | (outliers > 109) | ~np.isfinite(depth) | (depth < 0), 0, depth)
         files[f"rgb/{name}.png"] = _png(view.image[..., ::-1])
         files[f"depth/{name}.npy"] = _npy(depth)
-        files[f"outlier_mask/{name}.png"] = _png(outliers)
-        if view.sky.any():
-            files[f"sky_mask/{name}.png"] = _png(sky)
+        if outliers.any():
+            files[f"outlier_mask/{name}.png"] = _png(outliers)
+        files[f"sky_mask/{name}.png"] = _png(sky)
         cam_to_world = turned(pose, APPLIED)
         stream = io.BytesIO()
         np.savez(stream, intrinsic=k, pose=cam_to_world)
@@ -273,9 +275,7 @@ MINIATURE = Miniature(
     ),
     damages=(
         *damage.picture_damages(BENT, "frame_00005", f"{BENT}/images_4/frame_00005.png"),
-        *damage.member_damages(
-            ZIPPED, "frame_00002", f"{ZIPPED}.zip", f"{Path(ZIPPED).name}/images_8/frame_00002.png"
-        ),
+        *damage.member_damages(ZIPPED, "frame_00002", f"{ZIPPED}.zip", f"{Path(ZIPPED).name}/images_8/frame_00002.png"),
         Damage("unreadable archive", _unreadable_archive),
         Damage("scene found twice", _found_twice),
         Damage("picture of another size", _wrong_size),
@@ -355,19 +355,34 @@ WITH_DEPTH = Miniature(
     damages=(
         *damage.npy_damages(BENT, "frame_00003", BENT_DEPTH),
         Damage("depth of another size", _half_depth),
-        *damage.member_damages(ZIPPED, "frame_00002", f"pictures/{ZIPPED}.zip", f"{Path(ZIPPED).name}/depth/frame_00002.npy"),
+        *damage.member_damages(
+            ZIPPED, "frame_00002", f"pictures/{ZIPPED}.zip", f"{Path(ZIPPED).name}/depth/frame_00002.npy"
+        ),
         _dense("dense picture missing", "rgb/frame_00014.png", Path.unlink, "missing"),
         _dense("dense depth missing", "depth/frame_00014.npy", Path.unlink, "missing"),
         _dense("sky mask truncated", "sky_mask/frame_00014.png", damage.truncate, "unreadable picture"),
-        _dense("sky mask of another size", "sky_mask/frame_00014.png", damage.other_size, "sky mask is 44x25", f"{DENSE}/frame_00014"),
+        _dense(
+            "sky mask of another size",
+            "sky_mask/frame_00014.png",
+            damage.other_size,
+            "sky mask is 44x25",
+            f"{DENSE}/frame_00014",
+        ),
         _dense("outlier mask empty", "outlier_mask/frame_00014.png", damage.empty, "empty file"),
-        _dense("outlier mask of another size", "outlier_mask/frame_00014.png", damage.other_size, "mask is 44x25, the depth is 88x50"),
+        _dense(
+            "outlier mask of another size",
+            "outlier_mask/frame_00014.png",
+            damage.other_size,
+            "mask is 44x25, the depth is 88x50",
+        ),
         _dense("camera truncated", "cam/frame_00014.npz", damage.truncate, "unreadable zip"),
         _dense("camera empty", "cam/frame_00014.npz", damage.empty, "empty file"),
         _dense("camera missing", "cam/frame_00014.npz", Path.unlink, "missing"),
         _dense("camera garbage", "cam/frame_00014.npz", damage.garbage, "unreadable zip"),
         _dense("camera a folder", "cam/frame_00014.npz", damage.turn_into_folder, "is a folder"),
-        _camera("camera without its pose", lambda a: {"intrinsic": a["intrinsic"]}, "missing", "frame_00014.npz/pose.npy"),
+        _camera(
+            "camera without its pose", lambda a: {"intrinsic": a["intrinsic"]}, "missing", "frame_00014.npz/pose.npy"
+        ),
         _camera("camera pickled", lambda a: {**a, "pose": a["pose"].astype(object)}, "unreadable numpy", "pose.npy"),
         _camera("camera of texts", lambda a: {**a, "pose": a["pose"].astype(str)}, "pose is <U32, expected numbers"),
         _camera("camera nan", _nan_pose, "pose holds nan"),
