@@ -16,8 +16,9 @@ none is told once per scene.
 Depth is merged where there is any: below --depth DIR, in folders of the same names, or next to the pictures. Floats
 [H, W], as large as the pictures, planar, in the unit of that scene's cameras; what is not positive and finite is
 unknown. Next to depth/ there may be sky_mask/frame_00001.png (from 127 on it is the sky) and outlier_mask/ (from 110 on
-the depth is not believed). A scene without depth keeps its pictures and cameras; a frame whose depth is missing while
-its scene has depth is unusable. Depth of the dense release fits the dense pictures only.
+the depth is not believed). A scene without depth keeps its pictures and cameras, but the published losses pass it over;
+a frame whose depth is missing while its scene has depth is unusable. Depth of the dense release fits the dense pictures
+only.
 """
 
 import argparse
@@ -113,8 +114,12 @@ class DL3DV:
             first = next((f" ({out.file}: {out.reason})" for scene in scenes for out in scene.left_out), "")
             text = f"no scene <subset>/<hash> with {TRANSFORMS} and pictures, or with {DENSE}/rgb and {DENSE}/cam"
             raise UserError(f"{self.raw}: {text}, in folders or zips{first}")
+        without = sum(self._places(name)[0][0].depth is None for name in usable)
+        if without:
+            text = "%s: %d of %d scenes are without depth, which the published losses need"
+            log.warning(text, self.raw, without, len(usable))
         if self.depth is not None:
-            if all(self._places(name)[0][0].depth is None for name in usable):
+            if without == len(usable):
                 text = f"expected folders like {usable[0]}/depth, or {usable[0]}/{DENSE}/depth for the dense release"
                 raise UserError(f"{self.depth}: no depth of any scene in it; {text}")
             scenes += (replace(scene, name=f"depth: {scene.name}") for scene in _folders(self.depth).unreadable)
@@ -252,7 +257,7 @@ def _folders(raw: Path) -> Folders:
     return find_folders(raw, SCENE)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16384)  # all scenes: who lists them asks twice
 def _places(folders: tuple[Source, ...], depths: tuple[Source, ...]) -> tuple[tuple[Place, ...], tuple[LeftOut, ...]]:
     """See `DL3DV._places`; `folders` may hold the scene's pictures, `depths` their depth."""
     official, dense, left_out = [], [], []

@@ -131,6 +131,6 @@ def _lens(file: Source, values: dict) -> Lens:
 
 def _number(file: Source, values: dict, name: str, otherwise: float | None = None) -> float:
     value = values.get(name, otherwise)
-    if type(value) not in (int, float) or not abs(value) < 1e9:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e9:
         raise RawFault(file, f"{name} is {str(value)[:40]}, expected a number")
     return float(value)

@@ -70,9 +70,10 @@ def test_depth_beside_the_pictures_and_depth_from_another_folder_are_the_same(wi
         preprocess(apart, tmp_path / "out", SETTINGS, workers=1)
 
 
-def test_a_scene_without_depth_is_told_and_keeps_its_cameras(with_depth):
+def test_a_scene_without_depth_is_told_and_keeps_its_cameras(with_depth, caplog):
     apart = reader(with_depth / "pictures", "--depth", with_depth / "computed")
     scene = scene_of(apart, ZIPPED)
+    assert "1 of 2 scenes are without depth, which the published losses need" in caplog.text
     assert [(out.file, out.reason) for out in scene.left_out] == [
         (str(with_depth / "computed" / ZIPPED), "no depth; the scene is written without")
     ]
