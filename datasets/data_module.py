@@ -5,7 +5,6 @@ Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is d
 
 import logging
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws import stage_number
 from zipmap_pl.datasets.mixture import Mixture, SceneList
+from zipmap_pl.datasets.remote_files import RemoteConfig
+from zipmap_pl.datasets.remote_index import MissingDataset
 from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
-from zipmap_pl.datasets.schema import DATASET_FILE
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.errors import UserError
@@ -71,7 +71,9 @@ class ZooDataModule(LightningDataModule):
         if self._train is not None:
             return
         missing: dict[str, str] = {}
-        train, self._validation = _open(self.config.train, missing), _open(self.config.validation, missing)
+        train, self._validation = (
+            _open(group, self.config.remote, missing) for group in (self.config.train, self.config.validation)
+        )
         if missing and not self.config.allow_missing:
             raise UserError(_not_there(missing))
         self._train, self._missing = train, [f"left out: {reason}" for reason in missing.values()]
@@ -167,25 +169,21 @@ class ZooDataModule(LightningDataModule):
         )
 
 
-def open_dataset(config: DatasetConfig) -> SceneList:
+def open_dataset(config: DatasetConfig, remote: RemoteConfig | None = None) -> SceneList:
     """The scenes of a dataset in shards. Raises UserError that says how to make or finish it."""
-    return SceneList(config, ShardIndex.open(config.path))
+    return SceneList(config, ShardIndex.open(config.path, remote))
 
 
-def _open(group: dict[str, DatasetConfig], missing: dict[str, str]) -> list[SceneList]:
+def _open(group: dict[str, DatasetConfig], remote: RemoteConfig, missing: dict[str, str]) -> list[SceneList]:
     """The datasets of a group; those that are not there, or unfinished, go to `missing` with the reason.
 
     By name: in which order a configuration lists its datasets must not change what is drawn.
     """
     opened = []
     for name in sorted(name for name, config in group.items() if config.weight > 0):
-        config = group[name]
-        if "://" in config.path or (Path(config.path) / DATASET_FILE).is_file():
-            opened.append(open_dataset(config))
-            continue
         try:
-            ShardIndex.open(config.path)
-        except UserError as error:
+            opened.append(open_dataset(group[name], remote))
+        except MissingDataset as error:
             missing[name] = str(error)
     return opened
 

@@ -17,6 +17,7 @@ from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_pic
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
+from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.state_query import split_views
 from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.view_sampling.combined import in_time_order
@@ -50,10 +51,11 @@ class TooManyFaults(UserError):
 class SampleReader:
     """Reads picked views at the network's size."""
 
-    def __init__(self, datasets: Sequence[SceneList]) -> None:
+    def __init__(self, datasets: Sequence[SceneList], remote: RemoteConfig) -> None:
         self.datasets = list(datasets)
-        files = OpenFiles()
-        self._readers = [FrameReader(dataset.index, files) for dataset in self.datasets]
+        near, far = OpenFiles(), RemoteFiles(remote)
+        indexes = (dataset.index for dataset in self.datasets)
+        self._readers = [FrameReader(index, far if index.remote else near) for index in indexes]
 
     def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray) -> Sample:
         """The sample of a pick. Raises DamagedShard.
@@ -73,6 +75,7 @@ class SampleReader:
         rows = index.scene_rows(pick.scene)
         name = index.text("scene.name", pick.scene)
         max_depth = config.max_depth_in(name)
+        reader.fetch([rows[int(position)] for position in pick.positions])
         for view, position in enumerate(pick.positions):
             row = rows[int(position)]
             frame = reader.read(row)
@@ -101,7 +104,7 @@ class TrainSamples(Dataset[Sample]):
         self.config = config
         self.stage = stage_number(config.stage)
         self.mixture = Mixture(datasets)
-        self.reader = SampleReader(datasets)
+        self.reader = SampleReader(datasets, config.remote)
 
     def __getitem__(self, request: TrainRequest) -> Sample:
         faults: list[str] = []
@@ -140,7 +143,7 @@ class ValidationSamples(Dataset[Sample]):
         self.target = (height_for(sets.aspect, config.width, config.patch_size), config.width)
         fixed = DrawKey(seed=0, stage=0, step=0).generator(Purpose.VIEWS)
         self.picks = [arranged(pick, config, fixed) for pick in validation_picks(sets, datasets)]
-        self.reader = SampleReader(datasets)
+        self.reader = SampleReader(datasets, config.remote)
 
     def __getitem__(self, request: ValidationRequest) -> Sample:
         pick = self.picks[request.view_set]
