@@ -4,7 +4,6 @@ Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is d
 """
 
 import logging
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws import stage_number
+from zipmap_pl.datasets.faults import FaultTally
 from zipmap_pl.datasets.mixture import Mixture, SceneList
 from zipmap_pl.datasets.remote_files import RemoteConfig
 from zipmap_pl.datasets.remote_index import MissingDataset
@@ -39,7 +39,7 @@ class ZooDataModule(LightningDataModule):
         total_steps: number of steps of the stage; None = the loader never ends.
 
     Attributes:
-        faults: how many draws of this rank were replaced, by message's shard.
+        faults: what came of the draws of this rank in training.
     """
 
     def __init__(self, config: DataConfig, start_step: int = 0, total_steps: int | None = None) -> None:
@@ -47,7 +47,7 @@ class ZooDataModule(LightningDataModule):
         self.config = config
         self.total_steps = total_steps
         self.start_step = start_step
-        self.faults: Counter[str] = Counter()
+        self.faults = FaultTally()
         self._train: list[SceneList] | None = None
         self._validation: list[SceneList] = []
         self._missing: list[str] = []
@@ -125,13 +125,12 @@ class ZooDataModule(LightningDataModule):
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note how far training has come and which shards were found damaged."""
-        if self.trainer is not None and self.trainer.training:
+        if self.trainer is not None:
+            if not self.trainer.training:
+                return batch
             self._next_number = batch.number + 1
-        for fault in batch.faults:
-            shard = fault.split(": sample ")[0]
-            if shard not in self.faults:
-                logger.warning("%s (replaced by another draw; further faults of this shard are only counted)", fault)
-            self.faults[shard] += 1
+        for fault in self.faults.add(len(batch.scene), batch.faults):
+            logger.warning("%s (replaced by another draw; further faults of this shard are only counted)", fault)
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

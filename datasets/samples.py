@@ -15,6 +15,7 @@ from zipmap_pl.datasets.cameras import intrinsics_matrix
 from zipmap_pl.datasets.config import DataConfig, ValidationConfig
 from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
+from zipmap_pl.datasets.faults import TooManyFaults
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
@@ -22,7 +23,6 @@ from zipmap_pl.datasets.state_query import split_views
 from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.view_sampling.combined import in_time_order
 from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
-from zipmap_pl.errors import UserError
 
 
 @dataclass
@@ -42,10 +42,6 @@ class Sample:
     number: int = 0
     repeat: bool = False
     faults: list[str] = field(default_factory=list)
-
-
-class TooManyFaults(UserError):
-    """One draw after another met unreadable data."""
 
 
 class SampleReader:

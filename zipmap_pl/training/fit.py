@@ -17,7 +17,7 @@ from zipmap_pl.checkpoints.load import load_weights
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import UserError
 from zipmap_pl.metrics.reconstruction import BASELINE
-from zipmap_pl.training.callbacks import Checkpoints, Pictures, StepProgress
+from zipmap_pl.training.callbacks import Checkpoints, Faults, Pictures, StepProgress
 from zipmap_pl.training.config import RunConfig, to_yaml
 from zipmap_pl.training.module import ZipMapModule
 
@@ -155,6 +155,7 @@ def _trainer(config: RunConfig, output: Path, data: ZooDataModule, first_step: i
         logger=logger,
         callbacks=[
             StepProgress(),
+            Faults(settings.log_every, data),
             Pictures(settings.pictures_every, data),
             Checkpoints(output / "checkpoints", settings.checkpoint_every, settings.keep_checkpoints, data),
         ],
