@@ -4,6 +4,8 @@ Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is d
 """
 
 import logging
+from collections import Counter
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -92,23 +94,18 @@ class ZooDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Training batches of this rank, from `start_step` on."""
-        self.setup()
-        if not self._train:
-            found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
-            raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
-        rank, world = self._rank_and_world()
-        accumulation = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
-        batches = TrainBatches(
-            self.config.seed,
-            stage_number(self.config.stage),
-            self.config.shape_ranges(),
-            rank,
-            world,
-            accumulation,
-            self.total_steps,
-            first_number=lambda: max(self.start_step * accumulation, self._next_number),
-        )
-        return self._loader(TrainSamples(self.config, self._train), batches)
+        return self._loader(self._train_samples(), self._train_batches())
+
+    def describe_draws(self, samples: int = 1000) -> str:
+        """How often each dataset comes in the next draws of this rank, beside its share of the mixture."""
+        train = self._train_samples()
+        requests = islice((request for batch in self._train_batches() for request in batch), samples)
+        drawn = Counter(train.pick(request).dataset for request in requests)
+        parts = [
+            f"{dataset.slug} {100 * drawn[number] / drawn.total():.1f} % (share {100 * share:.1f} %)"
+            for number, (dataset, share) in enumerate(zip(train.mixture.datasets, train.mixture.shares, strict=True))
+        ]
+        return f"drawn in the next {drawn.total():,} samples: {', '.join(parts)}"
 
     def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         """The fixed view sets of this rank; an empty list without validation datasets."""
@@ -142,6 +139,27 @@ class ZooDataModule(LightningDataModule):
     def licences(self) -> dict[str, str]:
         """Slug -> licence notice of the datasets that are trained on."""
         return {dataset.slug: dataset.index.info["licence"] for dataset in self._train or []}
+
+    def _train_samples(self) -> TrainSamples:
+        self.setup()
+        if not self._train:
+            found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
+            raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
+        return TrainSamples(self.config, self._train)
+
+    def _train_batches(self) -> TrainBatches:
+        rank, world = self._rank_and_world()
+        accumulation = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        return TrainBatches(
+            self.config.seed,
+            stage_number(self.config.stage),
+            self.config.shape_ranges(),
+            rank,
+            world,
+            accumulation,
+            self.total_steps,
+            first_number=lambda: max(self.start_step * accumulation, self._next_number),
+        )
 
     def _rank_and_world(self) -> tuple[int, int]:
         if self.trainer is not None:

@@ -105,9 +105,8 @@ class TrainSamples(Dataset[Sample]):
     def __getitem__(self, request: TrainRequest) -> Sample:
         faults: list[str] = []
         while True:
-            key = DrawKey(self.config.seed, self.stage, request.step, request.slot, len(faults))
             try:
-                sample = self._draw(key, request)
+                sample = self._draw(request, len(faults))
             except DamagedShard as fault:
                 faults.append(str(fault))
                 if len(faults) > self.config.max_faults:
@@ -118,10 +117,17 @@ class TrainSamples(Dataset[Sample]):
                 sample.number, sample.faults = request.number, faults
                 return sample
 
-    def _draw(self, key: DrawKey, request: TrainRequest) -> Sample:
-        views = key.generator(Purpose.VIEWS)
-        pick = arranged(self.mixture.draw(views, request.views), self.config, views)
-        generator = key.generator(Purpose.PIXELS)
+    def pick(self, request: TrainRequest, attempt: int = 0) -> Pick:
+        """Which views a request shows, without reading them."""
+        generator = self._key(request, attempt).generator(Purpose.VIEWS)
+        return arranged(self.mixture.draw(generator, request.views), self.config, generator)
+
+    def _key(self, request: TrainRequest, attempt: int) -> DrawKey:
+        return DrawKey(self.config.seed, self.stage, request.step, request.slot, attempt)
+
+    def _draw(self, request: TrainRequest, attempt: int) -> Sample:
+        pick = self.pick(request, attempt)
+        generator = self._key(request, attempt).generator(Purpose.PIXELS)
         sample = self.reader.read(pick, (request.height, request.width), self._zooms(generator, request.views))
         sample.images = augment(sample.images, self.config.augmentation, generator)
         return sample

@@ -121,20 +121,14 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    import cv2
-
+    from zipmap_pl.cli.sheet_file import check_sheet_file, write_sheet
     from zipmap_pl.datasets.contact_sheet import contact_sheet
 
     if args.frames < 1:
         raise UserError(f"--frames {args.frames}: expected 1 or more")
-    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"--output {args.output}: expected a name that ends in .png or .jpg")
-    if not args.output.parent.is_dir():
-        raise UserError(f"--output {args.output}: folder {args.output.parent} does not exist")
+    check_sheet_file(args.output)
     scene = int(args.scene) if args.scene is not None and args.scene.isdecimal() else args.scene
-    sheet = contact_sheet(args.folder, scene, args.frames)
-    if not cv2.imwrite(str(args.output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise UserError(f"--output {args.output}: could not be written")
+    write_sheet(args.output, contact_sheet(args.folder, scene, args.frames))
     print(args.output)
     return 0
 
