@@ -14,6 +14,7 @@ from zipmap_pl.datasets.view_sampling.settings import make_rule
 from zipmap_pl.errors import UserError
 
 SCENE_CHOICES = ("uniform", "by_frames", "by_starts")
+READINGS = ("random", "sequential")
 BATCH_KINDS = ("reconstruction", "state_query", "streaming")
 MIN_FRAMES = 2
 
@@ -131,6 +132,10 @@ class DataConfig:
         zoom: smallest and largest narrowing of the field of view, per frame, drawn from a triangle that peaks at the
             smallest: 1 to 1.5 narrows by 1.17 on average, like the published chain of random crop and random scale.
         augmentation: of colours, in training.
+        reading: "random": any frame of any shard at any time; "sequential": shards from their beginning to their end, see
+            `sequential`.
+        window: sequential reading chooses the views of a sample out of at most so many consecutive frames.
+        buffer: so many windows of a dataset wait to be chosen, in each worker; 1 = in the order of the shards.
         workers: loader processes per rank; 0 = load in the training process.
         prefetch: batches that each worker prepares ahead.
         max_faults: a sample that meets unreadable data is replaced by another draw at most so often in a row.
@@ -156,6 +161,9 @@ class DataConfig:
     images_per_gpu: int = 48
     zoom: list[float] = field(default_factory=lambda: [1.0, 1.5])
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    reading: str = "random"
+    window: int = 64
+    buffer: int = 16
     workers: int = 8
     prefetch: int = 2
     max_faults: int = 8
@@ -169,6 +177,7 @@ class DataConfig:
         _range("zoom", self.zoom, 1)
         _one_of("data", "augmentation.colour", self.augmentation.colour, COLOURS)
         _one_of("data", "batches", self.batches, BATCH_KINDS)
+        _one_of("data", "reading", self.reading, READINGS)
         if self.batches == "streaming" and self.views[0] != self.views[1]:
             raise UserError(f"data: views is {list(self.views)}, expected one number twice for streaming batches")
         if self.batches == "state_query" and self.views[0] < 2:
@@ -181,6 +190,8 @@ class DataConfig:
             ("seed", 0),
             ("max_faults", 0),
             ("min_frames", 1),
+            ("window", 1),
+            ("buffer", 1),
         ):
             _between("data", name, getattr(self, name), least, float("inf"))
         _between("data", "max_fault_share", self.max_fault_share, 0, 1)

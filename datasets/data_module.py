@@ -21,6 +21,7 @@ from zipmap_pl.datasets.mixture import Mixture, SceneList
 from zipmap_pl.datasets.remote_files import RemoteConfig
 from zipmap_pl.datasets.remote_index import MissingDataset
 from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
+from zipmap_pl.datasets.sequential import SequentialBatches
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.errors import UserError
@@ -94,7 +95,10 @@ class ZooDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Training batches of this rank, from `start_step` on."""
-        return self._loader(self._train_samples(), self._train_batches())
+        samples, batches = self._train_samples(), self._train_batches()
+        if self.config.reading == "sequential":
+            return self._loader(SequentialBatches(self.config, self._train or [], batches))
+        return self._loader(samples, batches)
 
     def describe_draws(self, samples: int = 1000) -> str:
         """How often each dataset comes in the next draws of this rank, beside its share of the mixture."""
@@ -168,22 +172,28 @@ class ZooDataModule(LightningDataModule):
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         return 0, 1
 
-    def _loader(self, samples: Dataset[Sample], batches: Sampler[Any]) -> DataLoader[Sample]:
+    def _loader(self, samples: Dataset, batches: Sampler[Any] | None = None) -> DataLoader:
+        """A loader of samples by requests, or of a dataset that makes batches by itself."""
         workers = self.config.workers
         if workers > 0:
             require_main_guard()
+        how: dict[str, Any] = {"batch_size": None} if batches is None else {"batch_sampler": batches}
         return DataLoader(
             samples,
-            batch_sampler=batches,
+            **how,
             num_workers=workers,
             prefetch_factor=self.config.prefetch if workers > 0 else None,
-            collate_fn=collate,
+            collate_fn=_as_it_is if batches is None else collate,
             worker_init_fn=start_worker,
             pin_memory=torch.cuda.is_available(),
             # The loader draws seeds for its workers; from the global generator they would change the model's random
             # numbers.
             generator=torch.Generator().manual_seed(0),
         )
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 def open_dataset(config: DatasetConfig, remote: RemoteConfig | None = None) -> SceneList:

@@ -45,13 +45,10 @@ class Sample:
 
 
 class SampleReader:
-    """Reads picked views at the network's size."""
+    """Reads picked views at the network's size, with one reader for each dataset."""
 
-    def __init__(self, datasets: Sequence[SceneList], remote: RemoteConfig) -> None:
-        self.datasets = list(datasets)
-        near, far = OpenFiles(), RemoteFiles(remote)
-        indexes = (dataset.index for dataset in self.datasets)
-        self._readers = [FrameReader(index, far if index.remote else near) for index in indexes]
+    def __init__(self, datasets: Sequence[SceneList], readers: Sequence[FrameReader]) -> None:
+        self.datasets, self._readers = list(datasets), list(readers)
 
     def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray) -> Sample:
         """The sample of a pick. Raises DamagedShard.
@@ -89,6 +86,12 @@ class SampleReader:
         return sample
 
 
+def frame_readers(datasets: Sequence[SceneList], remote: RemoteConfig) -> list[FrameReader]:
+    """Readers of any frame of the datasets, which share what they hold open."""
+    near, far = OpenFiles(), RemoteFiles(remote)
+    return [FrameReader(dataset.index, far if dataset.index.remote else near) for dataset in datasets]
+
+
 class TrainSamples(Dataset[Sample]):
     """Drawn samples. An item is a pure function of the request and the data on disk: no state, no order.
 
@@ -96,17 +99,19 @@ class TrainSamples(Dataset[Sample]):
     after `max_faults` of them in a row it is an error.
     """
 
-    def __init__(self, config: DataConfig, datasets: Sequence[SceneList]) -> None:
+    def __init__(
+        self, config: DataConfig, datasets: Sequence[SceneList], readers: Sequence[FrameReader] | None = None
+    ) -> None:
         self.config = config
         self.stage = stage_number(config.stage)
         self.mixture = Mixture(datasets)
-        self.reader = SampleReader(datasets, config.remote)
+        self.reader = SampleReader(datasets, readers or frame_readers(datasets, config.remote))
 
     def __getitem__(self, request: TrainRequest) -> Sample:
         faults: list[str] = []
         while True:
             try:
-                sample = self._draw(request, len(faults))
+                sample = self.read(self.pick(request, len(faults)), request, len(faults))
             except DamagedShard as fault:
                 faults.append(str(fault))
                 if len(faults) > self.config.max_faults:
@@ -125,8 +130,8 @@ class TrainSamples(Dataset[Sample]):
     def _key(self, request: TrainRequest, attempt: int) -> DrawKey:
         return DrawKey(self.config.seed, self.stage, request.step, request.slot, attempt)
 
-    def _draw(self, request: TrainRequest, attempt: int) -> Sample:
-        pick = self.pick(request, attempt)
+    def read(self, pick: Pick, request: TrainRequest, attempt: int = 0) -> Sample:
+        """What a request shows, with its zoom and colours. Raises DamagedShard."""
         generator = self._key(request, attempt).generator(Purpose.PIXELS)
         sample = self.reader.read(pick, (request.height, request.width), self._zooms(generator, request.views))
         sample.images = augment(sample.images, self.config.augmentation, generator)
@@ -145,7 +150,7 @@ class ValidationSamples(Dataset[Sample]):
         self.target = (height_for(sets.aspect, config.width, config.patch_size), config.width)
         fixed = DrawKey(seed=0, stage=0, step=0).generator(Purpose.VIEWS)
         self.picks = [arranged(pick, config, fixed) for pick in validation_picks(sets, datasets)]
-        self.reader = SampleReader(datasets, config.remote)
+        self.reader = SampleReader(datasets, frame_readers(datasets, config.remote))
 
     def __getitem__(self, request: ValidationRequest) -> Sample:
         pick = self.picks[request.view_set]
