@@ -51,7 +51,7 @@ def _scene(batch: Batch, scene: int, columns: int) -> np.ndarray:
         gaps = [None] * (columns - len(pictures[block]))
         rows.append(Row([*pictures[block], *gaps], "picture", captions[block]))
         if (depth > 0).any():
-            rows.append(Row([colour_depth(one, None, near, far) for one in depth[block]] + gaps, known))
+            rows.append(Row([*(colour_depth(one, None, near, far) for one in depth[block]), *gaps], known))
     left = draw_sheet(rows, f"{batch.dataset[scene]} / {batch.scene[scene]}", CELL_WIDTH)
     above = _above(batch, scene, pictures, depth, max(LEAST_ABOVE_HEIGHT, left.shape[0] - 2 * GAP))
     picture = np.full(

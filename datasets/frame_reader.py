@@ -182,7 +182,8 @@ class FrameReader:
             if error.errno in OURS:
                 raise
             what = f"cannot be read ({error.strerror}), wanted {length} bytes of {part} at {offset}"
-            raise self.fault(row, what) from error
+            remedy = "is the server reachable, and the shard there?" if self.index.remote else None
+            raise self.fault(row, what, remedy) from error
 
     def _shard(self, row: int) -> str:
         return self.index.shard_location(int(self.index["frame.shard"][row]))
@@ -194,10 +195,10 @@ class FrameReader:
         start = int(offsets[there].min())
         return start, int((offsets + lengths)[there].max()) - start
 
-    def fault(self, row: int, what: str) -> DamagedShard:
+    def fault(self, row: int, what: str, remedy: str | None = None) -> DamagedShard:
         """The error for a frame, naming shard and sample."""
-        remedy = "copy the shard there again" if self.index.remote else "delete the shard and preprocess again"
-        return DamagedShard(f"{self._shard(row)}: sample {self.index.sample_name(row)}: {what}; {remedy}")
+        again = "copy the shard there again" if self.index.remote else "delete the shard and preprocess again"
+        return DamagedShard(f"{self._shard(row)}: sample {self.index.sample_name(row)}: {what}; {remedy or again}")
 
     def _decoded(self, row: int, part: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | None:
         """One part as an array of the frame's size; None if the frame has no such part. Raises DamagedShard."""

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0  # seconds before the second attempt, twice as much before each further one
 AT_ONCE = 8  # requests of one process
+HELD = 64  # ranges in memory that were read without having been fetched before
 BUSY = (408, 425, 429)  # HTTP statuses below 500 that pass
 BROKEN_CODE = (TypeError, AttributeError, NameError, ImportError, NotImplementedError, AssertionError)
 
@@ -93,6 +95,8 @@ class RemoteFiles:
         wanted = (url, offset, length)
         if wanted not in self._held:
             self._held[wanted] = self._get([wanted])[wanted]
+            while len(self._held) > HELD:
+                self._held.pop(next(iter(self._held)))
         found = self._held[wanted]
         if isinstance(found, RemoteError):
             del self._held[wanted]
@@ -117,7 +121,10 @@ class RemoteFiles:
 
     def size(self, url: str) -> int:
         """Number of bytes of a file. Raises RemoteError."""
-        return self._persistently(url, lambda system: system._info(_path(system, url)))["size"]
+        size = self._persistently(url, lambda system: system._info(_path(system, url)))["size"]
+        if size is None:
+            raise RemoteError("the server does not tell its size", transient=False)
+        return size
 
     def whole(self, url: str) -> bytes:
         """A small file. Raises RemoteError."""
@@ -174,8 +181,7 @@ class RemoteFiles:
         for attempt in range(self.config.attempts):
             if attempt:
                 self.wait(attempt - 1)
-            system = self._system(url)
-            (answer,) = self._ask([lambda system=system: request(system)])
+            (answer,) = self._ask([partial(request, self._system(url))])
             if not isinstance(answer, BaseException):
                 return answer
             error = _explained(answer, self.config.timeout)

@@ -12,6 +12,7 @@ import pytest
 from faulty_server import FaultyServer
 from torch import Tensor
 
+from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import remote_files
 from zipmap_pl.datasets.augmentation import AugmentationConfig
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
@@ -122,6 +123,22 @@ def test_what_does_not_pass_becomes_a_fault_after_the_last_attempt(server, remot
         reader.read(3)
     assert "\n" not in str(caught.value)
     assert len(server.requests) == requests and len(waits) == requests - 1
+
+
+def test_a_dataset_behind_a_url_can_be_looked_at(rooms, server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))  # the cache stands there by default
+    assert main(["shards", "info", f"{server.url}/rooms"]) == 0
+    assert f"{(SCENES + 1) * FRAMES} frames" in capsys.readouterr().out
+    assert main(["shards", "show", f"{server.url}/rooms/", "--output", str(tmp_path / "sheet.png")]) == 0
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert (tmp_path / ".cache" / "zipmap_pl" / "indexes").is_dir()
+
+
+def test_what_was_read_is_not_kept_in_memory(rooms, server, remote):
+    files = RemoteFiles(remote)
+    for offset in range(80):
+        files.read(f"{server.url}/rooms/dataset.json", offset, 2)
+    assert len(files._held) <= remote_files.HELD
 
 
 def test_pauses_grow(remote, monkeypatch):

@@ -1,7 +1,9 @@
 """Unreadable data while training: shown, survived, and too much of it stops the run with the list."""
 
 import logging
+import os
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zipmap_pl.datasets.faults import FaultTally, TooManyFaults, list_of_faults, too_many
+from zipmap_pl.datasets.samples import TrainSamples
 from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.step_batches import TrainRequest
+from zipmap_pl.errors import UserError
 from zipmap_pl.training.callbacks import Faults
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import fit
@@ -53,6 +58,24 @@ def test_too_much_damage_stops_the_run_with_the_list(damaged_run: list[str], tmp
     message = str(caught.value)
     assert "\n" not in message and "allowed is a share of 0 (data.max_fault_share)" in message
     assert f"worst: {tmp_path / 'rooms'}/train/synthetic-000000.tar (" in message
+
+
+def test_a_worker_that_is_killed_is_told_in_one_line(
+    smallest_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = TrainSamples.__getitem__
+
+    def killed(self: TrainSamples, request: TrainRequest) -> object:
+        if request.step == 2:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
+        return read(self, request)
+
+    monkeypatch.setattr(TrainSamples, "__getitem__", killed)
+    with pytest.raises(
+        UserError, match=r"data: DataLoader worker \(pid.* (killed|exited).*lower data\.workers"
+    ) as caught:
+        fit(compose([*smallest_run, "data.workers=1", f"output={tmp_path}"]))
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_too_many() -> None:

@@ -39,7 +39,9 @@ def add_parser(subparsers) -> None:
     finish = actions.add_parser("finish", help="merge finished shards into the index, when all parts are done")
     text = "share of frames that may be unusable (default: %(default)s)"
     finish.add_argument("--max-fault-share", type=float, default=DEFAULT_MAX_FAULT_SHARE, metavar="SHARE", help=text)
-    for action in (info, verify, show, finish):
+    for action in (info, show):
+        action.add_argument("folder", metavar="DIR", help="dataset folder, or its URL")
+    for action in (verify, finish):
         action.add_argument("folder", type=Path, metavar="DIR", help="dataset folder")
 
 

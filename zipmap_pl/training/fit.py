@@ -73,6 +73,11 @@ def fit(config: RunConfig) -> FitResult:
     except RuntimeError as error:  # what torch makes of a loader's worker that got the SIGTERM too
         if trainer.received_sigterm:
             raise KeyboardInterrupt from error
+        if "DataLoader worker" in str(error):
+            raise UserError(
+                f"data: {str(error).splitlines()[0]} If the system ended it for want of memory, lower data.workers or"
+                " data.prefetch; the same command goes on from the last checkpoint"
+            ) from error
         raise
     return FitResult(output, find_checkpoint(output), module.step, before, after)
 
