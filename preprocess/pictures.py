@@ -1,37 +1,35 @@
 """Reading raw pictures and depth maps; what cannot be decoded is a `RawFault` that names the file."""
 
 import io
+import math
+import tokenize
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from zipmap_pl.datasets import picture_coding
 from zipmap_pl.preprocess.raw import RawFault
+from zipmap_pl.preprocess.sources import Source, read_bytes
 
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of the segments that tell a JPEG's size
+MAX_PIXELS = 1 << 27  # 400 MB as RGB; OpenCV would take eight times as much before it sees that a header lies
 
 
-def read_bytes(file: Path) -> bytes:
-    """The file's bytes. Raises RawFault if it is missing or empty; other errors of the system stay what they are."""
-    try:
-        data = file.read_bytes()
-    except FileNotFoundError as error:
-        raise RawFault(file, "missing") from error
-    if not data:
-        raise RawFault(file, "empty file")
-    return data
-
-
-def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
+def read_picture(file: Source) -> tuple[np.ndarray, bytes | None]:
     """A picture [H, W, 3] uint8 RGB, in the layout of its sensor (an EXIF rotation is not applied).
 
     Returns:
         the picture, and the file's bytes if it is a JPEG that every decoder shows the same way.
     """
-    data = _picture_bytes(file)
+    return decoded_picture(file, read_bytes(file))
+
+
+def decoded_picture(file: Source, data: bytes) -> tuple[np.ndarray, bytes | None]:
+    """The same of the bytes of a JPEG or PNG that a file holds. RawFault blames the file."""
+    _refuse_damage(file, data)
     try:
         image = picture_coding.read_picture(data)
     except ValueError as error:
@@ -39,9 +37,11 @@ def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
     return image, data if data.startswith(JPEG_START) and not _is_turned(data, image) else None
 
 
-def read_depth_png(file: Path) -> np.ndarray:
+def read_depth_png(file: Source) -> np.ndarray:
     """A one-channel 16-bit (or 8-bit) PNG [H, W], as stored."""
-    values = picture_coding.decode(_picture_bytes(file), cv2.IMREAD_UNCHANGED)
+    data = read_bytes(file)
+    _refuse_damage(file, data)
+    values = picture_coding.decode(data, cv2.IMREAD_UNCHANGED)
     if values is None:
         raise RawFault(file, "unreadable picture")
     if values.ndim != 2:
@@ -49,28 +49,57 @@ def read_depth_png(file: Path) -> np.ndarray:
     return values
 
 
-def read_depth_npy(file: Path) -> np.ndarray:
+def read_depth_npy(file: Source) -> np.ndarray:
     """A numpy array [H, W] of numbers; never unpickled."""
-    try:
-        values = np.load(io.BytesIO(read_bytes(file)), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise RawFault(file, f"unreadable numpy file ({error})") from error
-    values = np.squeeze(values)
+    values = np.squeeze(read_npy(file))
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise RawFault(file, f"depth is {values.dtype}{list(values.shape)}, expected numbers [H, W]")
     return values
 
 
-def _picture_bytes(file: Path) -> bytes:
-    """The file's bytes; a damaged PNG is found here, because libpng would tell it on standard error in its own words."""
+def read_npy(file: Source) -> np.ndarray:
+    """The array of a .npy file; never unpickled. Its header is believed only if the file is as long as it says."""
     data = read_bytes(file)
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(stream)
+    except (ValueError, TypeError, SyntaxError, EOFError, tokenize.TokenError) as error:
+        raise RawFault(file, f"unreadable numpy file ({error})") from error
+    found, wanted = len(data) - stream.tell(), math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or min(shape, default=1) < 0 or found != wanted:
+        text = f"{dtype}{list(shape)}, that is {wanted} bytes, but {found} follow"
+        raise RawFault(file, f"unreadable numpy file (its header promises {text})")
+    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+
+
+def _refuse_damage(file: Source, data: bytes) -> None:
+    """Damage of PNGs is found here, because libpng would tell it on standard error in its own words; and lying sizes."""
     place = len(PNG_START)
     while data.startswith(PNG_START) and data[place + 4 : place + 8] != b"IEND":
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
         if data[end : end + 4] != zlib.crc32(data[place + 4 : end]).to_bytes(4, "big"):
             raise RawFault(file, "unreadable picture: the PNG is cut off or altered")
         place = end + 4
-    return data
+    width, height = _promised_size(data)
+    if width * height > MAX_PIXELS:
+        raise RawFault(file, f"unreadable picture: its header promises {width}x{height} pixels")
+
+
+def _promised_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a PNG or JPEG tells before it is decoded; 0, 0 if it tells none."""
+    if data.startswith(PNG_START):
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    place = 2
+    while data.startswith(JPEG_START) and data[place : place + 1] == b"\xff" and place + 9 <= len(data):
+        if data[place + 1] in JPEG_SIZES:
+            return int.from_bytes(data[place + 7 : place + 9], "big"), int.from_bytes(
+                data[place + 5 : place + 7], "big"
+            )
+        filler = data[place + 1 : place + 2] == b"\xff"
+        place += 1 if filler else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return 0, 0
 
 
 def _is_turned(data: bytes, image: np.ndarray) -> bool:
