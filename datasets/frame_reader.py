@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, decode_depth, read_png
+from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, decode_depth, read_codes, read_png
 from zipmap_pl.datasets.picture_coding import read_picture
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, PARTS
 from zipmap_pl.datasets.shard_index import ShardIndex
@@ -107,15 +107,19 @@ class FrameReader:
 
     def depth(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Depth [H, W] float32 in normalised units, 0 = invalid, and sky [H, W] bool. Raises DamagedShard."""
-        codes = self._decoded(row, "depth", lambda data: read_png(data, np.uint16))
-        if codes is None:
-            codes = np.full(self.index["frame.size"][row], UNKNOWN, np.uint16)
+        codes = self.depth_codes(row)
         near, far = self.index["frame.depth_range"][row]
         return decode_depth(codes, float(near), float(far)), codes == SKY
 
+    def depth_codes(self, row: int) -> np.ndarray:
+        """Depth [H, W] uint16 as `depth_coding` codes it, unknown everywhere without depth. Raises DamagedShard."""
+        height, width = (int(side) for side in self.index["frame.size"][row])
+        codes = self._decoded(row, "depth", lambda data: read_codes(data, (height, width)))
+        return np.full((height, width), UNKNOWN, np.uint16) if codes is None else codes
+
     def dynamic(self, row: int) -> np.ndarray | None:
         """Moving objects [H, W] bool; None where the dataset does not say. Raises DamagedShard."""
-        return self._decoded(row, "dynamic", lambda data: read_png(data, np.uint8) > 0)
+        return self._decoded(row, "dynamic", lambda data: read_png(data) > 0)
 
     def part(self, row: int, part: str) -> bytes | None:
         """The checked bytes of one of `schema.PARTS`; None if the frame has no such part. Raises DamagedShard."""

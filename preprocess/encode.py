@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.depth_coding import decode_depth, encode_depth, write_png
-from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
+from zipmap_pl.datasets.depth_coding import decode_depth, encode_depth, write_codes, write_png
+from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, EXTENSIONS
 from zipmap_pl.preprocess.checks import usable_intrinsics, usable_layers, usable_pose
 from zipmap_pl.preprocess.plan import ScenePlan
 from zipmap_pl.preprocess.raw import RawFault, RawFrame
@@ -66,11 +66,11 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     codes = np.zeros((height, width), np.uint16)
     if frame.depth is not None or frame.sky is not None:
         codes = _encode_layers(frame, scene.unit, height, width, row)
-        parts["depth"] = ("depth.png", write_png(codes))
+        parts["depth"] = (EXTENSIONS["depth"], write_codes(codes))
     if frame.dynamic is not None:
         dynamic = resample(frame.dynamic, height, width).astype(np.uint8) * 255
-        parts["dynamic"] = ("dynamic.png", write_png(dynamic))
-    parts["camera"] = ("camera.json", _camera_json(scene, name, row))
+        parts["dynamic"] = (EXTENSIONS["dynamic"], write_png(dynamic))
+    parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
     return EncodedFrame(parts, row, resample(codes, *_fit(height, width, THUMBNAIL_SIDE)))
 
 
