@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-long lint clean
+.PHONY: help demo test test-long lint bench clean
 
 help:          ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -20,6 +20,9 @@ lint: .venv/installed-test ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	sh .ci/typecheck
+
+bench: .venv/installed ## seconds and memory over the number of views, to runs/runtime
+	.venv/bin/python benchmarks/runtime.py --output runs/runtime
 
 clean:         ## remove .venv and caches, never shards or runs
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

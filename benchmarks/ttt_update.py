@@ -11,13 +11,13 @@ peak of the update is above half.
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from unittest import mock
 
 import torch
+from measurement import machine_name, prepare_cpu, seconds_and_peak_bytes_of, seconds_of
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -58,7 +58,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds and bytes at the peak beyond what was there before, and the gradients."""
+    """Seconds, the bytes that a call takes at its peak, and the gradients."""
 
     seconds: float
     peak: int
@@ -113,47 +113,20 @@ def layer_or_block(problem: Problem, part: str) -> Callable[[], list[Tensor]]:
     return run
 
 
-def timed(run: Callable[[], list[Tensor]], device: torch.device) -> float:
-    """Seconds of one call."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    begin = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
-
-
-def peak_bytes(run: Callable[[], list[Tensor]], device: torch.device) -> int:
-    """Most bytes that tensors took during one call, beyond those before it; exact, whatever else the machine does."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        run()
-    changes = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = 0
-    for event in sorted(changes, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
-
-
 def compare(run: Callable[[], list[Tensor]], device: torch.device, rounds: int) -> list[Measured]:
     """Ours and the plain one."""
     ways = (nullcontext, plain)
     seconds: list[list[float]] = [[], []]
-    found = []
-    for way in ways:  # the first call of all warms up
+    peaks, gradients = [], []
+    for way in ways:
         with way():
-            found.append((peak_bytes(run, device), run()))
+            gradients.append(run())
+            peaks.append(seconds_and_peak_bytes_of(run, device)[1])
     for _ in range(rounds):
         for way, times in zip(ways, seconds, strict=True):
             with way():
-                times.append(timed(run, device))
-    return [Measured(min(times), peak, gradients) for times, (peak, gradients) in zip(seconds, found, strict=True)]
+                times.append(seconds_of(run, device))
+    return [Measured(min(times), *rest) for times, *rest in zip(seconds, peaks, gradients, strict=True)]
 
 
 def difference(ours: Measured, other: Measured) -> float:
@@ -188,7 +161,8 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     dtype = torch.bfloat16 if gpu else torch.float32
     problem = Problem(chosen.tokens, chosen.dim, dtype, torch.device("cuda" if gpu else "cpu"))
-    where = torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads"
+    if not gpu:
+        prepare_cpu()
     cases = {
         "update": update(problem, recompute=False),
         "update, checkpointed": update(problem, recompute=True),
@@ -196,7 +170,9 @@ def main(arguments: list[str]) -> int:
         "scene block, checkpointed": layer_or_block(problem, "block"),
     }
     results = {name: compare(run, problem.device, chosen.rounds) for name, run in cases.items()}
-    print(f"{chosen.tokens} tokens of width {chosen.dim}, {str(dtype).removeprefix('torch.')}, {where}\n")
+    print(
+        f"{chosen.tokens} tokens of width {chosen.dim}, {str(dtype).removeprefix('torch.')}, {machine_name(problem.device)}\n"
+    )
     print(table(results))
     good = all(difference(*result) <= SAME[dtype] for result in results.values()) and all(
         ours.peak <= MEMORY_LIMIT * other.peak for name, (ours, other) in results.items() if name.startswith("update")

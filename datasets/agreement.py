@@ -4,7 +4,8 @@ A wrong camera axis, pose direction, depth kind or focal length shows at once: r
 1 %, wrong data to 5-50 %.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from zipmap_pl.datasets.frame_reader import FrameReader
 from zipmap_pl.datasets.shard_index import ShardIndex
 
 GOOD = 0.02  # relative error of a pixel that agrees
+DISAGREEMENT = 0.8  # share of pixels that agree: right data reach 0.9 five frames apart, wrong data 0.1 to 0.76
+THINNED = 16384  # pixels that are compared of a large picture
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Agreement:
 
     median_relative: float
     good_share: float
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether depth and cameras look as if a convention was misunderstood."""
+        return self.good_share < DISAGREEMENT
 
 
 @dataclass(frozen=True)
@@ -58,12 +66,28 @@ def warped_depths(source: DepthView, target: DepthView) -> tuple[np.ndarray, np.
     return moved[inside, 2][found > 0], found[found > 0]
 
 
+def thinned(view: DepthView, pixels: int = THINNED) -> DepthView:
+    """The view with about so many of its pixels, on a regular grid; the others are invalid."""
+    stride = math.ceil(math.sqrt(view.depth.size / pixels))
+    if stride < 2:
+        return view
+    depth = np.zeros_like(view.depth)
+    grid = (slice(stride // 2, None, stride),) * 2
+    depth[grid] = view.depth[grid]
+    return replace(view, depth=depth)
+
+
+def pair_places(count: int, step: int, pairs: int) -> list[int]:
+    """Up to `pairs` evenly spaced places among `count` frames that have another frame `step` later."""
+    starts = count - step
+    return sorted({k * (starts - 1) // max(pairs - 1, 1) for k in range(pairs)}) if starts > 0 else []
+
+
 def scene_agreement(index: ShardIndex, scene: int, step: int = 5, max_pairs: int = 8) -> Agreement:
     """Compare frames of a scene with those `step` later (fewer if the scene is shorter), over evenly spaced pairs."""
     rows, reader = index.scene_rows(scene), FrameReader(index)
     step = min(step, max(1, len(rows) - 1))
-    starts = len(rows) - step
-    places = sorted({k * (starts - 1) // max(max_pairs - 1, 1) for k in range(max_pairs)}) if starts > 0 else []
+    places = pair_places(len(rows), step, max_pairs)
     pairs = [(read_view(reader, rows[place]), read_view(reader, rows[place + step])) for place in places]
     warped, found = np.concatenate([np.zeros((2, 0)), *[warped_depths(*pair) for pair in pairs]], axis=1)
     if found.size == 0:

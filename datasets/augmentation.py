@@ -64,15 +64,13 @@ def _gain_offset(images: np.ndarray, config: AugmentationConfig, generator: np.r
 def _jitter(images: np.ndarray, config: AugmentationConfig, generator: np.random.Generator) -> np.ndarray:
     pipeline = _pipeline(config)
     shared = generator.random() < config.shared_probability
-    seeds = generator.integers(2**31, size=len(images))
+    pipeline.set_random_seed(int(generator.integers(2**31)))
     if shared:
-        pipeline.set_random_seed(int(seeds[0]))
         return pipeline(images=images)["images"]
-    views = []
-    for image, seed in zip(images, seeds, strict=True):
-        pipeline.set_random_seed(int(seed))
-        views.append(pipeline(image=image)["image"])
-    return np.stack(views)
+    augmented = np.empty_like(images)
+    for view, image in enumerate(images):  # each call draws on
+        augmented[view] = pipeline(image=image)["image"]
+    return augmented
 
 
 @lru_cache(maxsize=4)

@@ -7,21 +7,26 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from zipmap_pl.datasets.augmentation import augment
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import intrinsics_matrix
 from zipmap_pl.datasets.config import DataConfig, ValidationConfig
-from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
+from zipmap_pl.datasets.crop_resize import Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, depth_table
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
-from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.state_query import split_views
 from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.view_sampling.combined import in_time_order
 from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
 from zipmap_pl.errors import UserError
+
+# Share of valid pixels below which a depth map may be scattered points, which shrinking must not lose. Holes in dense depth
+# only cost time to look for them.
+SPARSE = 0.3
 
 
 @dataclass
@@ -75,19 +80,35 @@ class SampleReader:
         max_depth = config.max_depth_in(name)
         for view, position in enumerate(pick.positions):
             row = rows[int(position)]
-            frame = reader.read(row)
-            try:
-                crop = plan_crop(frame.image.shape[:2], frame.intrinsics, target, float(zooms[view]))
-            except ValueError as error:
-                raise reader.fault(row, str(error)) from error
+            crop = self._crop(reader, row, target, float(zooms[view]))
+            picture, reduction = reader.picture(row, crop.reduction)
+            images[view] = resize_picture(picture, crop.of_reduced(reduction))
             limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, max_depth)
-            images[view] = resize_picture(frame.image, crop)
-            depth[view] = clip_depth(resize_nearest(frame.depth, crop), limits)
-            extrinsics[view] = frame.world_to_cam
-            intrinsics[view] = intrinsics_matrix(crop.intrinsics(frame.intrinsics))
+            read_depth(reader, row, crop, limits, out=depth[view])
+            extrinsics[view] = index["frame.world_to_cam"][row]
+            intrinsics[view] = intrinsics_matrix(crop.intrinsics(index["frame.intrinsics"][row]))
         sample = Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
         sample.input_count, sample.targets = pick.input_count, pick.targets
         return sample
+
+    def _crop(self, reader: FrameReader, row: int, target: tuple[int, int], zoom: float) -> Crop:
+        height, width = (int(side) for side in reader.index["frame.size"][row])
+        try:
+            return plan_crop((height, width), reader.index["frame.intrinsics"][row], target, zoom)
+        except ValueError as error:
+            raise reader.fault(row, str(error)) from error
+
+
+def read_depth(reader: FrameReader, row: int, crop: Crop, limits: tuple[float, float], out: np.ndarray) -> None:
+    """A frame's depth [height, width] float32 at the crop's size into `out`, 0 outside of the limits.
+
+    The codes are resized, and only what is left of them is turned into depths.
+    """
+    codes = reader.depth_codes(row)
+    near, far = (float(depth) for depth in reader.index["frame.depth_range"][row])
+    sparse = float(reader.index["frame.valid_share"][row]) < SPARSE
+    resized = resize_sparse(np.where(codes == SKY, UNKNOWN, codes), crop) if sparse else resize_nearest(codes, crop)
+    np.take(depth_table(near, far, limits), resized, out=out, mode="clip")  # other modes would make a copy of `out`
 
 
 class TrainSamples(Dataset[Sample]):
@@ -182,13 +203,16 @@ def validation_picks(config: ValidationConfig, datasets: Sequence[SceneList]) ->
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples; pictures stay uint8, their channels move to the front."""
-    depth = torch.from_numpy(np.stack([sample.depth for sample in samples]))
-    images = np.stack([sample.images for sample in samples]).transpose(0, 1, 4, 2, 3)
+    """Stack samples; pictures stay uint8, their channels move to the front.
+
+    The large fields by torch's own collate, which in a worker writes straight to the memory shared with the trainer.
+    """
+    depth = default_collate([torch.from_numpy(sample.depth) for sample in samples])
+    images = default_collate([torch.from_numpy(sample.images).permute(0, 3, 1, 2) for sample in samples])
     repeat = torch.tensor([sample.repeat for sample in samples])
     targets = [sample.targets for sample in samples if sample.targets is not None]
     return Batch(
-        images=torch.from_numpy(np.ascontiguousarray(images)),
+        images=images.contiguous(),
         depth=depth,
         mask=depth > 0,
         extrinsics=torch.from_numpy(np.stack([sample.extrinsics for sample in samples]).astype(np.float32)),

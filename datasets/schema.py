@@ -68,6 +68,12 @@ SCENE_COLUMNS: Final = {
     "scene.unit_source": (np.uint8, ()),
     "scene.raw_from_world": (np.float64, (3, 4)),  # x_raw = R (unit * x) + t
     "scene.metres_per_unit": (np.float64, ()),  # metres per normalised unit; NaN where the dataset is not metric
+    # Checked while writing; NaN where there is nothing to compare.
+    "scene.agreement_median": (np.float32, ()),  # relative difference of depth carried into a later frame
+    "scene.agreement_good": (np.float32, ()),  # share of pixels where it is at most 2 %
+    "scene.valid_share": (np.float32, ()),  # of pixels with depth, mean over frames
+    "scene.largest_step": (np.float32, ()),  # between frames that follow each other, in median steps
+    "scene.largest_turn": (np.float32, ()),  # between frames that follow each other, degrees
 }
 SCENE_TEXT_COLUMNS: Final = ("scene.name",)
 SHARD_TEXT_COLUMNS: Final = ("shard.path", "shard.sha256")  # path relative to the dataset folder

@@ -16,6 +16,7 @@ def usable_pose(file: str, camera: RawCamera) -> np.ndarray:
     Raises:
         RawFault: not finite, or not a rotation to 1e-3.
     """
+    file = str(camera.file or file)
     pose = np.asarray(camera.cam_to_world, np.float64)
     if pose.shape != (4, 4):
         raise RawFault(file, f"pose has shape {list(pose.shape)}, expected [4, 4]")
@@ -50,6 +51,13 @@ def usable_intrinsics(file: str, camera: RawCamera, height: int, width: int) -> 
     if not (0 < cx < width and 0 < cy < height):
         raise RawFault(file, f"principal point {cx:g}, {cy:g} is outside of the picture of {width}x{height}")
     return np.array((fx, fy, cx, cy))
+
+
+def usable_distortion(file: str, camera: RawCamera) -> None:
+    """Distortion is finite and has as many numbers as OpenCV knows: 0, 4, 5, 8. Raises RawFault."""
+    values = camera.distortion
+    if len(values) not in (0, 4, 5, 8) or not np.isfinite(np.array(values, np.float64)).all():
+        raise RawFault(camera.file or file, f"lens distortion is {list(values)}, expected 4, 5 or 8 finite numbers")
 
 
 def usable_layers(file: str, frame: RawFrame, scene_size: tuple[int, int] | None) -> None:

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 
 from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.depth_coding import decode_depth, encode_depth, write_codes, write_png
+from zipmap_pl.datasets.agreement import DepthView
+from zipmap_pl.datasets.depth_coding import UNKNOWN, decode_depth, encode_depth, write_codes, write_png
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, EXTENSIONS
-from zipmap_pl.preprocess.checks import usable_intrinsics, usable_layers, usable_pose
+from zipmap_pl.preprocess.checks import usable_distortion, usable_intrinsics, usable_layers, usable_pose
 from zipmap_pl.preprocess.plan import ScenePlan
 from zipmap_pl.preprocess.raw import RawFault, RawFrame
+from zipmap_pl.preprocess.rectify import rectified
 from zipmap_pl.preprocess.settings import EngineSettings
 
 JPEG_SLACK = 1.25
@@ -33,11 +35,19 @@ class EncodedFrame:
         parts: part name -> (extension, bytes), in the order of `schema.PARTS`.
         row: values of the index columns that the shard does not decide.
         thumbnail: [h, w] uint16 depth codes of the frame's own range, 40 pixels on the longer side; 0 without depth.
+        still: [H, W] uint16 depth codes, 0 where something is known to move.
     """
 
     parts: dict[str, tuple[str, bytes]]
     row: dict[str, object]
     thumbnail: np.ndarray
+    still: np.ndarray
+
+    def depth_view(self) -> DepthView:
+        """Depth and camera as they are stored, of what does not move."""
+        near, far = np.asarray(self.row["frame.depth_range"]).tolist()
+        intrinsics, world_to_cam = (np.asarray(self.row[f"frame.{name}"]) for name in ("intrinsics", "world_to_cam"))
+        return DepthView(decode_depth(self.still, near, far), intrinsics, world_to_cam)
 
 
 def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: EngineSettings) -> EncodedFrame:
@@ -45,10 +55,13 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     name = scene.frames[ordinal]
     file = f"{scene.name}/{name}"
     usable_layers(file, frame, scene.size)
+    usable_distortion(file, frame.camera)
     if scene.world_frame is None:
         raise RawFault(file, "no pose of the scene is usable")
     pose = cameras.normalise_pose(usable_pose(file, frame.camera), np.array(scene.raw_from_world), scene.unit)
     raw_height, raw_width = frame.image.shape[:2]
+    usable_intrinsics(file, frame.camera, raw_height, raw_width)
+    frame = rectified(frame)
     intrinsics = usable_intrinsics(file, frame.camera, raw_height, raw_width)
     height, width = stored_size(raw_height, raw_width, frame.jpeg is not None, settings.max_side)
     intrinsics = cameras.scale_intrinsics(intrinsics, width / raw_width, height / raw_height)
@@ -67,11 +80,13 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     if frame.depth is not None or frame.sky is not None:
         codes = _encode_layers(frame, scene.unit, height, width, row)
         parts["depth"] = (EXTENSIONS["depth"], write_codes(codes))
+    still = codes
     if frame.dynamic is not None:
-        dynamic = resample(frame.dynamic, height, width).astype(np.uint8) * 255
-        parts["dynamic"] = (EXTENSIONS["dynamic"], write_png(dynamic))
+        dynamic = resample(frame.dynamic, height, width)
+        parts["dynamic"] = (EXTENSIONS["dynamic"], write_png(dynamic.astype(np.uint8) * 255))
+        still = np.where(dynamic, np.uint16(UNKNOWN), codes)
     parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
-    return EncodedFrame(parts, row, resample(codes, *_fit(height, width, THUMBNAIL_SIDE)))
+    return EncodedFrame(parts, row, resample(codes, *_fit(height, width, THUMBNAIL_SIDE)), still)
 
 
 def stored_size(height: int, width: int, is_jpeg: bool, max_side: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; a second run goes on."""
 
+import logging
 import multiprocessing
 import os
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,14 @@ from zipmap_pl.preprocess.plan import (
     save_plan,
 )
 from zipmap_pl.preprocess.raw import RawReader, RawScene
+from zipmap_pl.preprocess.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.state import Fault, is_complete, shard_state
-from zipmap_pl.preprocess.writer import Stopped, write_shard
+from zipmap_pl.preprocess.state import Fault, is_complete, left_out_of, shard_state
+from zipmap_pl.preprocess.writer import Stopped, Written, write_shard
 from zipmap_pl.processes import require_main_guard
 from zipmap_pl.progress import track
+
+log = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 
@@ -55,6 +59,8 @@ class Report:
         shards_written: shards that this run wrote.
         shards_missing: shards that other parts have still to write.
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
+        left_out: what the reader left out while it listed scenes; of the whole dataset.
+        disagreeing: scenes in this run's shards whose depth and cameras do not agree.
     """
 
     output: Path
@@ -65,6 +71,8 @@ class Report:
     shards_written: int
     shards_missing: int
     faults: tuple[Fault, ...]
+    left_out: tuple[Fault, ...]
+    disagreeing: tuple[str, ...]
 
 
 def preprocess(
@@ -121,13 +129,44 @@ def _preprocess(
             todo = _shards_to_write(output, shards, plan.fingerprint)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
-        faults = [fault for found in run(_write, arguments, "shards") for fault in found]
+        faults, checks = [], Watch(output, plan)
+        for written in run(_write, arguments, "shards"):
+            faults += written.faults
+            checks.see(written.checks)
         with locked(output / LOCK_FILE):
             missing = sum(shard_state(output, shard, plan.fingerprint) is None for shard in shards)
             if not missing:
                 faults = finish(output, settings.max_fault_share)
     frames = plan.frame_count
-    return Report(output, not missing, len(plan.scenes), frames, len(shards), len(mine), missing, tuple(faults))
+    counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
+    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+
+
+class Watch:
+    """Looks at the checks of shards as they are written, and warns at the first scene that disagrees."""
+
+    def __init__(self, output: Path, plan: Plan) -> None:
+        self._output, self._plan = output, plan
+        self._pairs: list[PairCheck] = []
+        self._warned = False
+
+    def see(self, pairs: list[PairCheck]) -> None:
+        """Pairs of one more shard."""
+        self._pairs += pairs
+        wrong = disagreeing_scenes(pairs)
+        if wrong and not self._warned:
+            self._warned = True
+            scene, share = next(iter(wrong.items()))
+            text = (
+                "%s: scene %s: depth and cameras DISAGREE: carried into later frames, only %.0f%% of the depth is within"
+                " 2 %% of what is there (right data: 90 %%). A wrong axis, pose direction, depth unit or focal length?"
+            )
+            log.warning(text, self._output, self._plan.scenes[scene].name, 100 * share)
+
+    @property
+    def disagreeing(self) -> tuple[str, ...]:
+        """Names of the scenes that disagree."""
+        return tuple(self._plan.scenes[scene].name for scene in disagreeing_scenes(self._pairs))
 
 
 def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
@@ -177,17 +216,18 @@ def _look_again(reader: RawReader, plan: Plan, run: Run) -> Plan:
     """The plan with its troubled scenes planned anew: their raw files may have been mended."""
     arguments = [(scene.raw, scene.number, scene.first) for scene in plan.scenes if scene.troubled]
     renewed = {scene.number: scene for scene in run(_plan_scene, arguments, "plan")} if arguments else {}
-    return Plan(plan.settings, tuple(renewed.get(scene.number, scene) for scene in plan.scenes))
+    return replace(plan, scenes=tuple(renewed.get(scene.number, scene) for scene in plan.scenes))
 
 
 def _new_plan(scenes: list[RawScene], wanted: dict, run: Run) -> Plan:
     arguments: list[tuple] = []
     first: dict[str, int] = {}
-    for number, scene in enumerate(scenes):
+    for number, scene in enumerate(scene for scene in scenes if scene.frames):
         place = first.get(scene.split, 0)
         arguments.append((scene, number, place))
         first[scene.split] = place + len(scene.frames)
-    return Plan(wanted, tuple(sorted(run(_plan_scene, arguments, "plan"), key=lambda scene: scene.number)))
+    left_out = tuple((scene.name, out.file, out.reason) for scene in scenes for out in scene.left_out)
+    return Plan(wanted, tuple(sorted(run(_plan_scene, arguments, "plan"), key=lambda scene: scene.number)), left_out)
 
 
 def _refuse_foreign_folder(output: Path) -> None:
@@ -256,7 +296,7 @@ def _plan_scene(job: _Job, scene: RawScene, number: int, first: int) -> ScenePla
     return plan_scene(job.reader, scene, number, first)
 
 
-def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> list[Fault]:
+def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> Written:
     return write_shard(job.reader, output, shard, settings, fingerprint, job.stopped)
 
 

@@ -21,7 +21,8 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import commit, exclusive_temporary, write_file
 from zipmap_pl.preprocess.neighbours import SceneViews, find_neighbours
 from zipmap_pl.preprocess.plan import Plan, ScenePlan, load_plan
-from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, shard_state
+from zipmap_pl.preprocess.scene_checks import PairCheck, camera_steps, scene_agreement_of
+from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, left_out_of, named_once, shard_state
 from zipmap_pl.preprocess.writer import ROW_COLUMNS
 from zipmap_pl.progress import track
 
@@ -57,6 +58,7 @@ def finish(output: Path, max_fault_share: float) -> list[Fault]:
         )
     faults = [fault for state in whole for fault in state.faults]
     check_fault_share(output, plan.frame_count, faults, max_fault_share)
+    check_lost_scenes(output, plan, max_fault_share)
     if not is_complete(output):
         _write_index(output, plan, whole)
         _write_dataset_file(output, plan, whole, faults)
@@ -76,6 +78,20 @@ def check_fault_share(output: Path, planned: int, faults: list[Fault], max_fault
     raise UserError(
         f"{output}: {len(faults)} of {planned} frames could not be used ({share:.1%},"
         f" at most {max_fault_share:.1%} may be): {_first_of_each_kind(faults)}. To go on, {remedy}"
+    )
+
+
+def check_lost_scenes(output: Path, plan: Plan, max_share: float) -> None:
+    """Raises UserError if too many scenes are lost altogether; names the first ones and what to do."""
+    lost, scenes = plan.lost_scenes, len(plan.scenes) + len(plan.lost_scenes)
+    if len(lost) <= max_share * scenes:
+        return
+    named = named_once(fault for fault in left_out_of(plan) if fault.scene in lost)
+    raise UserError(
+        f"{output}: {len(lost)} of {scenes} scenes could not be used ({len(lost) / scenes:.1%}, at most"
+        f" {max_share:.1%} may be): {'; '.join(named[:NAMED_KINDS])}{'; ...' if named[NAMED_KINDS:] else ''}."
+        " To go on, mend the raw files and add --rebuild, or accept the loss with --max-fault-share"
+        f" {np.ceil(len(lost) / scenes * 100) / 100:g}"
     )
 
 
@@ -103,7 +119,7 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState]) -> None:
             for row in range(state.frame_count)
         ]
         start += state.frame_count
-    scenes = _scene_columns(plan, columns["frame.scene"])
+    scenes = _scene_columns(plan, states, columns)
     _fill_neighbours(output, plan, states, columns, scenes)
     for name, column in {**columns, **scenes}.items():
         _write_column(folder / f"{name}.npy", column)
@@ -113,21 +129,44 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState]) -> None:
     _write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
 
 
-def _scene_columns(plan: Plan, frame_scene: np.ndarray) -> dict[str, np.ndarray]:
+def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Scene columns; a scene without any usable frame has a count of 0."""
-    numbers = np.arange(len(plan.scenes))
-    first = np.searchsorted(frame_scene, numbers, "left")
+    numbers, frame_scene = np.arange(len(plan.scenes)), columns["frame.scene"]
+    first, last = (np.searchsorted(frame_scene, numbers, side) for side in ("left", "right"))
     nan = float("nan")
     values = {
         "scene.split": [plan.splits.index(scene.split) for scene in plan.scenes],
         "scene.first_frame": first,
-        "scene.frame_count": np.searchsorted(frame_scene, numbers, "right") - first,
+        "scene.frame_count": last - first,
         "scene.unit": [scene.unit for scene in plan.scenes],
         "scene.unit_source": [scene.unit_source for scene in plan.scenes],
         "scene.raw_from_world": [scene.raw_from_world for scene in plan.scenes],
         "scene.metres_per_unit": [nan if s.metres_per_unit is None else s.metres_per_unit for s in plan.scenes],
+        **_check_columns(states, columns, [slice(*rows) for rows in zip(first, last, strict=True)]),
     }
     return {name: np.array(values[name], dtype).reshape(-1, *shape) for name, (dtype, shape) in SCENE_COLUMNS.items()}
+
+
+def _check_columns(
+    states: list[ShardState], columns: dict[str, np.ndarray], scenes: list[slice]
+) -> dict[str, list[float]]:
+    """What was checked of every scene, whose rows are `scenes`."""
+    pairs: dict[int, list[PairCheck]] = {}
+    for state in states:
+        for check in state.checks:
+            pairs.setdefault(check.scene, []).append(check)
+    agreements = [scene_agreement_of(pairs.get(number, [])) for number in range(len(scenes))]
+    motions = [camera_steps(columns["frame.world_to_cam"][rows]) for rows in scenes]
+    shares = columns["frame.valid_share"]
+    return {
+        "scene.agreement_median": [median for median, _ in agreements],
+        "scene.agreement_good": [good for _, good in agreements],
+        "scene.valid_share": [
+            float(shares[rows].mean()) if rows.stop > rows.start else float("nan") for rows in scenes
+        ],
+        "scene.largest_step": [step for step, _ in motions],
+        "scene.largest_turn": [turn for _, turn in motions],
+    }
 
 
 def _fill_neighbours(
@@ -195,10 +234,12 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
             "frames_planned": plan.frame_count,
             "frames": plan.frame_count - len(faults),
             "faults": len(faults),
+            "left_out": len(plan.left_out),
             "shards": len(states),
             "bytes": sum(state.meta["bytes"] for state in states),
         },
         "faults": [vars(fault) for fault in faults],
+        "left_out": [vars(fault) for fault in left_out_of(plan)],
         "index_sha256": index,
     }
     write_file(output / DATASET_FILE, json.dumps(contents, indent=1).encode())

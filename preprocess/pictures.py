@@ -1,31 +1,22 @@
 """Reading raw pictures and depth maps; what cannot be decoded is a `RawFault` that names the file."""
 
 import io
+import math
+import tokenize
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from zipmap_pl.datasets import picture_coding
 from zipmap_pl.preprocess.raw import RawFault
+from zipmap_pl.preprocess.sources import Source, read_bytes
 
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
-def read_bytes(file: Path) -> bytes:
-    """The file's bytes. Raises RawFault if it is missing or empty; other errors of the system stay what they are."""
-    try:
-        data = file.read_bytes()
-    except FileNotFoundError as error:
-        raise RawFault(file, "missing") from error
-    if not data:
-        raise RawFault(file, "empty file")
-    return data
-
-
-def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
+def read_picture(file: Source) -> tuple[np.ndarray, bytes | None]:
     """A picture [H, W, 3] uint8 RGB, in the layout of its sensor (an EXIF rotation is not applied).
 
     Returns:
@@ -39,7 +30,7 @@ def read_picture(file: Path) -> tuple[np.ndarray, bytes | None]:
     return image, data if data.startswith(JPEG_START) and not _is_turned(data, image) else None
 
 
-def read_depth_png(file: Path) -> np.ndarray:
+def read_depth_png(file: Source) -> np.ndarray:
     """A one-channel 16-bit (or 8-bit) PNG [H, W], as stored."""
     values = picture_coding.decode(_picture_bytes(file), cv2.IMREAD_UNCHANGED)
     if values is None:
@@ -49,19 +40,32 @@ def read_depth_png(file: Path) -> np.ndarray:
     return values
 
 
-def read_depth_npy(file: Path) -> np.ndarray:
+def read_depth_npy(file: Source) -> np.ndarray:
     """A numpy array [H, W] of numbers; never unpickled."""
-    try:
-        values = np.load(io.BytesIO(read_bytes(file)), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise RawFault(file, f"unreadable numpy file ({error})") from error
-    values = np.squeeze(values)
+    values = np.squeeze(read_npy(file))
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise RawFault(file, f"depth is {values.dtype}{list(values.shape)}, expected numbers [H, W]")
     return values
 
 
-def _picture_bytes(file: Path) -> bytes:
+def read_npy(file: Source) -> np.ndarray:
+    """The array of a .npy file; never unpickled. Its header is believed only if the file is as long as it says."""
+    data = read_bytes(file)
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(stream)
+    except (ValueError, TypeError, SyntaxError, EOFError, tokenize.TokenError) as error:
+        raise RawFault(file, f"unreadable numpy file ({error})") from error
+    found, wanted = len(data) - stream.tell(), math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or min(shape, default=1) < 0 or found != wanted:
+        text = f"{dtype}{list(shape)}, that is {wanted} bytes, but {found} follow"
+        raise RawFault(file, f"unreadable numpy file (its header promises {text})")
+    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+
+
+def _picture_bytes(file: Source) -> bytes:
     """The file's bytes; a damaged PNG is found here, because libpng would tell it on standard error in its own words."""
     data = read_bytes(file)
     place = len(PNG_START)

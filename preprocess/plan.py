@@ -115,10 +115,17 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole plan; `settings` is `settings.all_settings`."""
+    """The whole plan.
+
+    Attributes:
+        settings: `settings.all_settings`.
+        scenes: those with frames.
+        left_out: what the reader left out while listing scenes, each as (scene, file, reason).
+    """
 
     settings: dict
     scenes: tuple[ScenePlan, ...]
+    left_out: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -134,6 +141,11 @@ class Plan:
     def frame_count(self) -> int:
         """Planned frames of all scenes."""
         return sum(len(scene.frames) for scene in self.scenes)
+
+    @property
+    def lost_scenes(self) -> list[str]:
+        """Names of the scenes of which nothing can be used, sorted."""
+        return sorted({scene for scene, _, _ in self.left_out} - {scene.name for scene in self.scenes})
 
     def shards(self) -> list[ShardPlan]:
         """All shards, split by split; each holds `frames_per_shard` planned frames but the last of its split."""
@@ -160,12 +172,17 @@ class Plan:
 
 
 def list_scenes(reader: RawReader) -> list[RawScene]:
-    """The reader's scenes sorted by split, its own order within; checked. Raises UserError, also if there are none."""
+    """The reader's scenes sorted by split, its own order within; checked. Raises UserError, also if there are none.
+
+    Scenes without frames stay only if they say what was left out.
+    """
     if slug_of(reader.info.slug) != reader.info.slug:
         raise UserError(f"dataset slug {reader.info.slug!r}: expected lower-case letters, digits and dashes")
-    scenes = sorted((scene for scene in reader.scenes() if scene.frames), key=lambda scene: scene.split)
-    if not scenes:
-        raise UserError("the reader found no frames; check the raw folder and the reader's options")
+    listed = (scene for scene in reader.scenes() if scene.frames or scene.left_out)
+    scenes = sorted(listed, key=lambda scene: scene.split)
+    if not any(scene.frames for scene in scenes):
+        first = next((f" ({out.file}: {out.reason})" for scene in scenes for out in scene.left_out), "")
+        raise UserError(f"the reader found no frames{first}; check the raw folder and the reader's options")
     for split in {scene.split for scene in scenes}:
         if slug_of(split) != split or split in (PLAN_FOLDER, SIDECAR_FOLDER, INDEX_FOLDER):
             raise UserError(
@@ -174,6 +191,10 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
     name, count = Counter(scene.name for scene in scenes).most_common(1)[0]
     if count > 1:
         raise UserError(f"scene {name!r}: the reader lists it {count} times; scene names must be unique")
+    for scene in scenes:
+        frame, count = Counter(scene.frames).most_common(1)[0] if scene.frames else ("", 1)
+        if count > 1:
+            raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} {count} times")
     return scenes
 
 
@@ -270,6 +291,7 @@ def save_plan(plan: Plan, output: Path) -> None:
         "scenes": len(plan.scenes),
         "frames": plan.frame_count,
         "shards": len(plan.shards()),
+        "left_out": plan.left_out,
         "scenes_sha256": hashlib.sha256(lines).hexdigest(),
     }
     write_file(output / PLAN_FOLDER / PLAN_FILE, json.dumps(summary, sort_keys=True).encode() + b"\n" + lines)
@@ -290,7 +312,8 @@ def load_plan(output: Path) -> Plan | None:
         summary = json.loads(head)
         if hashlib.sha256(lines).hexdigest() != summary["scenes_sha256"]:
             raise ValueError("the scenes have another checksum than its first line says")
-        return Plan(summary["settings"], tuple(_scenes_of(lines.splitlines())))
+        left_out = tuple((scene, file, reason) for scene, file, reason in summary.get("left_out", ()))
+        return Plan(summary["settings"], tuple(_scenes_of(lines.splitlines())), left_out)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: damaged plan ({error}); start again with --rebuild") from error
 

@@ -1,19 +1,20 @@
 """What a reader of raw data hands to the engine: scenes, frames, faults. One reader module per dataset implements `RawReader`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 
 class RawFault(Exception):
-    """A frame or scene of the raw data that cannot be used: it is skipped, written down and counted.
+    """A frame of the raw data that cannot be used: it is skipped, written down and counted.
 
-    Never raised for errors of the system (disk full, permission, memory): those stop the run.
+    `file` is the raw file (or member of an archive) that is to blame. The reason tells what was found there; where one
+    file serves many frames, it does not name the frame, so that people read it once. Never raised for errors of the
+    system (disk full, permission, memory): those stop the run.
     """
 
-    def __init__(self, file: str | Path, reason: str) -> None:
+    def __init__(self, file: object, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
         self.file = str(file)
         self.reason = reason
@@ -26,10 +27,14 @@ class RawCamera:
     Attributes:
         intrinsics: [3, 3] float64, pixels of the raw picture, corner origin (see `zipmap_pl.datasets.schema`).
         cam_to_world: [4, 4] float64, OpenCV axes, raw units.
+        file: the raw file that the pose is from: named if the pose cannot be used.
+        distortion: of the lens: OpenCV's k1, k2, p1, p2 (and k3, ...). The engine takes it out of the pictures.
     """
 
     intrinsics: np.ndarray
     cam_to_world: np.ndarray
+    file: object = None
+    distortion: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,29 @@ class RawFrame:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Something that was left out while scenes were listed: an unreadable archive, a folder found twice, and the like."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class RawScene:
-    """A scene by name: which split it belongs to and the names of its frames in order."""
+    """A scene by name.
+
+    Attributes:
+        name: unique in the dataset.
+        split: which split it belongs to.
+        frames: their names in order; none = nothing of the scene can be used, and `left_out` says why.
+        left_out: what cannot be used and is no matter of single frames. Frames that are merely damaged or incomplete
+            are listed in `frames`, and `RawReader.frame` raises RawFault for them.
+    """
 
     name: str
     split: str
     frames: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)

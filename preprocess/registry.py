@@ -1,7 +1,7 @@
 """Datasets by name: a reader is a module of this package, and its name is the dataset's.
 
 A reader module offers `add_arguments(parser)`, which calls the folder of raw data "raw" if there is one, and
-`reader_from_arguments(args) -> RawReader`. docs/own_data.md shows a whole one.
+`reader_from_arguments(args) -> RawReader`. docs/adding-a-dataset.md shows the way.
 """
 
 from importlib import import_module
@@ -9,7 +9,12 @@ from types import ModuleType
 
 from zipmap_pl.errors import UserError
 
-NAMES = ("rgbd_folder", "synthetic")
+# One per line, sorted: a new dataset adds its line here.
+NAMES = (
+    "rgbd_folder",
+    "synthetic",
+    "tartanair",
+)
 
 
 def reader_module(name: str) -> ModuleType:

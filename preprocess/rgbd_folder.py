@@ -24,8 +24,9 @@ from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.schema import slug_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import trajectories
-from zipmap_pl.preprocess.pictures import read_bytes, read_depth_npy, read_depth_png, read_picture
+from zipmap_pl.preprocess.pictures import read_depth_npy, read_depth_png, read_picture
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
+from zipmap_pl.preprocess.sources import read_bytes
 
 log = logging.getLogger(__name__)
 

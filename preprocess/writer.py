@@ -21,6 +21,7 @@ from zipmap_pl.preprocess.encode import EncodedFrame, encode_frame
 from zipmap_pl.preprocess.files import commit, exclusive_temporary, write_file
 from zipmap_pl.preprocess.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.raw import RawFault, RawReader
+from zipmap_pl.preprocess.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.settings import EngineSettings
 from zipmap_pl.preprocess.state import Fault, shard_state
 
@@ -69,6 +70,15 @@ class ShardRows:
     names: list[str]
     thumbnails: list[np.ndarray]
     faults: list[Fault]
+    checks: list[PairCheck]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What writing a shard brought to light."""
+
+    faults: list[Fault]
+    checks: list[PairCheck]
 
 
 def write_shard(
@@ -78,8 +88,8 @@ def write_shard(
     settings: EngineSettings,
     fingerprint: str,
     stopped: Callable[[], bool],
-) -> list[Fault]:
-    """Write one shard and its sidecar; returns its faults.
+) -> Written:
+    """Write one shard and its sidecar.
 
     If another process is writing this very shard, waits for it. Raises Stopped when `stopped()` says so between two
     frames, and OSError of the system as it comes.
@@ -88,24 +98,29 @@ def write_shard(
     with exclusive_temporary(tar) as stream:
         state = shard_state(output, shard, fingerprint)
         if state is not None and not state.faults:
-            return []  # another process has just written it
+            return Written([], state.checks)  # another process has just written it
         archive = TarStream(stream)
-        rows = ShardRows([], [], [], [])
+        rows = ShardRows([], [], [], [], [])
         for span in shard.spans:
+            check = SpanCheck(span.scene.number, span.first, span.count)
             for ordinal in range(span.first, span.first + span.count):
                 if stopped():
                     raise Stopped
-                _write_frame(reader, archive, shard, span.scene, ordinal, settings, rows)
+                encoded = _write_frame(reader, archive, shard, span.scene, ordinal, settings, rows)
+                if encoded is not None and check.wants(ordinal):
+                    check.add(ordinal, encoded.depth_view())
+            rows.checks += check.pairs
         meta = {
             "digest": shard.digest(fingerprint),
             "planned": shard.frame_count,
             "sha256": archive.close(),
             "bytes": archive.size,
             "faults": [vars(fault) for fault in rows.faults],
+            "checks": [vars(check) for check in rows.checks],
         }
         sidecar = pack_sidecar(meta, rows)
         if state is not None and shard.sidecar(output).read_bytes() == sidecar:
-            return rows.faults  # the same faults as before
+            return Written(rows.faults, rows.checks)  # the same faults as before
         stream.flush()
         os.fsync(stream.fileno())
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
@@ -113,7 +128,7 @@ def write_shard(
             sync(tar.parent)
         write_file(shard.sidecar(output), sidecar)
         commit(stream, tar)
-    return rows.faults
+    return Written(rows.faults, rows.checks)
 
 
 def _write_frame(
@@ -124,13 +139,14 @@ def _write_frame(
     ordinal: int,
     settings: EngineSettings,
     rows: ShardRows,
-) -> None:
+) -> EncodedFrame | None:
+    """Append one frame; None if it is faulty."""
     name = scene.frames[ordinal]
     try:
         encoded = encode_frame(reader.frame(scene.raw, name), scene, ordinal, settings)
     except RawFault as fault:
         rows.faults.append(Fault(scene.name, name, fault.file, fault.reason))
-        return
+        return None
     except Exception as error:
         error.add_note(f"while writing scene {scene.name!r}, frame {name!r}")
         raise
@@ -138,6 +154,7 @@ def _write_frame(
     rows.rows.append({**encoded.row, "frame.shard": shard.number, **_add_parts(archive, key, encoded)})
     rows.names.append(name)
     rows.thumbnails.append(encoded.thumbnail)
+    return encoded
 
 
 def _add_parts(archive: TarStream, key: str, encoded: EncodedFrame) -> dict[str, object]:

@@ -24,7 +24,7 @@ def file(golden_arrays) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(value) for name, value in golden_arrays("geometry.npz").items()}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lambda q: sum(x * x for x in q) > 1e-4),
     st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=3),

@@ -36,7 +36,7 @@ def random_intrinsics(seed: int, *shape: int, height: int, width: int) -> torch.
     return intrinsics
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.sampled_from([3, 4]))
 def test_inverse_undoes_and_keeps_the_shape(seed, rows):
     transform = random_rigid(seed, 2, 3, rows=rows)
@@ -47,7 +47,7 @@ def test_inverse_undoes_and_keeps_the_shape(seed, rows):
     torch.testing.assert_close(compose_rigid(inverse, transform), identity, atol=1e-12, rtol=0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds)
 def test_products_equal_matrix_products(seed):
     a, b = random_rigid(seed, 4), random_rigid(seed + 1, 4)
@@ -72,7 +72,7 @@ def test_pixel_centres_lie_at_half_pixels():
     assert grid.tolist() == [[[0.5, 0.5], [1.5, 0.5], [2.5, 0.5]], [[0.5, 1.5], [1.5, 1.5], [2.5, 1.5]]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.integers(1, 7), st.integers(1, 7))
 def test_projection_undoes_unprojection_through_the_world(seed, height, width):
     extrinsics, intrinsics = random_rigid(seed, 2), random_intrinsics(seed, 2, height=height, width=width)

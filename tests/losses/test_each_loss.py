@@ -189,7 +189,7 @@ def test_depth_gradient_by_hand():
     assert depth_gradient_loss(error, mask).item() == pytest.approx(full / 4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 3000), st.floats(0, 1), st.integers(0, 2**31 - 1))
 def test_quantile_mean_equals_sorting(count, quantile, seed):
     values = torch.rand(count, generator=generator(seed), dtype=double) * 120

@@ -15,7 +15,7 @@ def cost(factor: torch.Tensor, x: torch.Tensor, y: torch.Tensor, weights: torch.
     return (weights * (factor * x - y).abs()).sum()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, st.integers(1, 40))
 def test_no_ratio_is_better_than_the_solution(seed, count):
     """The minimum of a piecewise linear function lies at a kink: try all of them."""
@@ -45,7 +45,7 @@ def test_invalid_pixels_and_empty_scenes():
     assert solve_point_scale(prediction, truth, mask, samples=100).tolist() == pytest.approx([3, 1], rel=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.integers(1, 300), st.floats(0.01, 1))
 def test_samples_step_evenly_through_the_valid_pixels(seed, samples, share):
     mask = torch.rand(3, 2, 6, 5, generator=torch.Generator().manual_seed(seed)) < share

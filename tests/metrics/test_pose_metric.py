@@ -30,7 +30,7 @@ def test_published_angles(golden_arrays):
     torch.testing.assert_close(folded, file["float64/trans_error_deg"], atol=1e-4, rtol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31 - 1))
 def test_world_frame_and_unit_do_not_matter(seed):
     truth = cameras(seed)

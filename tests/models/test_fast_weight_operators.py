@@ -157,3 +157,33 @@ def test_a_checkpointed_block_has_the_same_gradients(three_tokens_at_once):
     (expected,) = torch.autograd.grad(block(x, context)[0].square().sum(), x)
     (found,) = torch.autograd.grad(checkpoint(block, x, context, use_reentrant=False)[0].square().sum(), x)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def peak_bytes(function):
+    """The most that tensors took at once during function()."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as recorded:
+        function()
+    live = peak = 0
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+def test_memory_beyond_inputs_and_gradients_does_not_grow_with_the_tokens(monkeypatch):
+    monkeypatch.setattr(fast_weight_operators, "TOKENS_AT_ONCE", 64)
+    beyond = []
+    for tokens in (256, 2048):
+        weights, k, v, rates = problem(tokens, dtype=torch.float32)
+        inputs = [x.requires_grad_() for x in (*weights, k, v, *rates)]
+
+        def run(inputs=inputs):
+            directions = fast_weight_operators.descent_directions(
+                FastWeights(*inputs[:3]), *inputs[3:5], FastWeights(*inputs[5:])
+            )
+            return torch.autograd.grad(sum(d.sum() for d in directions), inputs)
+
+        run()
+        beyond.append(peak_bytes(run) - sum(x.nbytes for x in inputs))
+    assert abs(beyond[1] - beyond[0]) < 2000

@@ -154,25 +154,6 @@ def test_published_weights_load_from_the_meta_device(tiny_config):
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"),
-    [
-        ((3, 28, 28), r"shape \(3, 28, 28\), expected \[B, S, 3, H, W\]"),
-        ((2, 4, 28, 28), r"shape \(2, 4, 28, 28\), expected"),
-        ((1, 0, 3, 28, 28), r"shape \(1, 0, 3, 28, 28\), expected"),
-        ((1, 2, 3, 30, 28), "30 x 28 pixels, expected multiples of the patch size 14"),
-    ],
-)
-def test_wrong_image_shapes_are_refused(tiny_config, shape, words):
-    with pytest.raises(ValueError, match=words):
-        make_model(tiny_config())(torch.zeros(shape))
-
-
-def test_byte_images_are_refused(tiny_config):
-    with pytest.raises(ValueError, match="uint8"):
-        make_model(tiny_config())(torch.zeros(1, 3, 28, 28, dtype=torch.uint8))
-
-
-@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"global_mixer": "sofmax"}, "global_mixer=sofmax, expected one of ttt, softmax"),

@@ -1,4 +1,4 @@
-"""The real RGB-D sequences become shards, and depth warped by the stored cameras agrees as well as the raw data do."""
+"""Real sequences and native excerpts of datasets become shards; depth warped by the cameras agrees as in the raw data."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.datasets.agreement import scene_agreement
+from zipmap_pl.datasets.agreement import DISAGREEMENT, scene_agreement
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.verification import verify
 
@@ -22,6 +22,7 @@ class Sequence:
     median: float
     good: float
     scene: int = 0
+    dataset: str = "rgbd_folder"
 
 
 SEQUENCES = {
@@ -53,6 +54,7 @@ SEQUENCES = {
         0.0009,
         0.998,
     ),
+    "tartanair_as_published": Sequence("tartanair_raw", (), 20, 4, 0.0009, 0.998, dataset="tartanair"),
 }
 
 
@@ -62,9 +64,8 @@ def prepared(request, shared_data, tmp_path_factory):
     raw, output = shared_data / sequence.folder, tmp_path_factory.mktemp("real") / request.param
     if not raw.is_dir():
         pytest.skip(f"{raw} is not there")
-    assert (
-        main(["preprocess", "rgbd_folder", str(raw), "--output", str(output), "--workers", "1", *sequence.options]) == 0
-    )
+    options = ["--output", str(output), "--workers", "1", *sequence.options]
+    assert main(["preprocess", sequence.dataset, str(raw), *options]) == 0
     return sequence, ShardIndex.open(output)
 
 
@@ -81,6 +82,11 @@ def test_depth_agrees_between_views_as_well_as_in_the_raw_data(prepared):
     agreement = scene_agreement(index, sequence.scene, sequence.step, max_pairs=40)
     assert agreement.median_relative < 1.1 * sequence.median + 5e-5
     assert agreement.good_share > sequence.good - 0.02
+
+
+def test_right_data_are_not_suspected(prepared):
+    _, index = prepared
+    assert (index["scene.agreement_good"] >= DISAGREEMENT).all()
 
 
 def test_rotations_and_neighbours(prepared):

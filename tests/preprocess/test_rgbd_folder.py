@@ -343,7 +343,7 @@ def test_wrong_conventions_are_seen_in_info(capsys, toys, tmp_path, options):
     raw = toys.write_sequence(tmp_path / "raw", 8)
     assert "DISAGREE" not in info_of(capsys, raw, tmp_path / "right")
     wrong = info_of(capsys, raw, tmp_path / "wrong", *options)
-    assert " - DISAGREES\nDISAGREEMENT: check the options for axes" in wrong
+    assert " - DISAGREES\nDISAGREEMENT in 1 of 1 scenes: check the options for axes" in wrong
 
 
 def test_moving_and_rendered_are_told_to_the_dataset(capsys, raw, tmp_path):

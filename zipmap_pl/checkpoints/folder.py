@@ -23,10 +23,11 @@ from typing import Any, cast
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from zipmap_pl import __version__
+from zipmap_pl.checkpoints.weight_file import read_pt, read_weight_file
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import ModelConfig
@@ -188,13 +189,13 @@ def read_manifest(checkpoint: Path) -> Manifest:
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The model's tensors by their published keys, on the CPU. Raises UserError if the file is damaged."""
-    return load_file(_whole(checkpoint, WEIGHTS))
+    """The model's tensors by their published keys, on the CPU. Raises UserError if the file is damaged or unsafe."""
+    return read_weight_file(_whole(checkpoint, WEIGHTS)).weights
 
 
 def read_optimizer(checkpoint: Path) -> dict[str, Any]:
-    """Optimiser state by parameter name, on the CPU. Raises UserError if the file is damaged."""
-    return torch.load(_whole(checkpoint, OPTIMIZER), map_location="cpu", weights_only=True)
+    """Optimiser state by parameter name, on the CPU. Raises UserError if the file is damaged or unsafe."""
+    return cast(dict[str, Any], read_pt(_whole(checkpoint, OPTIMIZER)))
 
 
 def _whole(checkpoint: Path, name: str) -> Path:

@@ -43,8 +43,13 @@ def read_weight_file(path: Path) -> WeightFile:
     """Read a .pt or .safetensors file. Raises UserError: damaged, unsafe, or something else than tensors by name."""
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
+    return unwrapped(read_pt(path), str(path))
+
+
+def read_pt(path: Path) -> object:
+    """What torch.save wrote: tensors and plain values. Raises UserError: damaged, or more than that; nothing is executed."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: found a pickle that holds more than tensors and plain values, or a damaged one; nothing of it was "
@@ -52,7 +57,6 @@ def read_weight_file(path: Path) -> WeightFile:
         ) from error
     except (RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:  # what torch.load falls over
         raise _damaged(path, error) from error
-    return unwrapped(content, str(path))
 
 
 def _read_safetensors(path: Path) -> WeightFile:

@@ -12,6 +12,8 @@ from zipmap_pl.errors import UserError
 if TYPE_CHECKING:
     from zipmap_pl.preprocess.engine import Report
 
+LISTED_FAULTS = 10
+
 
 def add_parser(subparsers) -> None:
     """Add `preprocess` to the `zipmap` command. What follows NAME is parsed in `run`, by that dataset's own parser."""
@@ -85,11 +87,20 @@ def dataset_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
 
 def report_text(report: "Report") -> str:
     """What a run did, for people."""
+    from zipmap_pl.preprocess.state import named_once
+
     lines = [
         f"{report.output}: {report.frames_planned} frames of {report.scenes} scenes in {report.shards} shards,"
         f" {report.shards_written} of them written now, {len(report.faults)} frames unusable"
     ]
-    lines += [f"  unusable: {fault}" for fault in report.faults[:10]]
+    for word, faults in (("unusable", report.faults), ("left out", report.left_out)):
+        named = named_once(faults)
+        lines += [f"  {word}: {line}" for line in named[:LISTED_FAULTS]]
+        if named[LISTED_FAULTS:]:
+            lines.append(f"  ... and {len(named) - LISTED_FAULTS} more in dataset.json")
+    if report.disagreeing:
+        first = ", ".join(report.disagreeing[:3]) + (", ..." if report.disagreeing[3:] else "")
+        lines.append(f"DISAGREEMENT of depth and cameras in {len(report.disagreeing)} scenes: {first}")
     if report.complete:
         lines.append(
             f"complete; check the conventions with `zipmap shards info {report.output}`, look at it with `zipmap shards show ...`"

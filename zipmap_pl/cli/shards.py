@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from zipmap_pl.datasets.shard_index import ShardIndex
 
 LISTED_SCENES = 20
-DISAGREEMENT = 0.8  # share of pixels within 2 %: right data reach 0.9 five frames apart, wrong data 0.1 to 0.76
 REMEDY = (
     "check the options for axes, pose direction, intrinsics and depth scale, and that poses and pictures belong together"
     " (docs/own_data.md); where much moves, or frames lie far apart (--step), right data may disagree too"
@@ -26,9 +25,8 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("shards", help="look at, check and finish datasets in shards")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     info = actions.add_parser("info", help="counts, sizes, and whether depth and cameras agree with each other")
-    info.add_argument(
-        "--step", type=int, default=5, metavar="K", help="compare depth of frame i with i + K (default: 5)"
-    )
+    text = "compare depth of frame i with i + K now (default: show what was found while writing, up to 5 frames apart)"
+    info.add_argument("--step", type=int, metavar="K", help=text)
     verify = actions.add_parser("verify", help="check every byte against the index; status 1 if anything is damaged")
     show = actions.add_parser("show", help="draw a contact sheet: pictures, depth, cameras from above")
     show.add_argument(
@@ -51,14 +49,17 @@ def run(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     from zipmap_pl.datasets.shard_index import ShardIndex
 
-    if args.step < 1:
+    if args.step is not None and args.step < 1:
         raise UserError(f"--step {args.step}: expected 1 or more")
     print(info_text(ShardIndex.open(args.folder), args.step))
     return 0
 
 
-def info_text(index: "ShardIndex", step: int) -> str:
-    """What a dataset holds, for people; lists the first 20 scenes and says if depth and cameras disagree."""
+def info_text(index: "ShardIndex", step: int | None) -> str:
+    """What a dataset holds, for people; lists the first 20 scenes (and all that disagree) with what was checked.
+
+    With a step, depth and cameras of the first 20 scenes are compared anew, that many frames apart.
+    """
     import numpy as np
 
     info, counts = index.info, index.info["counts"]
@@ -74,21 +75,28 @@ def info_text(index: "ShardIndex", step: int) -> str:
         ],
         f"pictures {widths.min()}x{heights.min()} to {widths.max()}x{heights.max()};"
         f" valid depth {float(np.mean(index['frame.valid_share'])):.1%} of pixels",
-        f"depth of frame i, moved into frame i + {step} by the cameras, against the depth found there:",
+        *[f"left out: {out['scene']}: {out['file']}: {out['reason']}" for out in info["left_out"][:LISTED_SCENES]],
+        f"depth of frame i, moved into frame i + {step or '5 (or less)'} by the cameras, against the depth found there:",
     ]
     return "\n".join(lines + _scene_lines(index, step))
 
 
-def _scene_lines(index: "ShardIndex", step: int) -> list[str]:
-    from zipmap_pl.datasets.agreement import scene_agreement
+def _scene_lines(index: "ShardIndex", step: int | None) -> list[str]:
+    from zipmap_pl.datasets.agreement import Agreement, scene_agreement
 
-    scenes = range(min(index.scene_count, LISTED_SCENES))
-    agreements = [scene_agreement(index, scene, step) for scene in scenes]
-    lines = ["  " + scene_text(index, scene, agreements[scene]) for scene in scenes]
-    if index.scene_count > LISTED_SCENES:
-        lines.append(f"  ... and {index.scene_count - LISTED_SCENES} more scenes")
-    if any(agreement.good_share < DISAGREEMENT for agreement in agreements):
-        lines.append(f"DISAGREEMENT: {REMEDY}")
+    if step is None:
+        columns = zip(index["scene.agreement_median"].tolist(), index["scene.agreement_good"].tolist(), strict=True)
+        agreements = [Agreement(median, good) for median, good in columns]
+    else:
+        agreements = [scene_agreement(index, scene, step) for scene in range(min(index.scene_count, LISTED_SCENES))]
+    wrong = [scene for scene, agreement in enumerate(agreements) if agreement.disagrees]
+    listed = [*range(min(index.scene_count, LISTED_SCENES)), *(scene for scene in wrong if scene >= LISTED_SCENES)]
+    listed = listed[: 2 * LISTED_SCENES]
+    lines = ["  " + scene_text(index, scene, agreements[scene]) for scene in listed]
+    if index.scene_count > len(listed):
+        lines.append(f"  ... and {index.scene_count - len(listed)} more scenes")
+    if wrong:
+        lines.append(f"DISAGREEMENT in {len(wrong)} of {len(agreements)} scenes: {REMEDY}")
     return lines
 
 
@@ -100,13 +108,15 @@ def scene_text(index: "ShardIndex", scene: int, agreement: "Agreement") -> str:
     head = f"{index.text('scene.name', scene)}: {frames} frames, 1 unit = {index.unit_text(scene)}; "
     if frames < 2:
         return head + "nothing to compare"
+    tail = f"; steps up to {index['scene.largest_step'][scene]:.1f} times the median"
+    tail += f", turns up to {index['scene.largest_turn'][scene]:.0f} degrees"
+    tail += f"; depth on {float(index['scene.valid_share'][scene]):.0%} of pixels"
     if not math.isnan(agreement.good_share):
         shares = f"median difference {agreement.median_relative:.2%}, {agreement.good_share:.0%} of pixels within 2 %"
-        return head + shares + (" - DISAGREES" if agreement.good_share < DISAGREEMENT else "")
-    rows = index.scene_rows(scene)
-    if not index["frame.valid_share"][rows.start : rows.stop].any():
-        return head + "no depth"
-    return head + "no pixel seen by both frames; try a smaller --step"
+        return head + shares + tail + (" - DISAGREES" if agreement.disagrees else "")
+    if not index["scene.valid_share"][scene] > 0:
+        return head + "no depth" + tail.rsplit(";", 1)[0]
+    return head + "no pixel seen by both frames; try a smaller --step" + tail
 
 
 def _verify(args: argparse.Namespace) -> int:

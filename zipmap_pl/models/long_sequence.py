@@ -22,7 +22,7 @@ from zipmap_pl.models.precision import at_least_float32, no_autocast
 from zipmap_pl.models.prediction import Prediction, QueriedViews
 from zipmap_pl.models.scene_state import SceneState
 from zipmap_pl.models.streaming import Stream
-from zipmap_pl.models.token_store import BFLOAT16, Storage, StoragePlan, TokenStore, plan_storage
+from zipmap_pl.models.token_store import Storage, StoragePlan, TokenStore, plan_storage
 
 TOKENS = "tokens"  # of the frame block at hand
 CAMERA_TOKEN = "camera_token"  # of the last feature level
@@ -71,7 +71,7 @@ def stream_in_chunks(stream: Stream, images: Tensor, spans: Sequence[slice], kee
             prediction = session.push(images[:, span]).on("cpu")
             yield replace(prediction, state=session.state if keep_state else None)
 
-    return Walk(plan_storage({}, images.shape[0], images.shape[1], BFLOAT16), begin)
+    return Walk(plan_storage({}, images.shape[0], images.shape[1], Storage()), begin)
 
 
 @torch.no_grad()

@@ -58,7 +58,7 @@ class SceneState:
                 found = file.metadata()
                 if found == FILE_FORMAT:
                     return SceneState(_layers(set(file.keys()), file.get_tensor))
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, KeyError) as error:
             raise UserError(f"{path}: not readable as a scene state ({error}); save the state again") from error
         raise UserError(f"{path}: found {found}, expected a file that SceneState.save wrote ({FILE_FORMAT})")
 
@@ -97,11 +97,18 @@ class SceneState:
 
 
 def _layers(names: set[str], tensor_of: Callable[[str], Tensor]) -> list[TTTState]:
-    """The layers that the tensors make, by the names that `save` gives them."""
+    """The layers that the tensors make, by the names that `save` gives them. Raises KeyError for other names."""
+    left = set(names)
 
-    def part(layer: str, name: str) -> FastWeights | None:
+    def part(layer: int, name: str) -> FastWeights | None:
         keys = [f"{layer}.{name}.{matrix}" for matrix in FastWeights._fields]
-        return FastWeights(*map(tensor_of, keys)) if keys[0] in names else None
+        if name in TTTState._field_defaults and keys[0] not in left:
+            return None
+        left.difference_update(keys)
+        return FastWeights(*map(tensor_of, keys))
 
-    layers = sorted({name.split(".")[0] for name in names}, key=int)
-    return [TTTState(*(part(layer, name) for name in TTTState._fields)) for layer in layers]  # type: ignore[arg-type]
+    count = len({name.split(".")[0] for name in names})
+    layers = [TTTState(*(part(index, name) for name in TTTState._fields)) for index in range(count)]  # type: ignore[arg-type]
+    if left:
+        raise KeyError(f"surplus {sorted(left)[0]}")
+    return layers

@@ -39,6 +39,7 @@ class Stream:
             ValueError, UserError: the frames are not such images, or of another number of scenes than before; the
                 session can go on with others.
         """
-        prediction = self.reconstruct(frames if frames.ndim > 3 else frames.unsqueeze(0), self.state)
+        one = isinstance(frames, Tensor) and frames.ndim == 3
+        prediction = self.reconstruct(frames.unsqueeze(0) if one else frames, self.state)
         self.state = prediction.state
         return replace(prediction, state=None)

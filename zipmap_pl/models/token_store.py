@@ -47,9 +47,6 @@ class Storage:
             yield f"place={self.place}, expected one of {', '.join(PLACES)}"
 
 
-BFLOAT16 = Storage()
-
-
 @dataclass(frozen=True)
 class StoragePlan:
     """What will be kept of B scenes with S views, and where. As text: one line that says so.

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.activations import colour_and_depth
-from zipmap_pl.models.aggregator import RAY_CHANNELS, SPECIAL_TOKENS, Aggregator, Features
+from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
 from zipmap_pl.models.camera_head import CameraHead, MLPCameraHead
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dpt_head import DPTHead
+from zipmap_pl.models.input_checks import checked_images, checked_rays
 from zipmap_pl.models.long_sequence import (
     ChunkedPass,
     Walk,
@@ -24,7 +25,7 @@ from zipmap_pl.models.precision import at_least_float32, no_autocast
 from zipmap_pl.models.prediction import Prediction, QueriedViews
 from zipmap_pl.models.scene_state import SceneState
 from zipmap_pl.models.streaming import Stream
-from zipmap_pl.models.token_store import BFLOAT16, Storage
+from zipmap_pl.models.token_store import Storage
 from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
 
 
@@ -56,17 +57,18 @@ class ZipMap(nn.Module):
 
     def forward(
         self,
-        images: Tensor,
+        images: Tensor | Sequence[Tensor],
         target_rays: Tensor | None = None,
         window: int | None = None,
         keep_state: bool = False,
         views_per_chunk: int | None = None,
-        storage: Storage = BFLOAT16,
+        storage: Storage | None = None,
     ) -> Prediction:
         """Reconstruct every scene of a batch.
 
         Args:
-            images: [B, S, 3, H, W], or [S, 3, H, W] for one scene; float in [0, 1]; H, W multiples of the patch size.
+            images: [B, S, 3, H, W], or [S, 3, H, W] or a list of [3, H, W] for one scene; float in [0, 1]; H, W multiples
+                of the patch size.
             target_rays: also predict what is seen along these rays, see `query`.
             window: how many views a streaming model takes at once; it predicts from them and those before. By default
                 1 on a streaming model; other models look at all views.
@@ -74,7 +76,8 @@ class ZipMap(nn.Module):
             views_per_chunk, storage: look at so many views, and rays, at once: see `walk`. The results are on the CPU.
 
         Raises:
-            ValueError: the images or rays have another shape or are not floating point; the window is below one view.
+            ValueError: the images or rays have another shape or are not floating point, or (outside of training) images
+                hold values outside [0, 1]; the window is below one view.
             UserError: the model cannot stream, or not be queried.
         """
         images = self._checked(images)
@@ -83,6 +86,7 @@ class ZipMap(nn.Module):
             raise ValueError(f"target rays are of {len(rays)} scenes, expected {len(images)} as the images")
         remember = keep_state or rays is not None
         if views_per_chunk is None:
+            _refuse(storage)
             prediction = self._reconstruct(images, self._operators(images.shape[1], window), keep_state=remember)
         else:
             prediction = joined(self.walk(images, views_per_chunk, window, storage, remember))
@@ -99,7 +103,7 @@ class ZipMap(nn.Module):
         images: Tensor,
         views_per_chunk: int,
         window: int | None = None,
-        storage: Storage = BFLOAT16,
+        storage: Storage | None = None,
         keep_state: bool = False,
     ) -> Walk:
         """Reconstruct long sequences with the device memory of one chunk; results come chunk by chunk, on the CPU.
@@ -107,7 +111,7 @@ class ZipMap(nn.Module):
         Args:
             images: as for a call; they can be on the CPU while the model is on a GPU.
             views_per_chunk: how many views of each scene are on the device at once; whole windows if the model streams.
-            storage: where and in what precision the rest lies meanwhile. With float32 the numbers are those of a call.
+            storage: where the rest lies meanwhile, by default in bfloat16; with float32 the numbers are those of a call.
             window, keep_state: as for a call.
 
         Raises:
@@ -120,14 +124,14 @@ class ZipMap(nn.Module):
                 self.stream(size), images, chunks_of(images.shape[1], views_per_chunk, size), keep_state
             )
         chunked = self._chunked(images, views_per_chunk, window, self._dense_heads)
-        return chunked.walk(chunked.plan(storage), self._camera_head, keep_state)
+        return chunked.walk(chunked.plan(storage or Storage()), self._camera_head, keep_state)
 
     def compress(
         self,
         images: Tensor,
         window: int | None = None,
         views_per_chunk: int | None = None,
-        storage: Storage = BFLOAT16,
+        storage: Storage | None = None,
     ) -> SceneState:
         """What the model remembers of every scene of a batch, without the work of the heads.
 
@@ -136,9 +140,11 @@ class ZipMap(nn.Module):
         images = self._checked(images)
         if self.config.global_mixer != "ttt":
             raise UserError(f"model: found global_mixer={self.config.global_mixer}, expected ttt to compress views")
-        if views_per_chunk is not None and not self.config.streaming:
+        if views_per_chunk is None:
+            _refuse(storage)
+        elif not self.config.streaming:
             chunked = self._chunked(images, views_per_chunk, window, {})
-            return chunked.compress(chunked.plan(storage))
+            return chunked.compress(chunked.plan(storage or Storage()))
         views = images.shape[1]
         state: SceneState | None = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and views_per_chunk is None):
@@ -248,21 +254,18 @@ class ZipMap(nn.Module):
                 "model: found query_head=false, expected true to predict along rays; "
                 "the published checkpoint_state_query.pt can"
             )
-        return self._checked(rays, "rays", RAY_CHANNELS)
+        return checked_rays(rays, self.config.patch_size)
 
-    def _checked(self, views: Tensor, name: str = "images", channels: int = 3) -> Tensor:
-        """[B, S, channels, H, W] of a size that the network can take."""
-        patch = self.config.patch_size
-        shape = tuple(views.shape)
-        if views.ndim not in (4, 5) or shape[-3] != channels or 0 in shape:
-            raise ValueError(f"{name} have shape {shape}, expected [B, S, {channels}, H, W] or [S, {channels}, H, W]")
-        if shape[-2] % patch or shape[-1] % patch:
-            raise ValueError(
-                f"{name} are {shape[-2]} x {shape[-1]} pixels, expected multiples of the patch size {patch}"
-            )
-        if not views.is_floating_point():
-            raise ValueError(f"{name} are {views.dtype}, expected floating point (pictures in [0, 1])")
-        return views if views.ndim == 5 else views.unsqueeze(0)
+    def _checked(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        # In training the loader answers for the values.
+        return checked_images(images, self.config.patch_size, values=not self.training)
+
+
+def _refuse(storage: Storage | None) -> None:
+    if storage is not None:
+        raise ValueError(
+            "storage is given without views_per_chunk; expected both, or neither to keep all on the device"
+        )
 
 
 def _patches(features: Features) -> list[Tensor]:

@@ -1,0 +1,68 @@
+"""What the benchmarks measure with: seconds, peak memory, and a plot that shows them."""
+
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def measurement(benchmark_module):
+    return benchmark_module("measurement")
+
+
+@pytest.fixture
+def log_plot(benchmark_module):
+    return benchmark_module("log_plot")
+
+
+def test_seconds_are_those_of_the_thread(measurement, monkeypatch):
+    clock = [10.0]
+    monkeypatch.setattr(measurement.time, "thread_time", lambda: clock[0])
+
+    def call():
+        clock[0] += 2.5
+
+    assert measurement.seconds_of(call, CPU) == 2.5
+
+
+def test_peak_memory_is_the_most_that_was_there_at_once(measurement):
+    before = torch.zeros(1_000_000)
+
+    def call():
+        double = before * 2
+        triple = double + before  # 8 MB
+        del double, triple
+        return before + 1  # 4 MB
+
+    _, peak = measurement.seconds_and_peak_bytes_of(call, CPU)
+    assert peak == pytest.approx(8e6, rel=1e-3)
+
+
+def test_the_machine_is_named(measurement):
+    assert measurement.machine_name(CPU).startswith("one thread of ")
+
+
+def places(svg, tag):
+    return [element for element in ElementTree.fromstring(svg).iter() if element.tag.endswith(tag)]
+
+
+def test_a_power_law_is_a_straight_line(log_plot):
+    svg = log_plot.log_plot({"a <b>": [(100, 3e4), (1, 3), (10, 300)]}, "views", "ms")
+    line = places(svg, "polyline")[0].get("points")
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in line.split())
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2) and y1 - y0 == pytest.approx(y2 - y1, abs=0.2)
+    assert x0 < x1 and y0 > y1  # more is to the right and up
+    texts = [text.text for text in places(svg, "text")]
+    assert {"a <b>", "views", "ms", "1", "100", "500"} <= set(texts)
+    tick = next(text for text in places(svg, "text") if text.text == "10")
+    assert float(tick.get("x")) == pytest.approx(x1, abs=0.2)
+
+
+def test_one_point_and_empty_curves_can_be_drawn(log_plot):
+    svg = log_plot.log_plot({"one": [(4, 7.0)], "none": [], "elsewhere (paper)": [(4, 7.0)]}, "x", "y")
+    assert len(places(svg, "circle")) == 2
+    lines = places(svg, "polyline")
+    assert [line.get("stroke-dasharray") for line in lines] == [None, "6 4"]

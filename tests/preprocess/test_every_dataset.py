@@ -1,0 +1,407 @@
+"""The suite that every dataset passes: its miniature becomes shards, and comes back; whatever is damaged is told.
+
+A dataset enters by its line in tests/support/miniatures/zoo.py; docs/adding-a-dataset.md tells the way.
+"""
+
+import argparse
+import importlib
+import os
+import random
+import re
+import shutil
+import signal
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import yaml
+from miniatures.zoo import MINIATURES
+
+import zipmap_pl.conf
+from zipmap_pl.cli.main import main
+from zipmap_pl.cli.preprocess import report_text
+from zipmap_pl.datasets import cameras
+from zipmap_pl.datasets.agreement import scene_agreement
+from zipmap_pl.datasets.config import DatasetConfig
+from zipmap_pl.datasets.frame_reader import FrameReader
+from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.verification import verify
+from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.preprocess.registry import reader_module
+from zipmap_pl.preprocess.settings import EngineSettings
+
+SETTINGS = EngineSettings(frames_per_shard=5, lossless=True, max_fault_share=1.0)
+DAMAGES = [(miniature, damage) for miniature in MINIATURES for damage in miniature.damages]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_power_cuts():
+    """Half of the time of so many small runs is waiting for the disk; tests/preprocess/test_engine.py waits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="module", params=MINIATURES, ids=lambda miniature: miniature.name)
+def prepared(request, toys, tmp_path_factory):
+    """Miniature, raw folder, truth, and its shards."""
+    return Prepared(request.param, tmp_path_factory.mktemp(request.param.name), toys)
+
+
+class Prepared:
+    def __init__(self, miniature, folder, toys):
+        self.miniature, self.raw, output = miniature, folder / "raw", folder / "out"
+        self.raw.mkdir()
+        self.truth = miniature.write(self.raw)
+        self.reader = reader_of(miniature, self.raw)
+        self.report = preprocess(self.reader, output, SETTINGS, workers=1)
+        self.index = ShardIndex.open(output)
+        self.tree = toys.tree(output)
+
+
+def reader_of(miniature, raw):
+    module = reader_module(miniature.name)
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return module.reader_from_arguments(parser.parse_args([str(raw), *miniature.options]))
+
+
+# What comes back.
+
+
+def test_scenes_splits_and_frames_are_there_in_order(prepared):
+    assert verify(prepared.index.folder) == []
+    check_faults(prepared.raw, prepared.index, prepared.miniature.already_lost)
+    check_against_truth(prepared.index, prepared.truth, prepared.miniature, with_pictures=True)
+
+
+def test_the_unit_in_metres(prepared):
+    index, metres = prepared.index, prepared.miniature.metres_per_raw_unit
+    expected = np.nan if metres is None else metres * index["scene.unit"]
+    np.testing.assert_allclose(index["scene.metres_per_unit"], np.broadcast_to(expected, index.scene_count))
+
+
+def test_depth_carried_into_another_frame_agrees(prepared):
+    if prepared.miniature.agreement is None:
+        pytest.skip("has no depth")
+    for scene in range(prepared.index.scene_count):
+        agreement = scene_agreement(prepared.index, scene, step=1)
+        assert agreement.good_share > prepared.miniature.agreement, prepared.truth[scene].name
+        assert agreement.median_relative < 0.01
+
+
+def test_what_the_dataset_says_of_itself(prepared):
+    info = prepared.index.info
+    assert len(info["licence"]) > 10
+    assert (info["kind"] in ("static", "dynamic")) and info["source"] in ("real", "synthetic")
+    assert (info["slug"], info["metres_per_raw_unit"]) == (
+        prepared.miniature.name.replace("_", "-"),
+        prepared.miniature.metres_per_raw_unit,
+    )
+
+
+def test_its_settings_for_training(prepared):
+    name = prepared.miniature.name
+    settings = yaml.safe_load((importlib.resources.files(zipmap_pl.conf) / f"data/zoo/{name}.yaml").read_text())
+    config = DatasetConfig(**settings)
+    assert config.path == f"${{data.shards}}/{name}"
+    assert config.split in prepared.index.splits
+
+
+def test_the_command_line(prepared, toys, tmp_path, capsys):
+    arguments = ["--output", str(tmp_path / "out"), "--workers", "1", "--frames-per-shard", "5", "--lossless"]
+    options = [*prepared.miniature.options, *arguments, "--max-fault-share", "1"]
+    assert main(["preprocess", prepared.miniature.name, str(prepared.raw), *options]) == 0
+    assert toys.tree(tmp_path / "out") == prepared.tree
+    assert (
+        main(["preprocess", prepared.miniature.name, str(tmp_path / "nowhere"), "--output", str(tmp_path / "n")]) == 2
+    )
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"{tmp_path / 'nowhere'}: no such folder" in message
+
+
+# A convention that was misunderstood is seen while the first scene is written.
+
+
+@dataclass(frozen=True)
+class Misreading:
+    """A reader with one convention wrong."""
+
+    reader: object
+    mistake: object
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.reader, name)
+
+    def camera(self, scene, frame):
+        return self.mistake(self.reader.frame(scene, frame)).camera
+
+    def frame(self, scene, frame):
+        return self.mistake(self.reader.frame(scene, frame))
+
+
+def with_pose(change):
+    def mistake(frame):
+        return replace(frame, camera=replace(frame.camera, cam_to_world=change(frame.camera.cam_to_world)))
+
+    return mistake
+
+
+def distance_as_depth(frame):
+    height, width = frame.depth.shape
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    rays = np.stack((columns, rows, np.ones_like(rows)), -1) @ np.linalg.inv(frame.camera.intrinsics).T
+    return replace(frame, depth=(frame.depth * np.linalg.norm(rays, axis=-1)).astype(np.float32))
+
+
+MISTAKES = {
+    "world to camera": with_pose(np.linalg.inv),
+    "axes of OpenGL": with_pose(lambda pose: pose @ np.diag((1.0, -1.0, -1.0, 1.0))),
+    "axes rotated": with_pose(lambda pose: pose @ np.eye(4)[[2, 0, 1, 3]]),
+    "depth in other units": lambda frame: replace(frame, depth=frame.depth * np.float32(1.7)),
+    "distance read as depth": distance_as_depth,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_misunderstood_convention_is_told(prepared, mistake, tmp_path, capsys, caplog):
+    if prepared.miniature.agreement is None:
+        pytest.skip("has no depth")
+    report = preprocess(Misreading(prepared.reader, MISTAKES[mistake]), tmp_path, SETTINGS, workers=1)
+    assert len(report.disagreeing) >= 0.5 * len(prepared.truth)
+    assert report.disagreeing[0] in caplog.text and caplog.text.count("DISAGREE") == 1
+    assert "DISAGREEMENT of depth and cameras" in report_text(report)
+    assert main(["shards", "info", str(tmp_path)]) == 0
+    assert " - DISAGREES\n" in capsys.readouterr().out
+
+
+def test_what_is_understood_is_not_suspected(prepared, capsys, caplog):
+    assert prepared.report.disagreeing == ()
+    assert main(["shards", "info", str(prepared.index.folder)]) == 0
+    text = capsys.readouterr().out
+    assert "DISAGREE" not in text
+    for scene in prepared.truth:
+        assert re.search(rf"{re.escape(scene.name)}: \d+ frames, .*steps up to \d+\.\d times", text)
+
+
+# The same bytes, whatever happens on the way.
+
+
+def test_two_workers_write_the_same_bytes(prepared, toys, tmp_path):
+    preprocess(prepared.reader, tmp_path, SETTINGS, workers=2)
+    assert toys.tree(tmp_path) == prepared.tree
+
+
+def test_parts_in_another_order_write_the_same_bytes(prepared, toys, tmp_path):
+    for part in (2, 3, 1):
+        report = preprocess(prepared.reader, tmp_path, SETTINGS, workers=1, part=(part, 3))
+    assert report.complete
+    assert toys.tree(tmp_path) == prepared.tree
+
+
+def test_another_order_of_the_file_system_writes_the_same_bytes(prepared, toys, tmp_path, monkeypatch):
+    """The raw tree is written anew, and listed the other way round."""
+    scandir, listdir = os.scandir, os.listdir
+    monkeypatch.setattr(os, "listdir", lambda *a: listdir(*a)[::-1])
+    monkeypatch.setattr(os, "scandir", lambda *a: Reversed(scandir(*a)))
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    prepared.miniature.write(raw)
+    preprocess(reader_of(prepared.miniature, raw), tmp_path / "out", SETTINGS, workers=1)
+    assert {name: data for name, data in toys.tree(tmp_path / "out").items() if name.endswith((".tar", "npy"))} == {
+        name: data for name, data in prepared.tree.items() if name.endswith((".tar", "npy"))
+    }
+
+
+class Reversed:
+    """Folder entries the other way round."""
+
+    def __init__(self, entries):
+        self.entries = iter(list(entries)[::-1])
+
+    def __iter__(self):
+        return self.entries
+
+    def __next__(self):
+        return next(self.entries)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_killed_and_resumed_the_bytes_are_the_same(prepared, toys, tmp_path):
+    check_kills(prepared, toys, tmp_path, kills=3)
+
+
+@pytest.mark.long
+def test_killed_and_resumed_often_the_bytes_are_the_same(prepared, toys, tmp_path):
+    check_kills(prepared, toys, tmp_path, kills=40, most_workers=2)
+
+
+def check_kills(prepared, toys, folder, kills, most_workers=1):
+    """Kill -9 at random file operations of a run, go on (with another part first), compare."""
+    draws = random.Random(prepared.miniature.name)
+    total = operations(prepared.reader, folder / "counted", None)
+    assert toys.tree(folder / "counted") == prepared.tree
+    for moment in sorted(draws.sample(range(total), kills)):
+        output = folder / str(moment)
+        assert operations(prepared.reader, output, moment) == -1, f"was not killed at file operation {moment}"
+        for tar in output.rglob("*.tar"):
+            assert tar.read_bytes() == prepared.tree[str(tar.relative_to(output))]
+        preprocess(prepared.reader, output, SETTINGS, workers=1, part=(draws.randint(1, 2), 2))
+        preprocess(prepared.reader, output, SETTINGS, workers=draws.randint(1, most_workers))
+        assert toys.tree(output) == prepared.tree, f"killed at file operation {moment}"
+
+
+def operations(reader, output, dies_at):
+    """Run in a forked child that kills itself at a file operation (None = never); their number, or -1 if killed."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        done = 0
+        real = {name: getattr(os, name) for name in ("open", "fsync", "replace", "write")}
+
+        def counted(name):
+            def call(*args, **kwargs):
+                nonlocal done
+                if done == dies_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                done += 1
+                return real[name](*args, **kwargs)
+
+            return call
+
+        try:
+            for name in ("open", "fsync", "replace"):
+                setattr(os, name, counted(name))
+            preprocess(reader, output, SETTINGS, workers=1)
+            real["write"](write, str(done).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        text = stream.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return int(text) if status == 0 else -1
+
+
+# Damage.
+
+
+@pytest.fixture(scope="module")
+def undamaged(tmp_path_factory):
+    """The raw folder and truth of a miniature, written once."""
+    written = {}
+
+    def get(miniature):
+        if miniature.name not in written:
+            raw = tmp_path_factory.mktemp(miniature.name)
+            written[miniature.name] = raw, miniature.write(raw)
+        return written[miniature.name]
+
+    return get
+
+
+@pytest.mark.parametrize(("miniature", "damage"), DAMAGES, ids=[f"{m.name}: {d.kind}" for m, d in DAMAGES])
+def test_damage_is_told_once_and_the_rest_is_there(miniature, damage, undamaged, tmp_path):
+    raw, output = tmp_path / "raw", tmp_path / "out"
+    whole, truth = undamaged(miniature)
+    shutil.copytree(whole, raw)
+    expected = damage.harm(raw)
+    report = preprocess(reader_of(miniature, raw), output, SETTINGS, workers=1)
+    assert report.complete
+    index = ShardIndex.open(output)
+    assert verify(output) == []
+    check_faults(raw, index, [*miniature.already_lost, *expected])
+    check_against_truth(index, truth, miniature, {(e.scene, frame) for e in expected for frame in e.lost})
+
+
+def test_every_dataset_has_damages_enough_and_a_line_in_the_zoo():
+    for miniature in MINIATURES:
+        kinds = [damage.kind for damage in miniature.damages]
+        assert len(kinds) == len(set(kinds)) >= 10, f"{miniature.name} shows {len(kinds)} kinds of damage, 10 are due"
+
+
+# How it is compared.
+
+
+def check_faults(raw, index, expected):
+    """Every expected fault is named once, nothing else is, and the numbers add up."""
+    named = {}
+    for fault in index.info["faults"] + index.info["left_out"]:
+        named.setdefault((fault["scene"], fault["file"], fault["reason"]), []).append(fault["frame"])
+    counts = index.info["counts"]
+    assert counts["frames_planned"] == counts["frames"] + counts["faults"]
+    assert counts["frames"] == index.frame_count
+    for wanted in expected:
+        fitting = [
+            key
+            for key in named
+            if key[0] == wanted.scene and key[1].endswith(wanted.file) and re.search(wanted.reason, key[2])
+        ]
+        assert len(fitting) == 1, f"{wanted} should be named once, named are {named}"
+        assert set(named.pop(fitting[0])) <= {"", *wanted.lost}
+    assert not named, f"nobody expected {named}"
+
+
+def check_against_truth(index, truth, miniature, lost=(), with_pictures=False):
+    """All frames but the lost ones are there, in order, with their cameras, depths and masks (and pictures)."""
+    kept = [(scene, [f for f in scene.frames if (scene.name, f.name) not in lost]) for scene in truth]
+    planned = {index.text("scene.name", k): k for k in range(index.scene_count)}
+    order = [scene.name for scene, frames in kept if scene.name in planned]
+    assert order == list(planned)
+    reader = FrameReader(index)
+    for scene, frames in kept:
+        rows = index.scene_rows(planned[scene.name]) if scene.name in planned else range(0)
+        assert [index.text("frame.name", row) for row in rows] == [frame.name for frame in frames]
+        if frames:
+            assert index.splits[index["scene.split"][planned[scene.name]]] == scene.split
+        for row, frame in zip(rows, frames, strict=True):
+            compare_frame(index, planned[scene.name], row, reader.read(row), frame, miniature, with_pictures)
+
+
+def compare_frame(index, scene, row, found, frame, miniature, with_pictures):
+    """Cameras to 1e-6, depth to 0.1 %, masks exactly."""
+    where = f"{index.text('scene.name', scene)}/{frame.name}"
+    assert found.image.shape == frame.image.shape, where
+    matrix = cameras.intrinsics_matrix(found.intrinsics)
+    unit, raw_from_world = float(index["scene.unit"][scene]), index["scene.raw_from_world"][scene]
+    pose = cameras.raw_pose(found.world_to_cam, raw_from_world, unit)
+    np.testing.assert_allclose(pose[:, :3], frame.cam_to_world[:3, :3], atol=1e-6, err_msg=where)
+    size = np.abs(frame.cam_to_world[:3, 3]).max()
+    np.testing.assert_allclose(pose[:, 3], frame.cam_to_world[:3, 3], atol=1e-6 * max(size, unit), err_msg=where)
+    if frame.seen is not None:
+        compare_resampled(found, frame.seen(matrix), unit, frame.depth is not None, where)
+        return
+    np.testing.assert_allclose(matrix, frame.intrinsics, rtol=1e-6, err_msg=where)
+    depth = np.zeros(frame.image.shape[:2]) if frame.depth is None else frame.depth
+    np.testing.assert_array_equal(found.depth > 0, depth > 0, err_msg=f"{where}: which depths are known")
+    np.testing.assert_allclose(found.depth * unit, depth, rtol=miniature.depth_tolerance, err_msg=where)
+    sky = np.zeros(depth.shape, bool) if frame.sky is None else frame.sky
+    np.testing.assert_array_equal(found.sky, sky, err_msg=f"{where}: sky")
+    assert (found.dynamic is None) == (frame.dynamic is None)
+    if frame.dynamic is not None:
+        np.testing.assert_array_equal(found.dynamic, frame.dynamic, err_msg=f"{where}: dynamic")
+    if with_pictures:
+        difference = np.abs(found.image.astype(int) - frame.image).mean()
+        assert difference <= miniature.picture_tolerance, f"{where}: picture differs by {difference:.2f}"
+
+
+def compare_resampled(found, view, unit, has_depth, where):
+    """The frame is what a camera with its intrinsics sees, but for the half pixel that resampling may be off."""
+    assert np.abs(found.image.astype(float) - view.image)[~view.sky & ~found.sky].mean() < 3, f"{where}: picture"
+    if has_depth:
+        both = (found.depth > 0) & (view.depth > 0)
+        assert both.mean() > 0.5, f"{where}: hardly any depth"
+        error = np.abs(found.depth * unit - view.depth)[both] / view.depth[both]
+        assert np.median(error) < 0.01 and np.percentile(error, 90) < 0.05, f"{where}: depth"

@@ -1,0 +1,138 @@
+"""Raw files in folders and in zips: the same to a reader, and nothing leads out of either."""
+
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from miniatures import damage, tartanair
+
+from zipmap_pl.cli.main import main
+from zipmap_pl.preprocess import sources
+from zipmap_pl.preprocess.raw import RawFault
+from zipmap_pl.preprocess.sources import Zipped, exists, find_folders, join, names_in, read_bytes
+
+FILES = {"a/b/1.txt": b"one", "a/b/2.txt": b"two", "a/c/d/3.txt": b"three", "4.txt": b""}
+
+
+@pytest.fixture
+def places(tmp_path):
+    """The same files in a folder and in a zip: their tops."""
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, data in FILES.items():
+            (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "all" / name).write_bytes(data)
+            archive.writestr(name, data)
+    return tmp_path / "all", Zipped(tmp_path / "all.zip", ".")
+
+
+def test_a_zip_reads_like_a_folder(places):
+    for top in places:
+        assert names_in(join(top, "a/b")) == ["1.txt", "2.txt"]
+        assert names_in(join(top, "a")) == names_in(join(top, "nowhere")) == []
+        assert [exists(join(top, name)) for name in ("a", "a/c", "a/c/d/3.txt", "a/5", "x/y")] == [True] * 3 + [
+            False
+        ] * 2
+        assert read_bytes(join(top, "a/c/../b/2.txt")) == b"two"
+        assert str(join(top, "a/b")).endswith("/a/b")
+        for name, reason in (("4.txt", "empty file"), ("a/5", "missing"), ("a/b/1.txt/x", "missing")):
+            with pytest.raises(RawFault, match=reason):
+                read_bytes(join(top, name))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "..", "..\\x", "C:\\x"])
+def test_names_that_lead_out_are_refused(places, name):
+    for top in places:
+        with pytest.raises(RawFault, match="leads out of its folder"):
+            join(top, name)
+
+
+def test_members_that_lead_out_are_in_no_folder(places, tmp_path):
+    damage.add_member(tmp_path / "all.zip", "a/../../b/1.txt")
+    assert not exists(join(places[1], "b"))
+    assert names_in(join(places[1], "a/b")) == ["1.txt", "2.txt"]
+    (scene,) = find_folders(tmp_path, re.compile(".*/(nothing)")).unreadable
+    assert [(out.file.rsplit("all.zip/")[-1], out.reason) for out in scene.left_out] == [
+        ("a/../../b/1.txt", "its name leads out of its folder")
+    ]
+
+
+def test_folders_are_found_on_disk_and_in_zips_and_links_back_are_not_followed(places, tmp_path):
+    (tmp_path / "all/c").symlink_to(tmp_path)
+    found = find_folders(tmp_path, re.compile(".*/(a/[bc])")).places
+    assert found == {
+        "a/b": (Zipped(tmp_path / "all.zip", "a/b"), tmp_path / "all/a/b"),
+        "a/c": (Zipped(tmp_path / "all.zip", "a/c"), tmp_path / "all/a/c"),
+    }
+
+
+def test_an_archive_that_was_replaced_is_read_afresh(places, tmp_path):
+    file = join(places[1], "a/b/1.txt")
+    assert read_bytes(file) == b"one"
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a/b/1.txt", "another")
+    assert read_bytes(file) == b"another"
+
+
+def test_what_claims_to_be_huge_is_not_read(places, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_BYTES", 2)
+    for top in places:
+        with pytest.raises(RawFault, match="3 bytes, expected at most 2"):
+            read_bytes(join(top, "a/b/1.txt"))
+
+
+@pytest.mark.parametrize("place", range(0, 420, 7))
+def test_a_zip_with_any_byte_altered_is_a_fault_or_read(places, tmp_path, place):
+    """Never another exception: it would stop the run."""
+    archive = tmp_path / "all.zip"
+    data = bytearray(archive.read_bytes())
+    data[place % len(data)] ^= 0xFF
+    archive.write_bytes(data)
+    for name, wanted in FILES.items():
+        try:
+            assert read_bytes(join(places[1], name)) == wanted
+        except RawFault as fault:
+            assert fault.file.startswith(str(archive))
+
+
+def test_lost_scenes_stop_the_run_unless_they_are_accepted(tmp_path, capsys):
+    tartanair.write(tmp_path / "raw")
+    damage.truncate(tmp_path / "raw/seasidetown/Easy/depth_left.zip")
+    command = ["preprocess", "tartanair", str(tmp_path / "raw"), "--output", str(tmp_path / "out"), "--workers", "1"]
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert re.search(
+        r"2 of 4 scenes could not be used .*depth_left\.zip: unreadable zip .*--max-fault-share 0\.5", message
+    )
+    assert main([*command, "--max-fault-share", "0.5"]) == 0
+    told = capsys.readouterr().out
+    assert "left out: seasidetown/Easy/depth_left.zip: " in told
+    assert "left out: seasidetown/Easy/P001: " in told
+    assert main(["shards", "info", str(tmp_path / "out")]) == 0
+    assert "left out: seasidetown/Easy/P001: " in capsys.readouterr().out
+
+
+def test_a_folder_that_is_a_trajectory_itself_is_read(tmp_path):
+    tartanair.write(tmp_path / "raw")
+    shutil.rmtree(tmp_path / "raw/hospital")
+    raw = tmp_path / "raw" / tartanair.PLAIN
+    assert main(["preprocess", "tartanair", str(raw), "--output", str(tmp_path / "out"), "--workers", "1"]) == 0
+
+
+def test_excluded_environments_and_a_folder_without_any(tmp_path, capsys):
+    tartanair.write(tmp_path / "raw")
+    for options, scenes in (((), 3), (("--exclude", ""), 4), (("--exclude", "ocean,hospital"), 2)):
+        output = tmp_path / f"{scenes}"
+        command = ["preprocess", "tartanair", str(tmp_path / "raw"), "--output", str(output), "--workers", "1"]
+        assert main([*command, *options]) == 0
+        assert f"frames of {scenes} scenes" in capsys.readouterr().out
+    assert main(["preprocess", "tartanair", str(tmp_path / "raw/ocean"), "--output", str(tmp_path / "none")]) == 2
+    assert "no trajectory <environment>/<Easy|Hard>/P<nnn>" in capsys.readouterr().err
+    assert main(["preprocess", "tartanaur", str(tmp_path / "raw"), "--output", str(tmp_path / "none")]) == 2
+    assert re.search("'tartanaur' is not known; there are .*rgbd_folder, synthetic, tartanair", capsys.readouterr().err)
+
+
+def test_names_of_messages_are_paths():
+    assert str(Zipped(Path("/raw/a.zip"), "b/c.png")) == "/raw/a.zip/b/c.png"
