@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, get_worker_info
 
 from zipmap_pl.datasets.augmentation import augment
 from zipmap_pl.datasets.batch import Batch
@@ -205,16 +205,20 @@ def validation_picks(config: ValidationConfig, datasets: Sequence[SceneList]) ->
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples; pictures stay uint8, their channels move to the front.
 
-    The large fields by torch's own collate, which in a worker writes straight to the memory shared with the trainer.
+    In a worker the large fields are written straight to the memory that it shares with the trainer.
     """
-    depth = default_collate([torch.from_numpy(sample.depth) for sample in samples])
-    images = default_collate([torch.from_numpy(sample.images).permute(0, 3, 1, 2) for sample in samples])
+    views, height, width = samples[0].depth.shape
+    depth = _room(torch.float32, len(samples), views, height, width)
+    images = _room(torch.uint8, len(samples), views, 3, height, width)
+    for place, sample in enumerate(samples):
+        np.copyto(depth[place].numpy(), sample.depth)
+        np.copyto(images[place].numpy(), sample.images.transpose(0, 3, 1, 2))
     repeat = torch.tensor([sample.repeat for sample in samples])
     targets = [sample.targets for sample in samples if sample.targets is not None]
     return Batch(
-        images=images.contiguous(),
+        images=images,
         depth=depth,
-        mask=depth > 0,
+        mask=torch.gt(depth, 0, out=_room(torch.bool, *depth.shape)),
         extrinsics=torch.from_numpy(np.stack([sample.extrinsics for sample in samples]).astype(np.float32)),
         intrinsics=torch.from_numpy(np.stack([sample.intrinsics for sample in samples]).astype(np.float32)),
         normals=torch.tensor([sample.normals for sample in samples]),
@@ -227,6 +231,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
         repeat=repeat if bool(repeat.any()) else None,
         faults=[fault for sample in samples for fault in sample.faults],
     )
+
+
+def _room(dtype: torch.dtype, *shape: int) -> torch.Tensor:
+    """An unwritten tensor; shared with other processes if this one is a worker, which saves a copy when it is sent."""
+    room = torch.empty(shape, dtype=dtype)
+    return room if get_worker_info() is None else room.share_memory_()
 
 
 def start_worker(_worker: int) -> None:
