@@ -104,7 +104,7 @@ def resize_picture(picture: np.ndarray, crop: Crop) -> np.ndarray:
 
 def resize_nearest(values: np.ndarray, crop: Crop) -> np.ndarray:
     """[H, W] depth or mask -> [height, width], each the value of the source pixel that holds the new pixel's centre."""
-    return values[crop.rows(values.shape[0])][:, crop.columns(values.shape[1])]
+    return values[crop.rows(values.shape[0])].take(crop.columns(values.shape[1]), axis=1)
 
 
 def resize_sparse(values: np.ndarray, crop: Crop) -> np.ndarray:
@@ -125,11 +125,10 @@ def resize_sparse(values: np.ndarray, crop: Crop) -> np.ndarray:
     rows = np.floor((rows + 0.5 - crop.top) * crop.scale).astype(np.int64)
     columns = np.floor((columns + 0.5 - crop.left) * crop.scale).astype(np.int64)
     inside = (rows >= 0) & (rows < crop.height) & (columns >= 0) & (columns < crop.width)
-    places, points = rows[inside] * crop.width + columns[inside], points[inside]
-    missed = resized.ravel()[places] == 0
-    places, points = places[missed], points[missed]
-    order = np.argsort(points)[::-1]  # of several assignments to a place the last one stays
-    resized.ravel()[places[order]] = points[order]
+    rows, columns, points = rows[inside], columns[inside], points[inside]
+    order = np.argsort(points)[::-1]  # of several assignments to a pixel the last one stays
+    order = order[resized[rows[order], columns[order]] == 0]
+    resized[rows[order], columns[order]] = points[order]
     return resized
 
 
