@@ -179,7 +179,7 @@ def test_rows_outside_of_the_crop_do_not_matter(size, target, x, y, zoom, seed):
     crop = plan_crop(size, np.array([300.0, 300.0, x * size[1], y * size[0]]), target, zoom)
     box = (crop.box[0], crop.box[1], min(crop.box[2], size[1]), min(crop.box[3], size[0]))
     whole = Image.fromarray(picture).resize(target[::-1], Image.Resampling.BICUBIC, box=box)
-    assert np.abs(np.asarray(whole).astype(int) - resize_picture(picture, crop)).max() <= 1
+    assert np.abs(np.asarray(whole).astype(int) - resize_picture(picture, crop)).max() <= 2
 
 
 @given(
