@@ -21,6 +21,10 @@ from PIL import Image
 
 from zipmap_pl.datasets.cameras import crop_intrinsics, scale_intrinsics
 
+# Share of valid pixels below which a depth map may be scattered points, which shrinking must not lose. Holes in dense depth
+# only cost time to look for them.
+SPARSE = 0.3
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -118,18 +122,29 @@ def resize_sparse(values: np.ndarray, crop: Crop) -> np.ndarray:
         [height, width]. Unless it shrinks, that of `resize_nearest`, which then skips no source pixel.
     """
     resized = resize_nearest(values, crop)
-    if crop.scale >= 1:
-        return resized
-    rows, columns = np.nonzero(values)
-    points = values[rows, columns]
-    rows = np.floor((rows + 0.5 - crop.top) * crop.scale).astype(np.int64)
-    columns = np.floor((columns + 0.5 - crop.left) * crop.scale).astype(np.int64)
-    inside = (rows >= 0) & (rows < crop.height) & (columns >= 0) & (columns < crop.width)
-    rows, columns, points = rows[inside], columns[inside], points[inside]
-    order = np.argsort(points)[::-1]  # of several assignments to a pixel the last one stays
-    order = order[resized[rows[order], columns[order]] == 0]
-    resized[rows[order], columns[order]] = points[order]
+    if crop.scale < 1:
+        rows = np.floor((np.arange(values.shape[0]) + 0.5 - crop.top) * crop.scale).astype(np.int64)
+        columns = np.floor((np.arange(values.shape[1]) + 0.5 - crop.left) * crop.scale).astype(np.int64)
+        keep_points(values, resized, rows, columns)
     return resized
+
+
+def keep_points(values: np.ndarray, resized: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
+    """Give every pixel of `resized` that is 0 the smallest positive value of those that lie in it.
+
+    Args:
+        values: [H, W] depth or depth codes, 0 = no point.
+        resized: [height, width], changed.
+        rows, columns: [H] and [W] int64, in which row or column of `resized` each of `values` lies; any number outside.
+    """
+    row, column = np.nonzero(values)
+    points, row, column = values[row, column], rows[row], columns[column]
+    inside = (row >= 0) & (row < resized.shape[0]) & (column >= 0) & (column < resized.shape[1])
+    row, column, points = row[inside], column[inside], points[inside]
+    missed = resized[row, column] == 0
+    row, column, points = row[missed], column[missed], points[missed]
+    order = np.argsort(points)[::-1]  # of several assignments to a pixel the last one stays
+    resized[row[order], column[order]] = points[order]
 
 
 def _pixels_at(start: float, scale: float, count: int, of: int) -> np.ndarray:

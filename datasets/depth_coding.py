@@ -73,7 +73,7 @@ def depth_table(near: float, far: float, limits: tuple[float, float] = (0.0, flo
     step = (np.log(far) - np.log(near)) / (LAST - FIRST)
     powers = np.multiply.outer(near * np.exp(256 * step * np.arange(256)), np.exp(step * np.arange(256)))
     depths = powers.astype(np.float32).ravel()[: LAST - FIRST + 1]
-    first, end = np.searchsorted(depths, limits[0], "left"), np.searchsorted(depths, limits[1], "right")
+    first, end = np.searchsorted(depths, np.float32(limits[0])), np.searchsorted(depths, np.float32(limits[1]), "right")
     table = np.zeros(SKY + 1, np.float32)
     table[FIRST + first : FIRST + end] = depths[first:end]
     return table

@@ -13,7 +13,7 @@ from zipmap_pl.datasets.augmentation import augment
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import intrinsics_matrix
 from zipmap_pl.datasets.config import DataConfig, ValidationConfig
-from zipmap_pl.datasets.crop_resize import Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.datasets.crop_resize import SPARSE, Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
 from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, depth_table
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
@@ -23,10 +23,6 @@ from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.view_sampling.combined import in_time_order
 from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
 from zipmap_pl.errors import UserError
-
-# Share of valid pixels below which a depth map may be scattered points, which shrinking must not lose. Holes in dense depth
-# only cost time to look for them.
-SPARSE = 0.3
 
 
 @dataclass

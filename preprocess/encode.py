@@ -8,6 +8,7 @@ import numpy as np
 
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import DepthView
+from zipmap_pl.datasets.crop_resize import SPARSE, keep_points
 from zipmap_pl.datasets.depth_coding import UNKNOWN, decode_depth, encode_depth, write_codes, write_png
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, EXTENSIONS
 from zipmap_pl.preprocess.checks import usable_distortion, usable_intrinsics, usable_layers, usable_pose
@@ -105,6 +106,20 @@ def resample(layer: np.ndarray, height: int, width: int) -> np.ndarray:
     return layer[rows[:, None], columns[None, :]]
 
 
+def resample_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`resample` of a depth map [H, W] that loses no point of a sparse one; 0 where unknown."""
+    if depth.shape == (height, width):
+        return depth
+    known = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+    resized = resample(known, height, width)
+    if np.count_nonzero(known) < SPARSE * known.size:
+        rows, columns = (
+            (2 * np.arange(old) + 1) * new // (2 * old) for old, new in zip(known.shape, resized.shape, strict=True)
+        )
+        keep_points(known, resized, rows, columns)
+    return resized
+
+
 def _fit(height: int, width: int, side: int) -> tuple[int, int]:
     """The size with this longer side (or the size itself if that is smaller), rounded, at least 1."""
     scale = min(1.0, side / max(height, width))
@@ -126,7 +141,7 @@ def _encode_picture(frame: RawFrame, height: int, width: int, lossless: bool) ->
 def _encode_layers(frame: RawFrame, unit: float, height: int, width: int, row: dict[str, object]) -> np.ndarray:
     """Depth codes [height, width] uint16; fills the depth columns of the row."""
     raw = np.zeros(frame.image.shape[:2], np.float32) if frame.depth is None else frame.depth
-    depth = resample(raw, height, width).astype(np.float64) / unit
+    depth = resample_depth(raw, height, width).astype(np.float64) / unit
     sky = None if frame.sky is None else resample(frame.sky, height, width)
     codes, depth_range = encode_depth(depth, sky)
     stored = decode_depth(codes, *depth_range)

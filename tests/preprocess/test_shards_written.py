@@ -256,6 +256,20 @@ def test_pictures_and_intrinsics_are_resized_together_and_depth_is_never_mixed()
     assert image.shape == (40, 80, 3)
 
 
+def test_no_point_of_sparse_depth_is_lost_when_frames_are_made_smaller():
+    depth = np.zeros((100, 200), np.float32)
+    rows, columns = np.divmod(np.random.default_rng(0).choice(25 * 50, 200, replace=False), 50)
+    depth[4 * rows, 4 * columns + 3] = 2 + rows  # never where the new pixels have their centres
+    depth[1::4, 1::4] = np.nan
+    frame = raw_frame(depth=depth)
+    encoded = encode_frame(frame, planned(frame), 0, EngineSettings(max_side=50))
+    stored = decode_depth(read_codes(encoded.parts["depth"][1], (25, 50)), *encoded.row["frame.depth_range"])
+    assert np.count_nonzero(stored) == 200
+    np.testing.assert_allclose(
+        stored[rows, columns] / stored[rows[0], columns[0]], (2 + rows) / (2 + rows[0]), rtol=1e-3
+    )
+
+
 def test_jpegs_are_kept_byte_for_byte_up_to_a_quarter_more_than_the_target():
     frame = raw_frame(jpeg=b"the raw file's own bytes")
     scene = planned(frame)
