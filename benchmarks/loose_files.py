@@ -147,9 +147,9 @@ def points_of(depth: np.ndarray, intrinsics: np.ndarray, world_to_cam: np.ndarra
 
 
 def jittered(images: Tensor, generator: np.random.Generator) -> Tensor:
-    """[S, 3, H, W] floats, all views alike in 70 % of the samples."""
+    """[S, 3, H, W] floats, all views alike in 70 % of the samples; always, where it is published for 90 %."""
     jitter, gray = ColorJitter(0.5, 0.5, 0.5, 0.1), RandomGrayscale(0.05)
     with torch.random.fork_rng():
         torch.manual_seed(int(generator.integers(2**31)))
         parts = [images] if generator.random() > 0.3 else list(images.split(1))
-        return torch.cat([gray(jitter(part) if generator.random() < 0.9 else part) for part in parts])
+        return torch.cat([gray(jitter(part)) for part in parts])
