@@ -14,6 +14,8 @@ from zipmap_pl.preprocess.sources import Source, read_bytes
 
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of the segments that tell a JPEG's size
+MAX_PIXELS = 1 << 27  # 400 MB as RGB; OpenCV would take eight times as much before it sees that a header lies
 
 
 def read_picture(file: Source) -> tuple[np.ndarray, bytes | None]:
@@ -22,7 +24,12 @@ def read_picture(file: Source) -> tuple[np.ndarray, bytes | None]:
     Returns:
         the picture, and the file's bytes if it is a JPEG that every decoder shows the same way.
     """
-    data = _picture_bytes(file)
+    return decoded_picture(file, read_bytes(file))
+
+
+def decoded_picture(file: Source, data: bytes) -> tuple[np.ndarray, bytes | None]:
+    """The same of the bytes of a JPEG or PNG that a file holds. RawFault blames the file."""
+    _refuse_damage(file, data)
     try:
         image = picture_coding.read_picture(data)
     except ValueError as error:
@@ -32,7 +39,9 @@ def read_picture(file: Source) -> tuple[np.ndarray, bytes | None]:
 
 def read_depth_png(file: Source) -> np.ndarray:
     """A one-channel 16-bit (or 8-bit) PNG [H, W], as stored."""
-    values = picture_coding.decode(_picture_bytes(file), cv2.IMREAD_UNCHANGED)
+    data = read_bytes(file)
+    _refuse_damage(file, data)
+    values = picture_coding.decode(data, cv2.IMREAD_UNCHANGED)
     if values is None:
         raise RawFault(file, "unreadable picture")
     if values.ndim != 2:
@@ -65,16 +74,32 @@ def read_npy(file: Source) -> np.ndarray:
     return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
 
 
-def _picture_bytes(file: Source) -> bytes:
-    """The file's bytes; a damaged PNG is found here, because libpng would tell it on standard error in its own words."""
-    data = read_bytes(file)
+def _refuse_damage(file: Source, data: bytes) -> None:
+    """Damage of PNGs is found here, because libpng would tell it on standard error in its own words; and lying sizes."""
     place = len(PNG_START)
     while data.startswith(PNG_START) and data[place + 4 : place + 8] != b"IEND":
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
         if data[end : end + 4] != zlib.crc32(data[place + 4 : end]).to_bytes(4, "big"):
             raise RawFault(file, "unreadable picture: the PNG is cut off or altered")
         place = end + 4
-    return data
+    width, height = _promised_size(data)
+    if width * height > MAX_PIXELS:
+        raise RawFault(file, f"unreadable picture: its header promises {width}x{height} pixels")
+
+
+def _promised_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a PNG or JPEG tells before it is decoded; 0, 0 if it tells none."""
+    if data.startswith(PNG_START):
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    place = 2
+    while data.startswith(JPEG_START) and data[place : place + 1] == b"\xff" and place + 9 <= len(data):
+        if data[place + 1] in JPEG_SIZES:
+            return int.from_bytes(data[place + 7 : place + 9], "big"), int.from_bytes(
+                data[place + 5 : place + 7], "big"
+            )
+        filler = data[place + 1 : place + 2] == b"\xff"
+        place += 1 if filler else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return 0, 0
 
 
 def _is_turned(data: bytes, image: np.ndarray) -> bool:

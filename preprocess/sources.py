@@ -1,7 +1,7 @@
 """Where raw files are: on disk, or in a zip that is read in place and never unpacked. Both are a `Source`.
 
-`read_bytes` reads either (and so does `zipmap_pl.preprocess.pictures`); `join`, `exists` and `names_in` do for both what
-`pathlib` does for a disk; `find_folders` looks for the folders of scenes in a raw tree of folders and zips.
+`read_bytes` reads either (and so does `zipmap_pl.preprocess.pictures`); `join`, `exists`, `names_in` and `folders_in` do
+for both what `pathlib` does for a disk; `find_folders` looks for the folders of scenes in a raw tree of folders and zips.
 """
 
 import os
@@ -85,6 +85,17 @@ def names_in(folder: Source) -> list[str]:
         return list(_open(folder.archive).folders.get(folder.name, ()))
     try:
         return sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def folders_in(folder: Source) -> list[str]:
+    """Names of the folders in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable."""
+    if isinstance(folder, Zipped):
+        names = (posixpath.split(name) for name in _open(folder.archive).folders if name)
+        return sorted(name for above, name in names if above == folder.name)
+    try:
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
 

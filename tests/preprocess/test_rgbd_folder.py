@@ -13,7 +13,7 @@ from zipmap_pl.datasets.agreement import scene_agreement
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.registry import reader_module
+from zipmap_pl.preprocess.registry import NAMES, reader_module
 from zipmap_pl.preprocess.rgbd_folder import AXES, RgbdFolder, RgbdOptions
 from zipmap_pl.preprocess.trajectories import matrix_of_quaternion, read_intrinsics, read_trajectory
 
@@ -221,7 +221,7 @@ def test_interrupt_is_told_in_one_line(capsys, raw, tmp_path, monkeypatch):
 
 def test_unknown_dataset(capsys):
     assert main(["preprocess", "rgbd_foldr", "x"]) == 2
-    assert "'rgbd_foldr' is not known; there are rgbd_folder, synthetic" in capsys.readouterr().err
+    assert f"'rgbd_foldr' is not known; there are {', '.join(NAMES)}\n" in capsys.readouterr().err
 
 
 def write_at(name, data):

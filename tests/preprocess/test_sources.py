@@ -11,7 +11,8 @@ from miniatures import damage, tartanair
 from zipmap_pl.cli.main import main
 from zipmap_pl.preprocess import sources
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.sources import Zipped, exists, find_folders, join, names_in, read_bytes
+from zipmap_pl.preprocess.registry import NAMES
+from zipmap_pl.preprocess.sources import Zipped, exists, find_folders, folders_in, join, names_in, read_bytes
 
 FILES = {"a/b/1.txt": b"one", "a/b/2.txt": b"two", "a/c/d/3.txt": b"three", "4.txt": b""}
 
@@ -31,6 +32,8 @@ def test_a_zip_reads_like_a_folder(places):
     for top in places:
         assert names_in(join(top, "a/b")) == ["1.txt", "2.txt"]
         assert names_in(join(top, "a")) == names_in(join(top, "nowhere")) == []
+        assert folders_in(join(top, "a")) == ["b", "c"]
+        assert folders_in(join(top, "a/b")) == folders_in(join(top, "nowhere")) == []
         assert [exists(join(top, name)) for name in ("a", "a/c", "a/c/d/3.txt", "a/5", "x/y")] == [True] * 3 + [
             False
         ] * 2
@@ -131,7 +134,7 @@ def test_excluded_environments_and_a_folder_without_any(tmp_path, capsys):
     assert main(["preprocess", "tartanair", str(tmp_path / "raw/ocean"), "--output", str(tmp_path / "none")]) == 2
     assert "no trajectory <environment>/<Easy|Hard>/P<nnn>" in capsys.readouterr().err
     assert main(["preprocess", "tartanaur", str(tmp_path / "raw"), "--output", str(tmp_path / "none")]) == 2
-    assert re.search("'tartanaur' is not known; there are .*rgbd_folder, synthetic, tartanair", capsys.readouterr().err)
+    assert f"'tartanaur' is not known; there are {', '.join(NAMES)}" in capsys.readouterr().err
 
 
 def test_names_of_messages_are_paths():

@@ -52,13 +52,15 @@ class TrueScene:
 class Expected:
     """How a damage must be told: once, by scene, the end of the file's path, and a reason that holds this expression.
 
-    `lost` are the frames that go with it, all others stay; none where something superfluous is left out.
+    `lost` are the frames that go with it, all others stay; none where something superfluous is left out. `lost_scenes`
+    are other scenes that go with it as a whole: those of an archive.
     """
 
     scene: str
     file: str
     reason: str
     lost: tuple[str, ...] = ()
+    lost_scenes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Ways to spoil raw files, and ready-made sets of `Damage` for files of a kind.
 
-`picture_damages`, `npy_damages` and `member_damages` take the scene and frames of a miniature that they may spoil.
+`picture_damages`, `npy_damages`, `hdf5_damages` and `member_damages` take the scene and frames of a miniature that they may spoil.
 """
 
 import io
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 from miniatures.contract import Damage, Expected
 
@@ -63,6 +64,38 @@ def lying_npy_header(file: Path) -> None:
 def change_npy(file: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Another array."""
     np.save(file, change(np.load(file)), allow_pickle=True)
+
+
+def write_hdf5(file: Path, array: np.ndarray, key: str = "dataset") -> None:
+    """A file of one array; its bytes are always the same."""
+    with h5py.File(file, "w") as opened:
+        opened.create_dataset(key, data=array)
+
+
+def change_hdf5(file: Path, change: Callable[[np.ndarray], np.ndarray], key: str = "dataset") -> None:
+    """Another array."""
+    with h5py.File(file) as opened:
+        array = opened[key][()]
+    write_hdf5(file, change(array), key)
+
+
+def lying_hdf5_header(file: Path) -> None:
+    """An array that promises 20 GB, of which nothing is there."""
+    with h5py.File(file, "w") as opened:
+        opened.create_dataset("dataset", (100_000, 100_000), np.float16, chunks=(100, 100))
+
+
+def hdf5_that_links(file: Path) -> None:
+    """A link to an array in another file."""
+    write_hdf5(file.with_suffix(".linked"), np.ones((4, 4), np.float16))
+    with h5py.File(file, "w") as opened:
+        opened["dataset"] = h5py.ExternalLink(str(file.with_suffix(".linked")), "dataset")
+
+
+def hdf5_kept_elsewhere(file: Path) -> None:
+    """An array whose numbers are the bytes of another file."""
+    with h5py.File(file, "w") as opened:
+        opened.create_dataset("dataset", (72, 96), np.float16, external=[("/etc/passwd", 0, 72 * 96 * 2)])
 
 
 def change_line(file: Path, line: int, text: str) -> None:
@@ -142,6 +175,29 @@ def npy_damages(scene: str, frame: str, file: str) -> list[Damage]:
         one_frame("depth with a lying header", file, lying_npy_header, scene, frame, "its header promises"),
         one_frame("depth pickled", file, lambda f: change_npy(f, as_objects), scene, frame, unreadable),
         one_frame("depth of another dtype", file, lambda f: change_npy(f, as_integers), scene, frame, "depth is int16"),
+    ]
+
+
+def hdf5_damages(scene: str, frame: str, file: str) -> list[Damage]:
+    """For a frame's .hdf5 with an array "dataset" of floats below the raw folder."""
+    unreadable, as_integers = "unreadable HDF5 file", (lambda array: np.ones(array.shape, np.int16))
+    return [
+        one_frame("hdf5 truncated", file, truncate, scene, frame, unreadable),
+        one_frame("hdf5 empty", file, empty, scene, frame, "empty file"),
+        one_frame("hdf5 missing", file, Path.unlink, scene, frame, "missing"),
+        one_frame("hdf5 garbage", file, garbage, scene, frame, unreadable),
+        one_frame("hdf5 with a lying header", file, lying_hdf5_header, scene, frame, "its header promises"),
+        one_frame("hdf5 that links", file, hdf5_that_links, scene, frame, "holds no 'dataset'"),
+        one_frame("hdf5 kept elsewhere", file, hdf5_kept_elsewhere, scene, frame, "is kept in other files"),
+        one_frame(
+            "hdf5 without its array",
+            file,
+            lambda f: write_hdf5(f, np.ones(3), "data"),
+            scene,
+            frame,
+            "holds no 'dataset'",
+        ),
+        one_frame("hdf5 of another dtype", file, lambda f: change_hdf5(f, as_integers), scene, frame, "int16"),
     ]
 
 
