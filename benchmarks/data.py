@@ -55,7 +55,7 @@ from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
 from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions, list_frames
 from zipmap_pl.preprocess.settings import EngineSettings
 
-BARE_SHARE, PLAIN_TIMES, COLOUR_TIMES, WORKER_LIMIT = 0.75, 3.0, 8.0, 1.15
+BARE_SHARE, PLAIN_TIMES, COLOUR_TIMES, WORKER_LIMIT = 0.75, 3.0, 8.0, 1.25
 OPEN_SECONDS, ANONYMOUS_BYTES, DRAW_SECONDS = 0.5, 50e6, 2e-3
 READ_TIMES = 1.2
 GROWTH, FILES = 1.02, 32  # batches under way between two processes hold some files

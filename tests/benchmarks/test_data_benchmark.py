@@ -18,13 +18,13 @@ def data(benchmark_module, monkeypatch):
 
 def verdicts(text):
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line]
-    return {row[0]: row[3] for row in rows[1:]}
+    return {row[0]: row[3] for row in rows if row[0] != "measured"}
 
 
 def test_the_index(data, tmp_path, capsys):
     data.main(["index", "--frames", "2000", "--scene", "100", "--draws", "5", "--folder", str(tmp_path)])
     rows = verdicts(capsys.readouterr().out)
-    assert len(rows) == 2 * (2 + len(data.RULES)) - len({200, 2000} & {2000 // 1000}) and set(rows) >= {
+    assert set(rows) >= {
         "2,000 frames: open, s",
         "2,000 frames: a worker's RssAnon grows, MB",
         "2,000 frames: draw of 24 views, covisibility_walk, 99 % below, ms",
@@ -35,9 +35,10 @@ def test_the_index(data, tmp_path, capsys):
 
 def test_bytes_read_and_a_limit_that_is_missed(data, monkeypatch, capsys):
     assert data.main(["bytes", "--frames", "40"]) == 0
+    assert list(verdicts(capsys.readouterr().out).values()) == ["yes"]
     monkeypatch.setattr(data, "READ_TIMES", 0.5)
     assert data.main(["bytes", "--frames", "40"]) == 1
-    assert list(verdicts(capsys.readouterr().out).values()) == ["yes", "**no**"]
+    assert list(verdicts(capsys.readouterr().out).values()) == ["**no**"]
 
 
 def test_loose_files_give_the_geometry_of_the_files(benchmark_module, tmp_path):
