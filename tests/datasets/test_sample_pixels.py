@@ -62,7 +62,8 @@ def dataset(request, tmp_path_factory):
 
 
 def read(dataset, target, zoom=1.0):
-    return SampleReader([dataset]).read(Pick(0, 0, np.array([0, 1])), target, np.array([zoom, zoom]))
+    reader = SampleReader([dataset], [FrameReader(dataset.index)])
+    return reader.read(Pick(0, 0, np.array([0, 1])), target, np.array([zoom, zoom]))
 
 
 @pytest.mark.parametrize(("target", "zoom"), [((154, 238), 1.3), ((70, 112), 1.0), ((42, 56), 1.1), ((14, 28), 1.0)])
