@@ -1,12 +1,13 @@
 """The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; a second run goes on."""
 
+import json
 import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, S
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import locked, temporary_of
-from zipmap_pl.preprocess.finish import finish
+from zipmap_pl.preprocess.finish import Run, finish
 from zipmap_pl.preprocess.plan import (
     Plan,
     ScenePlan,
@@ -28,12 +29,13 @@ from zipmap_pl.preprocess.plan import (
     list_scenes,
     load_plan,
     plan_scene,
+    planned_settings,
     save_plan,
 )
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 from zipmap_pl.preprocess.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.state import Fault, is_complete, left_out_of, shard_state
+from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, left_out_of, load_finished, shard_state
 from zipmap_pl.preprocess.writer import Stopped, Written, write_shard
 from zipmap_pl.processes import require_main_guard
 from zipmap_pl.progress import track
@@ -41,9 +43,6 @@ from zipmap_pl.progress import track
 log = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
-
-# Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order.
-Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -113,20 +112,24 @@ def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
     if not has_plan(output):
         raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
     with locked(output / LOCK_FILE):
-        return finish(output, max_fault_share)
+        return finish(output, max_fault_share, _run_here(None))
 
 
 def _preprocess(
     reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
 ) -> Report:
     _check_arguments(output, settings, workers, part)
+    report = None if rebuild else _finished(output, reader, settings)
+    if report is not None:
+        return report
     # Looked for before anything is made or thrown away: a mistyped raw folder must not cost anyone's shards.
     scenes = [] if has_plan(output) and not rebuild else list_scenes(reader)
     with _workers(reader, workers) as run:
         with locked(output / LOCK_FILE):
             plan = _plan(reader, scenes, output, settings, rebuild, run)
             shards = plan.shards()
-            todo = _shards_to_write(output, shards, plan.fingerprint)
+            states = {shard.number: shard_state(output, shard, plan.fingerprint) for shard in shards}
+            todo = _shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
         faults, checks = [], Watch(output, plan)
@@ -134,12 +137,36 @@ def _preprocess(
             faults += written.faults
             checks.see(written.checks)
         with locked(output / LOCK_FILE):
-            missing = sum(shard_state(output, shard, plan.fingerprint) is None for shard in shards)
+            looked_for = [shard for shard in shards if states[shard.number] is None] + mine
+            missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
             if not missing:
-                faults = finish(output, settings.max_fault_share)
+                faults = finish(output, settings.max_fault_share, run)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
     return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+
+
+def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
+    """The report of a dataset of these settings that is finished and whole; None if there may be something to do or say.
+
+    However many shards there are, this takes no more than a look at the size of each file.
+    """
+    if planned_settings(output) != all_settings(reader, settings):
+        return None
+    with locked(output / LOCK_FILE):
+        finished = load_finished(output)
+        if finished is None:
+            return None
+        try:
+            info = json.loads((output / DATASET_FILE).read_bytes())
+        except ValueError:
+            return None
+    faults, left_out = (tuple(Fault(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
+    share, scenes = settings.max_fault_share, finished.scenes
+    if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
+        return None
+    shards = len(finished.files) // 2
+    return Report(output, True, scenes, finished.frames, shards, 0, 0, faults, left_out, ())
 
 
 class Watch:
@@ -263,9 +290,8 @@ def _load_plan_or_none(output: Path) -> Plan | None:
         return None
 
 
-def _shards_to_write(output: Path, shards: list[ShardPlan], fingerprint: str) -> list[ShardPlan]:
+def _shards_to_write(output: Path, shards: list[ShardPlan], states: dict[int, ShardState | None]) -> list[ShardPlan]:
     """Shards that are not whole; while the dataset is incomplete also those with faults, which may be mended."""
-    states = {shard.number: shard_state(output, shard, fingerprint) for shard in shards}
     broken = [shard for shard in shards if states[shard.number] is None]
     if is_complete(output):
         if not broken:
@@ -304,8 +330,7 @@ def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, 
 def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
     """Something that runs tasks and yields their results in any order, with progress; stops all when one fails."""
     if workers == 1:
-        job = _Job(reader, lambda: False)
-        yield lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
+        yield _run_here(_Job(reader, lambda: False))
         return
     require_main_guard()
     context = multiprocessing.get_context("forkserver")
@@ -322,6 +347,11 @@ def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _run_here(job: _Job | None) -> Run:
+    """Runs tasks in this process."""
+    return lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
 
 
 def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
