@@ -23,7 +23,8 @@ import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from multiprocessing import get_context, util
 from pathlib import Path
 from typing import Any
@@ -153,27 +154,29 @@ def bare_loop(files: list[tuple[Path, Path]], max_side: int) -> None:
 
 @dataclass(frozen=True)
 class Noted:
-    """A reader that travels to workers with a note: what they took is written to a file of `notes` when they end."""
+    """A reader that knows when it came to a worker: what that took is written to a file of `notes` when it ends."""
 
     reader: RawReader
     notes: Path
+    home: int = field(default_factory=os.getpid)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if os.getpid() != self.home:
+            _note_at_the_end(self.notes)
         return getattr(self.reader, name)
 
-    def __reduce__(self) -> tuple:
-        return _arrived, (self.reader, self.notes)
 
-
-def _arrived(reader: RawReader, notes: Path) -> RawReader:
-    """In a worker, once: from here on its time counts; its start does not, which is the same for any job."""
+@lru_cache(maxsize=1)
+def _note_at_the_end(notes: Path) -> None:
+    """CPU seconds of this worker without its start, which is the same for any job, and its peak memory."""
     start = time.process_time()
 
     def note() -> None:
         (notes / str(os.getpid())).write_text(f"{time.process_time() - start} {peak_bytes()}")
 
     util.Finalize(None, note, exitpriority=1)
-    return reader
 
 
 def engine_seconds(raw: Raw, max_side: int, workers: int) -> float:
@@ -189,7 +192,8 @@ def engine_seconds(raw: Raw, max_side: int, workers: int) -> float:
         preprocess(Noted(raw.reader, notes), output, settings, workers)
         seconds = time.process_time() - start
         of_workers = [float(note.read_text().split()[0]) for note in notes.iterdir()]
-        return seconds + sum(of_workers) / max(1, len(of_workers))
+        assert of_workers or workers == 1
+        return seconds + sum(of_workers) / workers
 
 
 def seconds_of(call: Callable[[], object]) -> float:
@@ -326,8 +330,8 @@ def write_archive(raw: Raw, archive: Path, members: int, filler: int) -> RawRead
             if file.is_file():
                 target.write(file, file.relative_to(raw.reader.raw).as_posix())
         for number in range(members):
-            target.writestr(f"office/office/Hard/P000/flow/{number:06d}_flow.npy", b"flow")
-        with target.open("office/office/Hard/P000/filler", "w", force_zip64=True) as stream:
+            target.writestr(f"hospital/hospital/Hard/P000/flow/{number:06d}_flow.npy", b"flow")
+        with target.open("hospital/hospital/Hard/P000/filler", "w", force_zip64=True) as stream:
             for start in range(0, filler, 1 << 24):
                 stream.write(bytes(min(1 << 24, filler - start)))
     return tartanair.TartanAir(archive.parent)

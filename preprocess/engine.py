@@ -94,9 +94,11 @@ def preprocess(
 
     Raises:
         UserError: nothing to read, other settings than before, too many faulty frames, or an error of the system.
+        KeyboardInterrupt: on Ctrl-C and SIGTERM, after workers have stopped between two frames.
     """
     try:
-        return _preprocess(reader, output, settings, workers, part, rebuild)
+        with _terminable():
+            return _preprocess(reader, output, settings, workers, part, rebuild)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
@@ -368,6 +370,23 @@ def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
 def _die_with(sentinel: int) -> None:
     connection.wait([sentinel])
     os._exit(1)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, by which clusters and systemd stop programs, ends a run as Ctrl-C does: nothing half written is left."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield  # somebody else's business
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _leave(*_: object) -> None:

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -42,6 +43,7 @@ CONVENTIONS = {
     "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
 }
 NAMED_KINDS = 3
+WRITTEN_AT_ONCE = 1 << 24  # bytes
 NEIGHBOURS_AT_ONCE = 1024  # frames of a task
 
 # Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order. A task is
@@ -161,11 +163,20 @@ def _mapped_columns(folder: Path, specs: dict[str, tuple], rows: int) -> Iterato
             stream = streams[name]
             header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
             np.lib.format.write_array_header_1_0(stream, {**header, "shape": (rows, *shape)})
-            columns[name] = np.memmap(stream, dtype, "r+", stream.tell(), (rows, *shape))
+            columns[name] = _mapped_zeros(stream, np.dtype(dtype), (rows, *shape))
         yield columns
         for name, column in columns.items():
             column.flush()
             commit(streams[name], files[name])
+
+
+def _mapped_zeros(stream: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """An array in the rest of a file. Its zeros are written first: a disk that is full is an error now, not a crash later."""
+    start, left = stream.tell(), dtype.itemsize * math.prod(shape)
+    while left > 0:
+        left -= stream.write(bytes(min(left, WRITTEN_AT_ONCE)))
+    stream.flush()
+    return np.memmap(stream, dtype, "r+", start, shape)
 
 
 def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
