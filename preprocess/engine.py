@@ -167,8 +167,7 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
     share, scenes = settings.max_fault_share, finished.scenes
     if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
         return None
-    shards = len(finished.files) // 2
-    return Report(output, True, scenes, finished.frames, shards, 0, 0, faults, left_out, ())
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, faults, left_out, ())
 
 
 class Watch:

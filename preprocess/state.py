@@ -13,7 +13,7 @@ import numpy as np
 
 from zipmap_pl.datasets.schema import DATASET_FILE, PLAN_FOLDER
 from zipmap_pl.preprocess.files import write_file
-from zipmap_pl.preprocess.plan import Plan, ShardPlan
+from zipmap_pl.preprocess.plan import PLAN_FILE, Plan, ShardPlan
 from zipmap_pl.preprocess.scene_checks import PairCheck
 
 FINISHED_FILE = "finished.json"
@@ -121,25 +121,24 @@ class Finished:
     """What is known of a dataset that was finished, so that nobody has to read its plan and all sidecars to see it.
 
     Attributes:
-        scenes, frames: planned.
+        scenes, frames, shards: planned.
         lost_scenes: number of scenes of which nothing can be used.
-        files: path below the dataset folder of every tar and sidecar, and its bytes.
+        files: path below the dataset folder of the plan, of every tar and sidecar, and its bytes.
     """
 
     scenes: int
     frames: int
+    shards: int
     lost_scenes: int
     files: list[tuple[str, int]]
 
 
 def finished_of(output: Path, plan: Plan, states: list[ShardState]) -> Finished:
     """The same of shards that are all there."""
-    files = []
-    for state in states:
-        sidecar = state.plan.sidecar(output)
-        files.append((state.plan.path, int(state.meta["bytes"])))
-        files.append((sidecar.relative_to(output).as_posix(), sidecar.stat().st_size))
-    return Finished(len(plan.scenes), plan.frame_count, len(plan.lost_scenes), files)
+    paths = [output / PLAN_FOLDER / PLAN_FILE, *(state.plan.sidecar(output) for state in states)]
+    files = [(path.relative_to(output).as_posix(), path.stat().st_size) for path in paths]
+    files += [(state.plan.path, int(state.meta["bytes"])) for state in states]
+    return Finished(len(plan.scenes), plan.frame_count, len(states), len(plan.lost_scenes), files)
 
 
 def save_finished(output: Path, finished: Finished) -> None:
