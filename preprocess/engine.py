@@ -16,6 +16,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
@@ -356,8 +358,12 @@ def _run_here(job: _Job | None) -> Run:
 
 
 def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
-    """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed."""
+    """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed.
+
+    One core each: OpenCV's own threads would only wait for each other.
+    """
     global _job
+    cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     parent = multiprocessing.parent_process()
