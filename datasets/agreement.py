@@ -67,14 +67,15 @@ def warped_depths(source: DepthView, target: DepthView) -> tuple[np.ndarray, np.
 
 
 def thinned(view: DepthView, pixels: int = THINNED) -> DepthView:
-    """The view with about so many of its pixels, on a regular grid; the others are invalid."""
+    """The view as a smaller picture of about so many of its pixels, on a regular grid; their rays stay what they are."""
     stride = math.ceil(math.sqrt(view.depth.size / pixels))
     if stride < 2:
         return view
-    depth = np.zeros_like(view.depth)
-    grid = (slice(stride // 2, None, stride),) * 2
-    depth[grid] = view.depth[grid]
-    return replace(view, depth=depth)
+    start = stride // 2
+    focal, centre = view.intrinsics[:2] / stride, (view.intrinsics[2:] - start - 0.5) / stride + 0.5
+    return replace(
+        view, depth=view.depth[start::stride, start::stride].copy(), intrinsics=np.concatenate((focal, centre))
+    )
 
 
 def pair_places(count: int, step: int, pairs: int) -> list[int]:

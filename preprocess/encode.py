@@ -1,6 +1,7 @@
 """One raw frame to the parts of a sample and its row of the index."""
 
 import json
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import DepthView
 from zipmap_pl.datasets.crop_resize import SPARSE, keep_points
-from zipmap_pl.datasets.depth_coding import UNKNOWN, decode_depth, encode_depth, write_codes, write_png
+from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, decode_depth, encode_depth, write_codes, write_png
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, EXTENSIONS
 from zipmap_pl.preprocess.checks import usable_distortion, usable_intrinsics, usable_layers, usable_pose
 from zipmap_pl.preprocess.plan import ScenePlan
@@ -26,6 +27,8 @@ JPEG_SETTINGS = (
 )
 PNG_SETTINGS = (cv2.IMWRITE_PNG_COMPRESSION, 6)
 THUMBNAIL_SIDE = 40
+PERCENTILE_PIXELS = 20000
+SMALLEST_HALF, LARGEST_HALF = 6.2e-5, 65504.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class EncodedFrame:
     Attributes:
         parts: part name -> (extension, bytes), in the order of `schema.PARTS`.
         row: values of the index columns that the shard does not decide.
-        thumbnail: [h, w] uint16 depth codes of the frame's own range, 40 pixels on the longer side; 0 without depth.
+        thumbnail: [h, w] float16 depth in normalised units, 40 pixels on the longer side; 0 where it is not known.
         still: [H, W] uint16 depth codes, 0 where something is known to move.
     """
 
@@ -78,8 +81,10 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     }
     parts = {"image": _encode_picture(frame, height, width, settings.lossless)}
     codes = np.zeros((height, width), np.uint16)
+    thumbnail = np.zeros(_fit(height, width, THUMBNAIL_SIDE), np.float16)
     if frame.depth is not None or frame.sky is not None:
-        codes = _encode_layers(frame, scene.unit, height, width, row)
+        depth, codes = _encode_layers(frame, scene.unit, height, width, row)
+        thumbnail = _thumbnail(depth, codes)
         parts["depth"] = (EXTENSIONS["depth"], write_codes(codes))
     still = codes
     if frame.dynamic is not None:
@@ -87,7 +92,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
         parts["dynamic"] = (EXTENSIONS["dynamic"], write_png(dynamic.astype(np.uint8) * 255))
         still = np.where(dynamic, np.uint16(UNKNOWN), codes)
     parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
-    return EncodedFrame(parts, row, resample(codes, *_fit(height, width, THUMBNAIL_SIDE)), still)
+    return EncodedFrame(parts, row, thumbnail, still)
 
 
 def stored_size(height: int, width: int, is_jpeg: bool, max_side: int) -> tuple[int, int]:
@@ -103,7 +108,7 @@ def resample(layer: np.ndarray, height: int, width: int) -> np.ndarray:
         return layer
     rows = (2 * np.arange(height) + 1) * layer.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * layer.shape[1] // (2 * width)
-    return layer[rows[:, None], columns[None, :]]
+    return layer.take(rows, axis=0).take(columns, axis=1)
 
 
 def resample_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -138,19 +143,39 @@ def _encode_picture(frame: RawFrame, height: int, width: int, lossless: bool) ->
     return extension, cv2.imencode(f".{extension}", bgr, settings)[1].tobytes()
 
 
-def _encode_layers(frame: RawFrame, unit: float, height: int, width: int, row: dict[str, object]) -> np.ndarray:
-    """Depth codes [height, width] uint16; fills the depth columns of the row."""
+def _encode_layers(
+    frame: RawFrame, unit: float, height: int, width: int, row: dict[str, object]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depth [height, width] float32 in normalised units and its codes uint16; fills the depth columns of the row."""
     raw = np.zeros(frame.image.shape[:2], np.float32) if frame.depth is None else frame.depth
-    depth = resample_depth(raw, height, width).astype(np.float64) / unit
+    depth = resample_depth(raw, height, width).astype(np.float32, copy=False) / np.float32(unit)
     sky = None if frame.sky is None else resample(frame.sky, height, width)
     codes, depth_range = encode_depth(depth, sky)
-    stored = decode_depth(codes, *depth_range)
-    valid = stored[stored > 0]
-    if valid.size:
+    known = np.count_nonzero(codes) - np.count_nonzero(codes == SKY)
+    if known:
         row["frame.depth_range"] = depth_range
-        row["frame.depth_percentiles"] = np.percentile(valid, DEPTH_PERCENTILES)
-        row["frame.valid_share"] = valid.size / stored.size
-    return codes
+        row["frame.depth_percentiles"] = _percentiles(depth, codes)
+        row["frame.valid_share"] = known / codes.size
+    return depth, codes
+
+
+def _percentiles(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Percentiles of the known depths on a regular grid of about 20,000 pixels (of all, if no pixel there is known)."""
+    stride = math.ceil(math.sqrt(codes.size / PERCENTILE_PIXELS))
+    for grid in ((slice(None, None, stride),) * 2, ...):
+        known = depth[grid][(codes[grid] != UNKNOWN) & (codes[grid] != SKY)]
+        if known.size:
+            break
+    return np.percentile(known, DEPTH_PERCENTILES)
+
+
+def _thumbnail(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """See `EncodedFrame`: known depths stay positive and finite in half precision."""
+    height, width = depth.shape
+    size = _fit(height, width, THUMBNAIL_SIDE)
+    codes = resample(codes, *size)
+    known = (codes != UNKNOWN) & (codes != SKY)
+    return np.where(known, np.clip(resample(depth, *size), SMALLEST_HALF, LARGEST_HALF), 0).astype(np.float16)
 
 
 def _camera_json(scene: ScenePlan, frame: str, row: dict[str, object]) -> bytes:

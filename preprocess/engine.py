@@ -1,12 +1,13 @@
 """The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; a second run goes on."""
 
+import json
 import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import locked, temporary_of
-from zipmap_pl.preprocess.finish import finish
+from zipmap_pl.preprocess.finish import Run, finish
 from zipmap_pl.preprocess.plan import (
     Plan,
     ScenePlan,
@@ -28,12 +31,13 @@ from zipmap_pl.preprocess.plan import (
     list_scenes,
     load_plan,
     plan_scene,
+    planned_settings,
     save_plan,
 )
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 from zipmap_pl.preprocess.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.state import Fault, is_complete, left_out_of, shard_state
+from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, left_out_of, load_finished, shard_state
 from zipmap_pl.preprocess.writer import Stopped, Written, write_shard
 from zipmap_pl.processes import require_main_guard
 from zipmap_pl.progress import track
@@ -41,9 +45,6 @@ from zipmap_pl.progress import track
 log = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
-
-# Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order.
-Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,11 @@ def preprocess(
 
     Raises:
         UserError: nothing to read, other settings than before, too many faulty frames, or an error of the system.
+        KeyboardInterrupt: on Ctrl-C and SIGTERM, after workers have stopped between two frames.
     """
     try:
-        return _preprocess(reader, output, settings, workers, part, rebuild)
+        with _terminable():
+            return _preprocess(reader, output, settings, workers, part, rebuild)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
@@ -113,20 +116,24 @@ def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
     if not has_plan(output):
         raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
     with locked(output / LOCK_FILE):
-        return finish(output, max_fault_share)
+        return finish(output, max_fault_share, _run_here(None))
 
 
 def _preprocess(
     reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
 ) -> Report:
     _check_arguments(output, settings, workers, part)
+    report = None if rebuild else _finished(output, reader, settings)
+    if report is not None:
+        return report
     # Looked for before anything is made or thrown away: a mistyped raw folder must not cost anyone's shards.
     scenes = [] if has_plan(output) and not rebuild else list_scenes(reader)
     with _workers(reader, workers) as run:
         with locked(output / LOCK_FILE):
             plan = _plan(reader, scenes, output, settings, rebuild, run)
             shards = plan.shards()
-            todo = _shards_to_write(output, shards, plan.fingerprint)
+            states = {shard.number: shard_state(output, shard, plan.fingerprint) for shard in shards}
+            todo = _shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
         faults, checks = [], Watch(output, plan)
@@ -134,12 +141,35 @@ def _preprocess(
             faults += written.faults
             checks.see(written.checks)
         with locked(output / LOCK_FILE):
-            missing = sum(shard_state(output, shard, plan.fingerprint) is None for shard in shards)
+            looked_for = [shard for shard in shards if states[shard.number] is None] + mine
+            missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
             if not missing:
-                faults = finish(output, settings.max_fault_share)
+                faults = finish(output, settings.max_fault_share, run)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
     return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+
+
+def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
+    """The report of a dataset of these settings that is finished and whole; None if there may be something to do or say.
+
+    However many shards there are, this takes no more than a look at the size of each file.
+    """
+    if planned_settings(output) != all_settings(reader, settings):
+        return None
+    with locked(output / LOCK_FILE):
+        finished = load_finished(output)
+        if finished is None:
+            return None
+        try:
+            info = json.loads((output / DATASET_FILE).read_bytes())
+        except ValueError:
+            return None
+    faults, left_out = (tuple(Fault(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
+    share, scenes = settings.max_fault_share, finished.scenes
+    if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
+        return None
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, faults, left_out, ())
 
 
 class Watch:
@@ -263,9 +293,8 @@ def _load_plan_or_none(output: Path) -> Plan | None:
         return None
 
 
-def _shards_to_write(output: Path, shards: list[ShardPlan], fingerprint: str) -> list[ShardPlan]:
+def _shards_to_write(output: Path, shards: list[ShardPlan], states: dict[int, ShardState | None]) -> list[ShardPlan]:
     """Shards that are not whole; while the dataset is incomplete also those with faults, which may be mended."""
-    states = {shard.number: shard_state(output, shard, fingerprint) for shard in shards}
     broken = [shard for shard in shards if states[shard.number] is None]
     if is_complete(output):
         if not broken:
@@ -304,8 +333,7 @@ def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, 
 def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
     """Something that runs tasks and yields their results in any order, with progress; stops all when one fails."""
     if workers == 1:
-        job = _Job(reader, lambda: False)
-        yield lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
+        yield _run_here(_Job(reader, lambda: False))
         return
     require_main_guard()
     context = multiprocessing.get_context("forkserver")
@@ -324,9 +352,18 @@ def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
             raise
 
 
+def _run_here(job: _Job | None) -> Run:
+    """Runs tasks in this process."""
+    return lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
+
+
 def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
-    """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed."""
+    """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed.
+
+    One core each: OpenCV's own threads would only wait for each other.
+    """
     global _job
+    cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     parent = multiprocessing.parent_process()
@@ -338,6 +375,23 @@ def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
 def _die_with(sentinel: int) -> None:
     connection.wait([sentinel])
     os._exit(1)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, by which clusters and systemd stop programs, ends a run as Ctrl-C does: nothing half written is left."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield  # somebody else's business
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _leave(*_: object) -> None:

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from zipmap_pl.datasets.depth_coding import decode_depth
 from zipmap_pl.datasets.schema import (
     DATASET_FILE,
     FRAME_COLUMNS,
@@ -16,15 +18,23 @@ from zipmap_pl.datasets.schema import (
     SCENE_COLUMNS,
     SCHEMA_VERSION,
 )
-from zipmap_pl.datasets.shard_index import column_files, pack_text, unpack_text
+from zipmap_pl.datasets.shard_index import column_files, pack_text
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.files import commit, exclusive_temporary, write_file
-from zipmap_pl.preprocess.neighbours import SceneViews, find_neighbours
-from zipmap_pl.preprocess.plan import Plan, ScenePlan, load_plan
+from zipmap_pl.preprocess.neighbours import ComparedScene, SceneViews, compared, neighbours_of
+from zipmap_pl.preprocess.plan import Plan, load_plan
 from zipmap_pl.preprocess.scene_checks import PairCheck, camera_steps, scene_agreement_of
-from zipmap_pl.preprocess.state import Fault, ShardState, is_complete, left_out_of, named_once, shard_state
+from zipmap_pl.preprocess.state import (
+    Fault,
+    ShardState,
+    finished_of,
+    is_complete,
+    left_out_of,
+    named_once,
+    save_finished,
+    shard_state,
+)
 from zipmap_pl.preprocess.writer import ROW_COLUMNS
-from zipmap_pl.progress import track
 
 CONVENTIONS = {
     "camera_axes": "OpenCV: x right, y down, z forward",
@@ -33,10 +43,21 @@ CONVENTIONS = {
     "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
 }
 NAMED_KINDS = 3
+WRITTEN_AT_ONCE = 1 << 24  # bytes
+NEIGHBOURS_AT_ONCE = 1024  # frames of a task
+
+# Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order. A task is
+# a function of a module; before its arguments it is given what every task of its process has.
+Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
 
 
-def finish(output: Path, max_fault_share: float) -> list[Fault]:
+def finish(output: Path, max_fault_share: float, run: Run) -> list[Fault]:
     """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
+
+    Args:
+        output: the dataset folder.
+        max_fault_share: of the settings.
+        run: runs the tasks that can be done side by side.
 
     Returns:
         all faults.
@@ -60,7 +81,10 @@ def finish(output: Path, max_fault_share: float) -> list[Fault]:
     check_fault_share(output, plan.frame_count, faults, max_fault_share)
     check_lost_scenes(output, plan, max_fault_share)
     if not is_complete(output):
-        _write_index(output, plan, whole)
+        load_sidecar.cache_clear()
+        _compared_scene.cache_clear()
+        _write_index(output, plan, whole, run)
+        save_finished(output, finished_of(output, plan, whole))
         _write_dataset_file(output, plan, whole, faults)
     return faults
 
@@ -104,29 +128,55 @@ def _first_of_each_kind(faults: list[Fault]) -> str:
     return "; ".join(named[:NAMED_KINDS]) + ("; ..." if len(named) > NAMED_KINDS else "")
 
 
-def _write_index(output: Path, plan: Plan, states: list[ShardState]) -> None:
+def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -> None:
     total = sum(state.frame_count for state in states)
     folder = output / INDEX_FOLDER
-    columns = {name: np.zeros((total, *shape), dtype) for name, (dtype, shape) in FRAME_COLUMNS.items()}
-    names: list[str] = []
-    start = 0
-    for state in states:
-        arrays = _load_sidecar(state.plan.sidecar(output))
-        for name in ROW_COLUMNS:
-            columns[name][start : start + state.frame_count] = arrays[name]
-        names += [
-            unpack_text(arrays["frame.name.bytes"], arrays["frame.name.offsets"], row)
-            for row in range(state.frame_count)
-        ]
-        start += state.frame_count
-    scenes = _scene_columns(plan, states, columns)
-    _fill_neighbours(output, plan, states, columns, scenes)
-    for name, column in {**columns, **scenes}.items():
+    with _mapped_columns(folder, FRAME_COLUMNS, total) as columns:
+        texts, lengths = [np.zeros(0, np.uint8)], [np.zeros(1, np.int64)]
+        start = 0
+        for state in states:
+            arrays = load_sidecar(state.plan.sidecar(output))
+            for name in ROW_COLUMNS:
+                columns[name][start : start + state.frame_count] = arrays[name]
+            texts.append(arrays["frame.name.bytes"])
+            lengths.append(np.diff(arrays["frame.name.offsets"]))
+            start += state.frame_count
+        scenes = _scene_columns(plan, states, columns)
+        _fill_neighbours(output, states, columns, scenes, run)
+    for name, column in scenes.items():
         _write_column(folder / f"{name}.npy", column)
-    _write_text(folder, "frame.name", names)
+    _write_column(folder / "frame.name.bytes.npy", np.concatenate(texts))
+    _write_column(folder / "frame.name.offsets.npy", np.cumsum(np.concatenate(lengths)))
     _write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
     _write_text(folder, "shard.path", [state.plan.path for state in states])
     _write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
+
+
+@contextmanager
+def _mapped_columns(folder: Path, specs: dict[str, tuple], rows: int) -> Iterator[dict[str, np.ndarray]]:
+    """Columns of zeros that are files and take no memory; at the end of the block they get their final names."""
+    with ExitStack() as stack:
+        files = {name: folder / f"{name}.npy" for name in specs}
+        streams = {name: stack.enter_context(exclusive_temporary(file)) for name, file in files.items()}
+        columns = {}
+        for name, (dtype, shape) in specs.items():
+            stream = streams[name]
+            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+            np.lib.format.write_array_header_1_0(stream, {**header, "shape": (rows, *shape)})
+            columns[name] = _mapped_zeros(stream, np.dtype(dtype), (rows, *shape))
+        yield columns
+        for name, column in columns.items():
+            column.flush()
+            commit(streams[name], files[name])
+
+
+def _mapped_zeros(stream: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """An array in the rest of a file. Its zeros are written first: a disk that is full is an error now, not a crash later."""
+    start, left = stream.tell(), dtype.itemsize * math.prod(shape)
+    while left > 0:
+        left -= stream.write(bytes(min(left, WRITTEN_AT_ONCE)))
+    stream.flush()
+    return np.memmap(stream, dtype, "r+", start, shape)
 
 
 def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -170,39 +220,51 @@ def _check_columns(
 
 
 def _fill_neighbours(
-    output: Path, plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray], scenes: dict[str, np.ndarray]
+    output: Path, states: list[ShardState], columns: dict[str, np.ndarray], scenes: dict[str, np.ndarray], run: Run
 ) -> None:
+    """In the workers: some frames of a scene are a task, which looks up the whole scene in the sidecars."""
     columns["frame.neighbours"][:] = -1
-    thumbnails = _thumbnails(output, states)
-    for scene in track(plan.scenes, "neighbours", len(plan.scenes)):
-        rows = _rows(scene, scenes)
-        views = SceneViews(
-            columns["frame.world_to_cam"][rows],
-            columns["frame.intrinsics"][rows],
-            columns["frame.size"][rows],
-            [next(thumbnails) for _ in range(rows.start, rows.stop)],
-        )
-        columns["frame.neighbours"][rows], columns["frame.neighbour_overlap"][rows] = find_neighbours(views)
+    ends = np.cumsum([state.frame_count for state in states])
+    arguments: list[tuple] = []
+    for number, (first, count) in enumerate(zip(scenes["scene.first_frame"], scenes["scene.frame_count"], strict=True)):
+        if count:
+            shards = slice(*np.searchsorted(ends, (first, first + count - 1), "right") + (0, 1))
+            sidecars = tuple(state.plan.sidecar(output) for state in states[shards])
+            arguments += [
+                (sidecars, number, place, min(NEIGHBOURS_AT_ONCE, int(count) - place), int(first) + place)
+                for place in range(0, int(count), NEIGHBOURS_AT_ONCE)
+            ]
+    for row, neighbours, overlaps in run(_neighbours, arguments, "neighbours"):
+        rows = slice(row, row + len(neighbours))
+        columns["frame.neighbours"][rows], columns["frame.neighbour_overlap"][rows] = neighbours, overlaps
 
 
-def _rows(scene: ScenePlan, scenes: dict[str, np.ndarray]) -> slice:
-    first = int(scenes["scene.first_frame"][scene.number])
-    return slice(first, first + int(scenes["scene.frame_count"][scene.number]))
+def _neighbours(
+    _job: object, sidecars: tuple[Path, ...], scene: int, first: int, count: int, row: int
+) -> tuple[int, np.ndarray, np.ndarray]:
+    return row, *neighbours_of(_compared_scene(sidecars, scene), first, count)
 
 
-def _thumbnails(output: Path, states: list[ShardState]) -> Iterator[np.ndarray]:
-    """Depth thumbnails [h, w] float32 of all frames, in the order of the index."""
-    for state in states:
-        arrays = _load_sidecar(state.plan.sidecar(output))
-        start = 0
-        for (height, width), (near, far) in zip(arrays["thumbnail.size"], arrays["frame.depth_range"], strict=True):
-            end = start + int(height) * int(width)
-            yield decode_depth(arrays["thumbnail.codes"][start:end].reshape(height, width), float(near), float(far))
-            start = end
+@lru_cache(maxsize=1)
+def _compared_scene(sidecars: tuple[Path, ...], scene: int) -> ComparedScene:
+    """A scene out of the sidecars of its shards."""
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("world_to_cam", "intrinsics", "size")}
+    thumbnails: list[np.ndarray] = []
+    for sidecar in sidecars:
+        arrays = load_sidecar(sidecar)
+        rows = slice(*np.searchsorted(arrays["frame.scene"], (scene, scene + 1)))
+        for name, parts in columns.items():
+            parts.append(arrays[f"frame.{name}"][rows])
+        ends = np.cumsum(np.prod(arrays["thumbnail.size"], axis=1, dtype=np.int64))
+        for size, end in zip(arrays["thumbnail.size"][rows].tolist(), ends[rows].tolist(), strict=True):
+            thumbnails.append(arrays["thumbnail.depth"][end - size[0] * size[1] : end].reshape(size))
+    world_to_cam, intrinsics, sizes = (np.concatenate(parts) for parts in columns.values())
+    return compared(SceneViews(world_to_cam, intrinsics, sizes, thumbnails))
 
 
 @lru_cache(maxsize=2)
-def _load_sidecar(sidecar: Path) -> dict[str, np.ndarray]:
+def load_sidecar(sidecar: Path) -> dict[str, np.ndarray]:
+    """All arrays of a sidecar."""
     with np.load(sidecar, allow_pickle=False) as arrays:
         return dict(arrays)
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ class ShardPlan:
         hashed = hashlib.sha256(f"{fingerprint} {self.number} {self.path}".encode())
         for span in self.spans:
             names = span.scene.frames[span.first : span.first + span.count]
-            hashed.update(json.dumps({**asdict(replace(span.scene, frames=names)), "span": span.first}).encode())
+            hashed.update(json.dumps({**vars(span.scene), "frames": names, "span": span.first}).encode())
         return hashed.hexdigest()
 
     def tar(self, output: Path) -> Path:
@@ -300,6 +300,15 @@ def save_plan(plan: Plan, output: Path) -> None:
 def has_plan(output: Path) -> bool:
     """Whether a folder holds a plan, be it damaged."""
     return (output / PLAN_FOLDER / PLAN_FILE).is_file()
+
+
+def planned_settings(output: Path) -> dict:
+    """The settings that the plan of a folder was made with, without reading all of it; {} if there is no telling."""
+    try:
+        with open(output / PLAN_FOLDER / PLAN_FILE, "rb") as file:
+            return json.loads(file.readline())["settings"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def load_plan(output: Path) -> Plan | None:

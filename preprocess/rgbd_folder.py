@@ -204,8 +204,10 @@ class RgbdFolder:
         """[H, W] float32 in metres, 0 = unknown."""
         values = read_depth_npy(file) if file.suffix == ".npy" else read_depth_png(file)
         scale = self.options.depth_scale or DEPTH_SCALE["tum" if tum else ".npy" if file.suffix == ".npy" else ".png"]
-        depth = (values.astype(np.float64) / scale).astype(np.float32)
-        depth[np.isin(values, self.options.invalid_depth)] = 0.0
+        wide = values.dtype.itemsize > 2 or scale != np.float32(scale)  # a quotient of small integers is exact enough
+        depth = (values / (np.float64(scale) if wide else np.float32(scale))).astype(np.float32, copy=False)
+        for invalid in self.options.invalid_depth:
+            depth[values == invalid] = 0.0
         return depth
 
 

@@ -175,7 +175,7 @@ def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
         arrays[name] = np.array([row[name] for row in rows.rows], dtype).reshape(len(rows.rows), *shape)
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
     arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
-    arrays["thumbnail.codes"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.uint16)])
+    arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, array in arrays.items():

@@ -214,8 +214,10 @@ def test_kill_at_every_file_operation_and_go_on(toys, reader, unbroken, tmp_path
     assert check_kills(toys, reader, unbroken, tmp_path, range(250)) >= 150
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_stop_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_path, number):
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stop_the_parent_and_go_on(toys, reader, unbroken, tmp_path, number, workers):
+    """SIGTERM ends as Ctrl-C does: tidily."""
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
@@ -238,12 +240,13 @@ def test_stop_the_parent_of_two_workers_and_go_on(toys, reader, unbroken, tmp_pa
 
             if __name__ == "__main__":
                 reader = Killer(Path({str(reader.raw)!r}), RgbdOptions("toy"), os.getpid())
-                preprocess(reader, Path({str(tmp_path / "out")!r}), EngineSettings(frames_per_shard=4), workers=2)
+                preprocess(reader, Path({str(tmp_path / "out")!r}), EngineSettings(frames_per_shard=4), {workers})
             """
         )
     )
-    assert subprocess.run([sys.executable, script], capture_output=True).returncode == -number
-    if number == signal.SIGINT:
+    ended = subprocess.run([sys.executable, script], capture_output=True).returncode
+    assert ended == -(signal.SIGINT if number == signal.SIGTERM else number)
+    if number != signal.SIGKILL:
         assert not list((tmp_path / "out").rglob(".*.tmp"))
     assert not (tmp_path / "out/dataset.json").exists()
     preprocess(reader, tmp_path / "out", SETTINGS, workers=1)

@@ -5,12 +5,14 @@ A dataset enters by its line in tests/support/miniatures/zoo.py; docs/adding-a-d
 
 import argparse
 import importlib
+import json
 import os
 import random
 import re
 import shutil
 import signal
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import scene_agreement
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.frame_reader import FrameReader
+from zipmap_pl.datasets.picture_coding import read_picture
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.verification import verify
 from zipmap_pl.preprocess.engine import preprocess
@@ -31,6 +34,7 @@ from zipmap_pl.preprocess.registry import reader_module
 from zipmap_pl.preprocess.settings import EngineSettings
 
 SETTINGS = EngineSettings(frames_per_shard=5, lossless=True, max_fault_share=1.0)
+GOLDEN = Path(__file__).with_name("golden_numbers.json")
 DAMAGES = [(miniature, damage) for miniature in MINIATURES for damage in miniature.damages]
 
 
@@ -88,6 +92,35 @@ def test_depth_carried_into_another_frame_agrees(prepared):
         agreement = scene_agreement(prepared.index, scene, step=1)
         assert agreement.good_share > prepared.miniature.agreement, prepared.truth[scene].name
         assert agreement.median_relative < 0.01
+
+
+def test_numbers_that_were_once_right_have_not_moved(prepared):
+    """A change to the engine, a reader or the format that alters every dataset a little is seen here."""
+    golden = json.loads(GOLDEN.read_text())
+    found = fingerprint_of(prepared.index)
+    assert prepared.miniature.name in golden, f"if the tests above pass, add to {GOLDEN}: {json.dumps(found)}"
+    expected = golden[prepared.miniature.name]
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def fingerprint_of(index):
+    """A few numbers in which every frame, pixel and camera of a dataset has a part."""
+    reader, rows = FrameReader(index), range(index.frame_count)
+    names = "".join([index.text("frame.name", row) for row in rows]) + "".join(index.info["splits"])
+    pictures = [read_picture(reader.part(row, "image")).astype(np.float64) for row in rows]
+    depths = [np.log(depth[depth > 0]) for depth in (reader.depth(row)[0] for row in rows)]
+    known = np.concatenate([[0.0], *depths])
+    weights = np.arange(1, index.frame_count + 1) / index.frame_count  # so that order matters
+    return {
+        "frames": [index.frame_count, index.scene_count, sum(map(ord, names))],
+        "pictures": [float(weights @ [p.mean() for p in pictures]), float(weights @ [p.std() for p in pictures])],
+        "depth": [known.size, float(known.mean()), float(known.std())],
+        "intrinsics": (weights @ index["frame.intrinsics"]).tolist(),
+        "poses": (weights @ index["frame.world_to_cam"].reshape(-1, 12)).tolist(),
+        "units": [float(np.sum(index["scene.unit"])), float(np.nansum(index["scene.metres_per_unit"]))],
+    }
 
 
 def test_what_the_dataset_says_of_itself(prepared):

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import webdataset
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import cameras
@@ -275,6 +277,39 @@ def test_jpegs_are_kept_byte_for_byte_up_to_a_quarter_more_than_the_target():
     scene = planned(frame)
     assert encode_frame(frame, scene, 0, EngineSettings(max_side=160)).parts["image"] == ("jpg", frame.jpeg)
     assert encode_frame(frame, scene, 0, EngineSettings(max_side=159)).row["frame.size"] == (80, 159)
+
+
+@given(st.integers(40, 400), st.integers(40, 400), st.integers(20, 420))
+def test_intrinsics_come_back_exactly_when_the_resizing_is_undone(height, width, max_side):
+    frame = raw_frame(height, width)
+    encoded = encode_frame(frame, planned(frame), 0, EngineSettings(max_side=max_side))
+    stored_height, stored_width = encoded.row["frame.size"]
+    back = cameras.scale_intrinsics(encoded.row["frame.intrinsics"], width / stored_width, height / stored_height)
+    np.testing.assert_allclose(back, (150.0, 151.0, width / 2, height / 2), rtol=1e-14)
+
+
+@pytest.mark.filterwarnings("error")
+def test_depths_that_are_none_are_unknown_and_spoil_nothing():
+    depth = np.full((100, 200), 4.0, np.float32)
+    depth[:2, :4] = [[np.nan, np.inf, -np.inf, 0.0], [-1.0, -1e30, 1e-30, 1e30]]
+    frame = raw_frame(depth=depth)
+    encoded = encode_frame(frame, planned(frame), 0, EngineSettings())
+    view = encoded.depth_view().depth
+    np.testing.assert_array_equal(view[:2, :4] > 0, [[False] * 4, [False, False, True, True]])
+    assert encoded.row["frame.valid_share"] == (depth.size - 6) / depth.size
+    np.testing.assert_allclose(encoded.row["frame.depth_percentiles"][1:], 1.0)
+    assert np.isfinite(encoded.thumbnail).all()
+
+
+def test_percentiles_of_a_few_sparse_points():
+    """None of them is on the grid of pixels that is looked at in a picture with dense depth."""
+    depth = np.zeros((400, 400), np.float32)
+    depth[1, 1::4] = np.linspace(1, 2, 100)
+    frame = raw_frame(400, 400, depth=depth)
+    encoded = encode_frame(frame, planned(frame), 0, EngineSettings())
+    np.testing.assert_allclose(
+        encoded.row["frame.depth_percentiles"][1] / encoded.row["frame.depth_range"][1], 1.9 / 2, rtol=1e-3
+    )
 
 
 def test_never_upsampled():

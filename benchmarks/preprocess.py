@@ -1,0 +1,411 @@
+"""Preprocessing against the work that no writer of shards can spare, on real raw data.
+
+    python benchmarks/preprocess.py --data ../shared/data            # everything, some minutes
+    python benchmarks/preprocess.py --data ../shared/data --only speed --frames 100
+
+Needs two folders there: tartanair_raw (PNG pictures, depth as .npy, in the published layout) and livingroom_open3d
+(JPEG pictures, PNG depth, trajectory.log), which is laid out as a TUM sequence. Their frames are walked through to and
+fro until there are enough. Exit status 1 if a limit is missed.
+
+speed     frames per second of one worker, as a share of a bare loop that decodes picture and depth, resizes and encodes
+          both; and how much two workers gain. Time is CPU time, rounds of the two alternate, the fastest of each counts.
+resume    seconds until the command says that a job is done; and that one shard is still missing.
+memory    peak of a worker: a scene of many frames, an archive of many members that is larger than any memory should be.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context, util
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from zipmap_pl.datasets.depth_coding import encode_depth, write_png
+from zipmap_pl.datasets.schema import DATASET_FILE
+from zipmap_pl.preprocess import rgbd_folder, tartanair
+from zipmap_pl.preprocess.encode import JPEG_SETTINGS, resample, stored_size
+from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.preprocess.plan import Plan, ScenePlan, save_plan
+from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawReader, RawScene
+from zipmap_pl.preprocess.settings import EngineSettings, all_settings
+from zipmap_pl.preprocess.state import ShardState, finished_of, save_finished
+from zipmap_pl.preprocess.writer import ShardRows, pack_sidecar
+
+SPEED_LIMIT = 0.8  # of the bare loop
+GAIN_LIMIT = 1.8  # of two workers
+RESUME_LIMIT = 10.0  # seconds
+MEMORY_LIMIT = 1.5e9  # bytes of a worker
+SIDES = (1024, 504)  # the default, where pictures stay as large as they are, and one that resizes
+INTRINSICS = "525,525,319.5,239.5"  # of livingroom_open3d
+FRAMES_PER_SHARD = 50
+FRAMES_OF_RESUMED_SHARD = 50
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A raw dataset: its reader, and the picture and depth file of every frame."""
+
+    name: str
+    reader: RawReader
+    files: list[tuple[Path, Path]]
+
+
+# Raw data.
+
+
+def to_and_fro(items: list, count: int) -> list:
+    """`count` items: forwards, backwards, forwards, ..., so that those that follow each other are neighbours."""
+    round_trip = items + items[-2:0:-1]
+    return [round_trip[place % len(round_trip)] for place in range(count)]
+
+
+def lay_out_tartanair(data: Path, folder: Path, frames: int) -> Raw:
+    """Trajectories of TartanAir in the published layout: links to real files."""
+    source = data / "tartanair_raw/hospital/hospital/Hard/P000"
+    names = [file.name[:6] for file in sorted((source / "image_left").iterdir())]
+    poses = dict(zip(names, (source / "pose_left.txt").read_text().splitlines(), strict=False))
+    target, files = folder / "hospital/hospital/Hard/P000", []
+    for part in ("image_left", "depth_left"):
+        (target / part).mkdir(parents=True)
+    walk = to_and_fro(names, frames)
+    for place, name in enumerate(walk):
+        pair = []
+        for part, ending in (("image_left", "_left.png"), ("depth_left", "_left_depth.npy")):
+            file = target / part / f"{place:06d}{ending}"
+            file.symlink_to((source / part / f"{name}{ending}").resolve())
+            pair.append(file)
+        files.append((pair[0], pair[1]))
+    (target / "pose_left.txt").write_text("".join(f"{poses[name]}\n" for name in walk))
+    return Raw("TartanAir (PNG, npy)", tartanair.TartanAir(folder), files)
+
+
+def lay_out_tum(data: Path, folder: Path, frames: int) -> Raw:
+    """A sequence in TUM layout: lists of links to real files, poses as quaternions."""
+    source = data / "livingroom_open3d"
+    lines = (source / "trajectory.log").read_text().splitlines()
+    names = [file.stem for file in sorted((source / "image").iterdir())]
+    walk = to_and_fro(list(range(len(names))), frames)
+    lists: dict[str, list[str]] = {"rgb": [], "depth": [], "groundtruth": []}
+    files = []
+    for place, k in enumerate(walk):
+        stamp = f"{1e9 + place / 30:.4f}"
+        pair = []
+        for part, kind, ending in (("rgb", "image", "jpg"), ("depth", "depth", "png")):
+            file = folder / part / f"{stamp}.{ending}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.symlink_to((source / kind / f"{names[k]}.{ending}").resolve())
+            lists[part].append(f"{stamp} {part}/{file.name}")
+            pair.append(file)
+        files.append((pair[0], pair[1]))
+        pose = np.array([[float(word) for word in line.split()] for line in lines[5 * k + 1 : 5 * k + 4]])
+        values = (*pose[:, 3], *quaternion_of(pose[:, :3]))
+        lists["groundtruth"].append(f"{stamp} " + " ".join(f"{value:.12g}" for value in values))
+    for name, entries in lists.items():
+        (folder / f"{name}.txt").write_text("\n".join(entries) + "\n")
+    options = rgbd_folder.RgbdOptions("tum", intrinsics=INTRINSICS, pixel_origin="centre", depth_scale=1000.0)
+    return Raw("RGB-D in TUM layout (JPEG, PNG)", rgbd_folder.RgbdFolder(folder, options), files)
+
+
+def quaternion_of(rotation: np.ndarray) -> np.ndarray:
+    """x, y, z, w [4] of a rotation [3, 3]: the eigenvector of the largest eigenvalue of its symmetric matrix."""
+    (a, b, c), (d, e, f), (g, h, i) = rotation
+    symmetric = np.array(
+        [
+            [a - e - i, b + d, c + g, h - f],
+            [b + d, e - a - i, f + h, c - g],
+            [c + g, f + h, i - a - e, d - b],
+            [h - f, c - g, d - b, a + e + i],
+        ]
+    )
+    return np.linalg.eigh(symmetric)[1][:, -1]
+
+
+# Speed.
+
+
+def bare_loop(files: list[tuple[Path, Path]], max_side: int) -> None:
+    """Decode, resize and encode picture and depth of every frame, and nothing else. A JPEG that fits is kept."""
+    for picture_file, depth_file in files:
+        data, is_jpeg = picture_file.read_bytes(), picture_file.suffix == ".jpg"
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        raw_size = picture.shape[:2]
+        size = stored_size(*raw_size, is_jpeg, max_side)
+        if size != raw_size:
+            picture = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+        if size != raw_size or not is_jpeg:
+            cv2.imencode(".jpg", picture, JPEG_SETTINGS)
+        depth = (
+            np.load(depth_file) if depth_file.suffix == ".npy" else cv2.imread(str(depth_file), cv2.IMREAD_UNCHANGED)
+        )
+        write_png(encode_depth(resample(depth, *size).astype(np.float32))[0])
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A reader that knows when it came to a worker: what that took is written to a file of `notes` when it ends."""
+
+    reader: RawReader
+    notes: Path
+    home: int = field(default_factory=os.getpid)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if os.getpid() != self.home:
+            _note_at_the_end(self.notes)
+        return getattr(self.reader, name)
+
+
+@lru_cache(maxsize=1)
+def _note_at_the_end(notes: Path) -> None:
+    """CPU seconds of this worker without its start, which is the same for any job, and its peak memory."""
+    start = time.process_time()
+
+    def note() -> None:
+        (notes / str(os.getpid())).write_text(f"{time.process_time() - start} {peak_bytes()}")
+
+    util.Finalize(None, note, exitpriority=1)
+
+
+def engine_seconds(raw: Raw, max_side: int, workers: int) -> float:
+    """CPU seconds until the dataset is there: of this process, and of one of the workers if the work is spread evenly.
+
+    The two are added, although in truth they overlap.
+    """
+    settings = EngineSettings(max_side, FRAMES_PER_SHARD)
+    with tempfile.TemporaryDirectory() as folder:
+        output, notes = Path(folder, "out"), Path(folder, "notes")
+        notes.mkdir()
+        start = time.process_time()
+        preprocess(Noted(raw.reader, notes), output, settings, workers)
+        seconds = time.process_time() - start
+        of_workers = [float(note.read_text().split()[0]) for note in notes.iterdir()]
+        assert of_workers or workers == 1
+        return seconds + sum(of_workers) / workers
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """CPU seconds of this process."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def measure_speed(raw: Raw, max_side: int, rounds: int) -> dict[str, float]:
+    """CPU seconds of the bare loop, of one worker, of two."""
+    taken: dict[str, list[float]] = {"bare": [], "one": [], "two": []}
+    for _ in range(rounds):
+        taken["bare"].append(seconds_of(lambda: bare_loop(raw.files, max_side)))
+        taken["one"].append(engine_seconds(raw, max_side, 1))
+        taken["two"].append(engine_seconds(raw, max_side, 2))
+    return {name: min(times) for name, times in taken.items()}
+
+
+def speed(data: Path, folder: Path, frames: int, rounds: int) -> tuple[list[str], bool]:
+    """The lines of a table, and whether the limits hold."""
+    lines = [
+        "| raw data | longer side | frames/s, bare loop | frames/s, one worker | share of the bare loop | two workers |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    good = True
+    for name, lay_out in (("tartanair", lay_out_tartanair), ("tum", lay_out_tum)):
+        raw = lay_out(data, folder / name, frames)
+        for side in SIDES:
+            seconds = measure_speed(raw, side, rounds)
+            share, gain = seconds["bare"] / seconds["one"], seconds["one"] / seconds["two"]
+            good &= share >= SPEED_LIMIT and gain >= GAIN_LIMIT
+            rates = [f"{frames / seconds[key]:.1f}" for key in ("bare", "one")]
+            lines.append(f"| {raw.name} | {side} | {' | '.join(rates)} | {share:.2f} | {gain:.2f} times |")
+    return lines, good
+
+
+# Resuming.
+
+
+class Nothing:
+    """A reader of a job that is done."""
+
+    info = DatasetInfo("done", "A finished job", "none", "static", "synthetic", 1.0)
+
+    def settings(self) -> dict[str, object]:
+        """None."""
+        return {}
+
+
+def write_job(folder: Path, shards: int, frames: int) -> None:
+    """The state of a job when all `shards` of `frames` frames are written, ten to a scene; tars are a few bytes."""
+    world = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0))
+    names = tuple(f"{place:06d}" for place in range(10 * frames))
+    scenes = []
+    for number in range(-(-shards // 10)):
+        held = names[: frames * (shards - 10 * number)]
+        place = ("s", "train", number * len(names), held, (1, 1))
+        scenes.append(ScenePlan(number, f"scene-{number}", *place, 1.0, 0, "0", world, 1.0, False))
+    plan = Plan(all_settings(Nothing(), EngineSettings(frames_per_shard=frames)), tuple(scenes))
+    save_plan(plan, folder)
+    states = []
+    for shard in plan.shards():
+        meta = {"planned": frames, "digest": shard.digest(plan.fingerprint), "sha256": "", "bytes": 3}
+        meta |= {"faults": [], "checks": []}
+        for file, data in (
+            (shard.tar(folder), b"tar"),
+            (shard.sidecar(folder), pack_sidecar(meta, ShardRows([], [], [], [], []))),
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        states.append(ShardState(shard, meta))
+    save_finished(folder, finished_of(folder, plan, states))
+    (folder / DATASET_FILE).write_text(json.dumps({"faults": [], "left_out": []}))
+
+
+def resume(folder: Path, shards: int, frames: int) -> tuple[list[str], bool]:
+    """A line of a table for a finished job, and one for a job of which one shard is still to be written by another part."""
+    write_job(folder, shards, frames)
+    settings = EngineSettings(frames_per_shard=frames)
+    lines = ["| job | shards | frames | CPU seconds |", "| --- | ---: | ---: | ---: |"]
+    taken = []
+    for job in ("finished", "one shard missing"):
+        if job != "finished":
+            (folder / DATASET_FILE).unlink()
+            next(folder.rglob("*-000000.tar")).unlink()
+        taken.append(seconds_of(lambda: preprocess(Nothing(), folder, settings, 1, part=(2, 2))))
+        lines.append(f"| {job} | {shards} | {shards * frames} | {taken[-1]:.2f} |")
+    return lines, taken[0] <= RESUME_LIMIT
+
+
+# Memory.
+
+
+def peak_bytes() -> int:
+    """Largest resident memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@dataclass(frozen=True)
+class LongScene:
+    """A scene of many frames, all the same."""
+
+    frames: int
+    height: int = 96
+    width: int = 128
+    info = DatasetInfo("long", "A long scene", "none", "static", "synthetic", 1.0)
+
+    def settings(self) -> dict[str, object]:
+        """Its length."""
+        return {"frames": self.frames}
+
+    def scenes(self) -> list[RawScene]:
+        """The one."""
+        return [RawScene("long", "train", tuple(f"{place:07d}" for place in range(self.frames)))]
+
+    def camera(self, scene: RawScene, frame: str) -> RawCamera:
+        """On a line."""
+        pose = np.eye(4)
+        pose[0, 3] = 0.01 * int(frame)
+        return RawCamera(np.array(((100.0, 0, 64), (0, 100.0, 48), (0, 0, 1))), pose)
+
+    def frame(self, scene: RawScene, frame: str) -> RawFrame:
+        """Before a wall."""
+        size = (self.height, self.width)
+        return RawFrame(self.camera(scene, frame), np.zeros((*size, 3), np.uint8), depth=np.full(size, 2.0, np.float32))
+
+
+def write_archive(raw: Raw, archive: Path, members: int, filler: int) -> RawReader:
+    """A zip with the frames of `raw`, as many other members, and one of `filler` bytes."""
+    assert isinstance(raw.reader, tartanair.TartanAir)
+    with zipfile.ZipFile(archive, "w") as target:
+        for file in sorted(raw.reader.raw.rglob("*")):
+            if file.is_file():
+                target.write(file, file.relative_to(raw.reader.raw).as_posix())
+        for number in range(members):
+            target.writestr(f"hospital/hospital/Hard/P000/flow/{number:06d}_flow.npy", b"flow")
+        with target.open("hospital/hospital/Hard/P000/filler", "w", force_zip64=True) as stream:
+            for start in range(0, filler, 1 << 24):
+                stream.write(bytes(min(1 << 24, filler - start)))
+    return tartanair.TartanAir(archive.parent)
+
+
+def peaks(reader: RawReader, folder: Path) -> tuple[int, int]:
+    """Peak bytes of the process that starts two workers (and merges what they wrote), and of the larger worker."""
+    notes = folder / "notes"
+    notes.mkdir()
+    preprocess(Noted(reader, notes), folder / "out", EngineSettings(), workers=2)
+    return peak_bytes(), max(int(note.read_text().split()[1]) for note in notes.iterdir())
+
+
+def in_new_process(task: Callable, *arguments: object) -> Any:  # noqa: ANN401
+    """The result of a task in a process of its own, whose memory is its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(task, *arguments).result()
+
+
+def memory(data: Path, folder: Path, frames: int, members: int, filler: int) -> tuple[list[str], bool]:
+    """The lines of a table, and whether the limit holds."""
+    raw = lay_out_tartanair(data, folder / "loose", 40)
+    archive = folder / "zipped/hospital.zip"
+    archive.parent.mkdir()
+    cases = {
+        f"a scene of {frames // 10} frames": LongScene(frames // 10),
+        f"a scene of {frames} frames": LongScene(frames),
+        "40 frames in folders": raw.reader,
+        f"the same in a zip of {members} members and {filler / 1e9:.1f} GB": write_archive(
+            raw, archive, members, filler
+        ),
+    }
+    lines, good = ["| raw data | worker MB | parent MB |", "| --- | ---: | ---: |"], True
+    for number, (name, reader) in enumerate(cases.items()):
+        place = folder / str(number)
+        place.mkdir()
+        parent, worker = in_new_process(peaks, reader, place)
+        good &= max(parent, worker) <= MEMORY_LIMIT
+        lines.append(f"| {name} | {worker / 1e6:.0f} | {parent / 1e6:.0f} |")
+    return lines, good
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with tartanair_raw and livingroom_open3d")
+    parser.add_argument("--only", choices=("speed", "resume", "memory"), help="one of the three")
+    parser.add_argument("--frames", type=int, default=300, help="of a sequence, for speed (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="for speed (default: %(default)s)")
+    parser.add_argument("--shards", type=int, default=100_000, help="for resume (default: %(default)s)")
+    parser.add_argument("--scene-frames", type=int, default=20_000, help="for memory (default: %(default)s)")
+    parser.add_argument("--members", type=int, default=100_000, help="for memory (default: %(default)s)")
+    parser.add_argument("--filler", type=float, default=2e9, help="bytes, for memory (default: %(default)g)")
+    chosen = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    parts: dict[str, Callable[[Path], tuple[list[str], bool]]] = {
+        "speed": lambda folder: speed(chosen.data, folder, chosen.frames, chosen.rounds),
+        "resume": lambda folder: resume(folder, chosen.shards, FRAMES_OF_RESUMED_SHARD),
+        "memory": lambda folder: memory(chosen.data, folder, chosen.scene_frames, chosen.members, int(chosen.filler)),
+    }
+    good = True
+    for name, part in parts.items():
+        if chosen.only in (None, name):
+            with tempfile.TemporaryDirectory() as folder:
+                lines, holds = part(Path(folder))
+            print("\n".join(lines) + "\n", flush=True)
+            good &= holds
+    if not good:
+        print(
+            f"expected {SPEED_LIMIT} of the bare loop, two workers {GAIN_LIMIT} times one, {RESUME_LIMIT:g} s to see that a"
+            f" job is done, {MEMORY_LIMIT / 1e9} GB"
+        )
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
