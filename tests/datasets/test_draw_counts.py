@@ -119,7 +119,7 @@ def test_few_scenes_for_many_ranks_and_workers(uneven, stamp_config, frames, kin
 @pytest.mark.parametrize("workers", [0, 3])
 def test_one_scene_of_one_frame_is_validated_once(uneven, stamp_config, workers):
     heldout = {"one": DatasetConfig(str(uneven / "1"), split="heldout", min_frames=1)}
-    config = stamp_config(uneven, validation=heldout, workers=workers, validation_sets=ValidationConfig(views=2))
+    config = stamp_config(uneven, train={}, validation=heldout, workers=workers, validation_sets=ValidationConfig(views=2))
     seen = []
     for rank in range(3):
         module = ZooDataModule(config)
@@ -140,7 +140,7 @@ def test_splits_without_scenes_are_refused_before_the_start(uneven, stamp_config
             ZooDataModule(config, total_steps=1).train_dataloader()
     empty = {"few": DatasetConfig(str(uneven / "1"), split="heldout")}
     with pytest.raises(UserError, match="no scene of split 'heldout'"):
-        ZooDataModule(stamp_config(uneven, validation=empty)).val_dataloader()
+        ZooDataModule(stamp_config(uneven, train={}, validation=empty)).val_dataloader()
 
 
 def test_a_stream_without_a_window_that_is_long_enough_is_refused(uneven, stamp_config, tmp_path):
@@ -161,7 +161,7 @@ def test_a_mean_over_validation_does_not_depend_on_the_ranks(tmp_path, stamp_con
     options = SceneOptions(width=16, height=16, views=4)
     preprocess(SyntheticReader(options, 1, sets), tmp_path / "some", EngineSettings(lossless=True), workers=1)
     heldout = {"some": DatasetConfig(str(tmp_path / "some"), split="heldout")}
-    config = stamp_config(tmp_path, validation=heldout)
+    config = stamp_config(tmp_path, train={}, validation=heldout)
 
     def looked_at(world):
         scenes, sums, batches = [], torch.zeros(2, dtype=torch.float64), set()
