@@ -61,6 +61,8 @@ def plain() -> Callable[[Batch], dict[str, object]]:
 
     def made(batch: Batch) -> dict[str, object]:
         entries = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
-        return {name: value.numpy().tobytes() if isinstance(value, Tensor) else value for name, value in entries.items()}
+        return {
+            name: value.numpy().tobytes() if isinstance(value, Tensor) else value for name, value in entries.items()
+        }
 
     return made

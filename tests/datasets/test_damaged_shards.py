@@ -79,7 +79,9 @@ def test_a_stream_cut_anywhere_gives_whole_frames_and_says_what_is_missing(own_s
         assert all(found is None or found == wanted[row] for row, found in seen)
         whole_ones = {row for row, found in seen if found is not None}
         assert whole_ones < wanted.keys(), "the frame that was cut is never whole"
-        assert whole_ones < dict(seen).keys() or any(fault.startswith(f"{file}: sample ") for fault in windows.faults), cut
+        assert whole_ones < dict(seen).keys() or any(
+            fault.startswith(f"{file}: sample ") for fault in windows.faults
+        ), cut
 
 
 # Archives that are sound, but not the ones that the index describes.

@@ -45,7 +45,9 @@ def check_view_sets(mixture, config, draws):
     world, accumulation, drawn = 4, 2, 0
     samples = TrainSamples(config, mixture)
     stage, ranges = stage_number(config.stage), config.shape_ranges()
-    ranks = [TrainBatches(config.seed, stage, ranges, rank, world, accumulation, None, lambda: 0) for rank in range(world)]
+    ranks = [
+        TrainBatches(config.seed, stage, ranges, rank, world, accumulation, None, lambda: 0) for rank in range(world)
+    ]
     number = 0
     while drawn < draws:
         batches = [rank.batch(number) for rank in ranks]
@@ -119,7 +121,9 @@ def test_few_scenes_for_many_ranks_and_workers(uneven, stamp_config, frames, kin
 @pytest.mark.parametrize("workers", [0, 3])
 def test_one_scene_of_one_frame_is_validated_once(uneven, stamp_config, workers):
     heldout = {"one": DatasetConfig(str(uneven / "1"), split="heldout", min_frames=1)}
-    config = stamp_config(uneven, train={}, validation=heldout, workers=workers, validation_sets=ValidationConfig(views=2))
+    config = stamp_config(
+        uneven, train={}, validation=heldout, workers=workers, validation_sets=ValidationConfig(views=2)
+    )
     seen = []
     for rank in range(3):
         module = ZooDataModule(config)

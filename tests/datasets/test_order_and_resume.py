@@ -191,7 +191,9 @@ def _two_ranks(rank: int, folder: str, config: object, start: int) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet{start}", rank=rank, world_size=2)
     digests = []
     for batch in ZooDataModule(config, start_step=start, total_steps=6).train_dataloader():
-        digests.append(f"{batch.number} {batch.scene} {batch.frames.tolist()} {int(batch.images.sum(dtype=torch.int64))}")
+        digests.append(
+            f"{batch.number} {batch.scene} {batch.frames.tolist()} {int(batch.images.sum(dtype=torch.int64))}"
+        )
     Path(folder, f"rank-{rank}-{start}").write_text("\n".join(digests))
     torch.distributed.destroy_process_group()
 

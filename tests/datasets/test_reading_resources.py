@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 
+from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
 from zipmap_pl.datasets.range_cache import RangeCache
 from zipmap_pl.datasets.samples import TrainSamples
@@ -39,10 +41,19 @@ def open_files() -> int:
 def in_a_process(work: Callable, *arguments: object) -> object:
     """What a function returns in a process of its own."""
     queue = FORK.Queue()
-    process = FORK.Process(target=lambda: queue.put(work(*arguments)))
+
+    def report() -> None:
+        try:
+            queue.put(work(*arguments))
+        except BaseException as error:
+            queue.put(error)
+
+    process = FORK.Process(target=report)
     process.start()
     found = queue.get(timeout=550)
     process.join(60)
+    if isinstance(found, BaseException):
+        raise found
     return found
 
 
@@ -57,7 +68,9 @@ def write_column(file: Path, dtype: object, shape: tuple[int, ...], values: np.n
         np.save(file, values.astype(dtype))
         return
     with open(file, "wb") as stream:
-        write_array_header_1_0(stream, header_data_from_array_1_0(np.empty((0,) * len(shape), dtype)) | {"shape": shape})
+        write_array_header_1_0(
+            stream, header_data_from_array_1_0(np.empty((0,) * len(shape), dtype)) | {"shape": shape}
+        )
         stream.truncate(stream.tell() + int(np.prod(shape)) * np.dtype(dtype).itemsize)
 
 
@@ -96,7 +109,17 @@ def test_an_index_of_30_million_frames_takes_no_memory(endless, stamp_config):
         return len(scenes), own_memory() - before, open_files() - handles
 
     scenes, megabytes, handles = in_a_process(opened)
-    assert scenes > 900 and megabytes < 50 and handles < 5
+    assert scenes > 900 and megabytes < 50 and handles < 40  # a mapped column keeps its file open
+
+
+def test_many_datasets_may_have_more_columns_than_files_are_allowed(stamps, stamp_config):
+    many = {str(number): DatasetConfig(str(stamps)) for number in range(12)}
+
+    def loaded():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        return len(list(ZooDataModule(stamp_config(stamps, train=many, workers=1), total_steps=3).train_dataloader()))
+
+    assert in_a_process(loaded) == 3
 
 
 def grown(config, samples_drawn):
