@@ -61,7 +61,7 @@ def check_view_sets(mixture, config, draws):
             dataset = mixture[pick.dataset]
             count = int(dataset.index["scene.frame_count"][pick.scene])
             assert pick.scene in dataset.scenes and pick.positions.shape == (views,)
-            assert pick.positions.dtype == np.int64 and 0 <= pick.positions.min() and pick.positions.max() < count
+            assert pick.positions.dtype == np.int64 and pick.positions.min() >= 0 and pick.positions.max() < count
             if dataset.config.sampling.get("rule") == "unordered" and count >= views:
                 assert len(set(pick.positions.tolist())) == views, "no frame twice where there are enough"
             drawn += 1
