@@ -4,6 +4,7 @@ Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is d
 """
 
 import logging
+import resource
 from collections import Counter
 from itertools import islice
 from typing import Any
@@ -73,6 +74,7 @@ class ZooDataModule(LightningDataModule):
         """
         if self._train is not None:
             return
+        _allow_many_files()
         missing: dict[str, str] = {}
         train, self._validation = (
             _open(group, self.config.remote, missing) for group in (self.config.train, self.config.validation)
@@ -197,6 +199,12 @@ class ZooDataModule(LightningDataModule):
 
 def _as_it_is(batch: Batch) -> Batch:
     return batch
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system grants: every mapped column of every dataset is one, 1024 is the usual limit."""
+    granted = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, granted))
 
 
 def open_dataset(config: DatasetConfig, remote: RemoteConfig | None = None) -> SceneList:

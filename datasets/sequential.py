@@ -121,14 +121,16 @@ class WindowStream:
                 raise TooManyFaults(f"{path}: no shard has {least} frames of a scene that can be streamed{last}")
 
     def _windows_of(self, shard: int) -> Iterator[Window]:
-        window, missing, self._told = Window(-1), self._frames[shard], False
+        window, missing, last, self._told = Window(-1), self._frames[shard], -1, False
         for sample in self._samples(shard):
             place = self._place(sample["__key__"])
-            if place is None:
+            if place is None or place[1] <= last:
                 url, key = sample["__url__"], sample["__key__"]
-                self._fault(f"{url}: sample {key}: is not in the index; delete the shard and preprocess again")
+                what = "is not in the index" if place is None else "comes a second time, or too late"
+                self._fault(f"{url}: sample {key}: {what}; delete the shard and preprocess again")
                 continue
             scene, row = place
+            last = row
             if scene != window.scene or len(window.rows) == self.config.window:
                 if len(window.rows) >= self.dataset.config.least_frames:
                     yield window
