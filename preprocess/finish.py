@@ -164,7 +164,7 @@ def _mapped_columns(folder: Path, specs: dict[str, tuple], rows: int) -> Iterato
             header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
             np.lib.format.write_array_header_1_0(stream, {**header, "shape": (rows, *shape)})
             columns[name] = _mapped_zeros(stream, np.dtype(dtype), (rows, *shape))
-        yield columns
+        yield {**columns}
         for name, column in columns.items():
             column.flush()
             commit(streams[name], files[name])
