@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class PerceptualDistance(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network.requires_grad_(False).eval()
+        self.network: Any = network.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "PerceptualDistance":
         """Stays in eval mode: the published layers have a dropout that is meant for their own training."""
