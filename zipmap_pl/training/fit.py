@@ -17,7 +17,7 @@ from zipmap_pl.checkpoints.load import load_weights
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import UserError
 from zipmap_pl.metrics.reconstruction import BASELINE
-from zipmap_pl.training.callbacks import Checkpoints, Pictures, StepProgress
+from zipmap_pl.training.callbacks import Checkpoints, Faults, Pictures, StepProgress
 from zipmap_pl.training.config import RunConfig, to_yaml
 from zipmap_pl.training.module import ZipMapModule
 
@@ -73,6 +73,11 @@ def fit(config: RunConfig) -> FitResult:
     except RuntimeError as error:  # what torch makes of a loader's worker that got the SIGTERM too
         if trainer.received_sigterm:
             raise KeyboardInterrupt from error
+        if "DataLoader worker" in str(error):
+            raise UserError(
+                f"data: {str(error).splitlines()[0]} If the system ended it for want of memory, lower data.workers or"
+                " data.prefetch; the same command goes on from the last checkpoint"
+            ) from error
         raise
     return FitResult(output, find_checkpoint(output), module.step, before, after)
 
@@ -155,6 +160,7 @@ def _trainer(config: RunConfig, output: Path, data: ZooDataModule, first_step: i
         logger=logger,
         callbacks=[
             StepProgress(),
+            Faults(settings.log_every, data),
             Pictures(settings.pictures_every, data),
             Checkpoints(output / "checkpoints", settings.checkpoint_every, settings.keep_checkpoints, data),
         ],

@@ -29,7 +29,6 @@ class ZipMapModule(lightning.LightningModule):
         skipped: how many of them changed nothing.
         whole: weights, optimiser and counters belong to the same step; False inside the update.
         saved_optimizer: state for the optimiser when it is built (see `optimizer_state`); None = a fresh one.
-        faults: draws of this process that met unreadable data and were replaced.
         last_loss: total loss of the last step.
         validation: what the last validation said, metric by name, and `validated_step`, when that was.
     """
@@ -45,7 +44,6 @@ class ZipMapModule(lightning.LightningModule):
         self.skipped = 0
         self.whole = True
         self.saved_optimizer: dict[str, dict[str, Any]] | None = None
-        self.faults = 0
         self.last_loss = float("nan")
         self.validation: dict[str, float] = {}
         self.validated_step: int | None = None
@@ -83,7 +81,6 @@ class ZipMapModule(lightning.LightningModule):
         self.step += 1
         self.whole = True
         optimizer.zero_grad(set_to_none=True)
-        self.faults += len(batch.faults)
         self.last_loss = float(terms["total"].detach())
         self._log(batch, terms, norms, rates)
 
@@ -104,7 +101,6 @@ class ZipMapModule(lightning.LightningModule):
             "data/views": batch.images.shape[1],
             "data/images": batch.images.shape[0] * batch.images.shape[1],
             "data/valid_share": float(batch.mask.float().mean()),
-            "data/faults": self.faults,
             "steps/skipped": self.skipped,
             "speed/images_per_second": self._interval_images / max(now - self._interval_start, 1e-9),
         }
