@@ -83,7 +83,9 @@ def predicted_cloud(batch: Batch, prediction: Prediction) -> tuple[Tensor, Tenso
     extrinsics, intrinsics = decode_pose(prediction.pose_enc[0].float(), height, width)
     depth, confidence = prediction.depth[0, ..., 0].float(), prediction.depth_conf[0].float()
     points = unproject_to_world(depth, intrinsics, relative_to_first(extrinsics))
-    keep = (points.isfinite().all(-1) & (confidence >= _quantile(confidence, LEAST_CONFIDENT))).flatten().nonzero()[:, 0]
+    keep = (
+        (points.isfinite().all(-1) & (confidence >= _quantile(confidence, LEAST_CONFIDENT))).flatten().nonzero()[:, 0]
+    )
     count = min(MAX_POINTS, len(keep))
     keep = keep[torch.arange(count, device=keep.device) * len(keep) // max(count, 1)]
     points = points.reshape(-1, 3)[keep] * torch.tensor([1.0, -1.0, -1.0], device=points.device)
