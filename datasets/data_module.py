@@ -39,6 +39,8 @@ class ZooDataModule(LightningDataModule):
         total_steps: number of steps of the stage; None = the loader never ends.
 
     Attributes:
+        accumulation: micro-batches of each rank per optimiser step, if it is not the trainer that accumulates; set it
+            before the loader is made.
         faults: how many draws of this rank were replaced, by message's shard.
     """
 
@@ -46,6 +48,7 @@ class ZooDataModule(LightningDataModule):
         super().__init__()
         self.config = config
         self.total_steps = total_steps
+        self.accumulation: int | None = None
         self.start_step = start_step
         self.faults: Counter[str] = Counter()
         self._train: list[SceneList] | None = None
@@ -61,6 +64,12 @@ class ZooDataModule(LightningDataModule):
     def start_step(self, step: int) -> None:
         self._start_step = step
         self._next_number = 0
+
+    def begin(self, config: DataConfig, total_steps: int) -> None:
+        """Go on with another stage, from its first step on: the next loaders are of its mixture and view sets."""
+        self.config, self.total_steps, self.start_step = config, total_steps, 0
+        self._train, self._validation, self._missing = None, [], []
+        self.setup()
 
     def setup(self, stage: str | None = None) -> None:
         """Open the datasets and log what was found, what is missing and the mixture that this makes.
@@ -95,7 +104,7 @@ class ZooDataModule(LightningDataModule):
             found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
             raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
         rank, world = self._rank_and_world()
-        accumulation = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        accumulation = self._micro_batches()
         batches = TrainBatches(
             self.config.seed,
             stage_number(self.config.stage),
@@ -141,6 +150,11 @@ class ZooDataModule(LightningDataModule):
     def licences(self) -> dict[str, str]:
         """Slug -> licence notice of the datasets that are trained on."""
         return {dataset.slug: dataset.index.info["licence"] for dataset in self._train or []}
+
+    def _micro_batches(self) -> int:
+        if self.accumulation is not None:
+            return self.accumulation
+        return self.trainer.accumulate_grad_batches if self.trainer is not None else 1
 
     def _rank_and_world(self) -> tuple[int, int]:
         if self.trainer is not None:

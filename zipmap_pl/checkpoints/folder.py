@@ -4,6 +4,7 @@
       step-00001100/
         weights.safetensors    the model under the published keys
         optimizer.pt           optimiser state by parameter name
+        ema.safetensors        averages of the trained weights, where the stage keeps them
         manifest.json          written last inside the folder: settings, sizes and checksums of the files
       latest                   name of the newest folder; replaced atomically, can be rebuilt by looking
 
@@ -36,6 +37,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.pt"
+AVERAGES = "ema.safetensors"
 LATEST = "latest"
 PARTIAL = ".partial"
 
@@ -67,7 +69,8 @@ class Manifest:
         stage: name of the stage.
         model: sizes and variant; its `reference_view` tells weights apart whose tensors look alike.
         pictures: what the model saw.
-        trained_on: dataset slug -> licence.
+        trained_on: dataset slug -> licence, of the stages before, too.
+        terms: licence terms of the weights that the first stage started from; empty for own ones.
         files: file name -> size and checksum; filled in by `save_checkpoint`.
     """
 
@@ -77,6 +80,7 @@ class Manifest:
     model: ModelConfig
     pictures: SeenPictures
     trained_on: dict[str, str]
+    terms: str = ""
     files: dict[str, FileFacts] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     zipmap_pl_version: str = __version__
@@ -84,11 +88,17 @@ class Manifest:
 
 
 def save_checkpoint(
-    folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any], keep: int = 0
+    folder: Path,
+    manifest: Manifest,
+    weights: dict[str, Tensor],
+    optimizer: dict[str, Any],
+    keep: int = 0,
+    averages: dict[str, Tensor] | None = None,
 ) -> Path:
     """Write `folder`/step-<step> and point `folder`/latest to it. Returns the new folder; an existing one is kept as it is.
 
-    Of all checkpoints the `keep` with the highest steps stay, and always the new one; 0 keeps all.
+    Of all checkpoints the `keep` with the highest steps stay, and always the new one; 0 keeps all. `averages`: of the
+    weights that are trained, by parameter name.
     """
     final = folder / _name_of(manifest.step)
     if not (final / MANIFEST).is_file():
@@ -96,7 +106,7 @@ def save_checkpoint(
         _remove(folder, final)  # without a manifest it is no checkpoint
         temporary = _temporary_name(final)
         temporary.mkdir()
-        _write_parts(temporary, manifest, weights, optimizer)
+        _write_parts(temporary, manifest, weights, optimizer, averages)
         temporary.rename(final)
         sync(folder)
     _point_to(folder, final.name)
@@ -106,10 +116,18 @@ def save_checkpoint(
     return final
 
 
-def _write_parts(folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
-    save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, folder / WEIGHTS)
+def _write_parts(
+    folder: Path,
+    manifest: Manifest,
+    weights: dict[str, Tensor],
+    optimizer: dict[str, Any],
+    averages: dict[str, Tensor] | None,
+) -> None:
+    for name, tensors in ((WEIGHTS, weights), (AVERAGES, averages)):
+        if tensors is not None:
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, folder / name)
     torch.save(optimizer, folder / OPTIMIZER)
-    manifest.files = {name: _facts(folder / name) for name in (WEIGHTS, OPTIMIZER)}
+    manifest.files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
     for path in (*folder.iterdir(), folder):
         sync(path)
@@ -196,6 +214,13 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
 def read_optimizer(checkpoint: Path) -> dict[str, Any]:
     """Optimiser state by parameter name, on the CPU. Raises UserError if the file is damaged or unsafe."""
     return cast(dict[str, Any], read_pt(_whole(checkpoint, OPTIMIZER)))
+
+
+def read_averages(checkpoint: Path) -> dict[str, Tensor] | None:
+    """Averages of the weights by parameter name, on the CPU; None if the run keeps none. Raises UserError as the others."""
+    if AVERAGES not in read_manifest(checkpoint).files:
+        return None
+    return read_weight_file(_whole(checkpoint, AVERAGES)).weights
 
 
 def _whole(checkpoint: Path, name: str) -> Path:
