@@ -12,11 +12,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
+from zipmap_pl.checkpoints.parts import by_parameter_and_kind
+from zipmap_pl.checkpoints.sharded import save_sharded
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.progress import Progress
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.optimizer import optimizer_state
 from zipmap_pl.training.picture_panel import picture_panel
+from zipmap_pl.training.sharding import is_sharded
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,10 @@ class StepProgress(lightning.Callback):
 
 
 class Checkpoints(lightning.Callback):
-    """Writes a checkpoint folder every N steps, at the end, and when the user or the machine stops the run."""
+    """Writes a checkpoint folder every N steps, at the end, and when the user or the machine stops the run.
+
+    Several processes save together; only at the end of a step do they all get here (see `signals`).
+    """
 
     def __init__(self, folder: Path, every: int, keep: int, data: ZooDataModule) -> None:
         self.folder, self.every, self.keep, self.data = folder, every, keep, data
@@ -73,23 +79,35 @@ class Checkpoints(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Save when it is due."""
         if module.step % self.every == 0:
-            self._save(trainer, module)
+            self.save(trainer, module)
 
     def on_train_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Save the end of the stage."""
-        self._save(trainer, module)
+        self.save(trainer, module)
 
     def on_exception(self, trainer: lightning.Trainer, module: ZipMapModule, exception: BaseException) -> None:
         """Save on Ctrl-C and SIGTERM, unless they came in the middle of an update: then the last checkpoint counts."""
         stopped = isinstance(exception, KeyboardInterrupt) or trainer.received_sigterm
-        if stopped and trainer.state.fn == TrainerFn.FITTING and module.step > 0 and module.whole:
-            self._save(trainer, module)
+        if (
+            stopped
+            and trainer.world_size == 1
+            and trainer.state.fn == TrainerFn.FITTING
+            and module.step > 0
+            and module.whole
+        ):
+            self.save(trainer, module)
             log.info("stopped after step %d; the checkpoint is written", module.step)
 
-    def _save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
-        if trainer.is_global_zero:
-            state = optimizer_state(module.model, trainer.optimizers[0])
-            save_checkpoint(self.folder, self._manifest(module), module.model.state_dict(), state, self.keep)
+    def save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """Save now; called by all processes."""
+        weights, manifest = module.model.state_dict(), self._manifest(module)
+        state = optimizer_state(module.model, trainer.optimizers[0])
+        if is_sharded(module.model):
+            groups = {"weights": weights, "optimizer": by_parameter_and_kind(state)}
+            save_sharded(self.folder, manifest, groups, self.keep)
+        elif trainer.is_global_zero:
+            save_checkpoint(self.folder, manifest, weights, state, self.keep)
+        trainer.strategy.barrier()  # nobody looks for a checkpoint that is not there yet
 
     def _manifest(self, module: ZipMapModule) -> Manifest:
         config = module.config

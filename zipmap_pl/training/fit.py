@@ -20,6 +20,8 @@ from zipmap_pl.metrics.reconstruction import BASELINE
 from zipmap_pl.training.callbacks import Checkpoints, Pictures, StepProgress
 from zipmap_pl.training.config import RunConfig, to_yaml
 from zipmap_pl.training.module import ZipMapModule
+from zipmap_pl.training.signals import Signals
+from zipmap_pl.training.strategies import World, build_strategy, world_of
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +56,17 @@ def fit(config: RunConfig) -> FitResult:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     output = Path(config.output)
+    world = world_of(config.trainer)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
     data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data.setup("fit")
     module = ZipMapModule(config)
     _restore(module, config, output)
     data.start_step = module.step
-    _leave_cores_to_the_loader(config.data.workers)
-    trainer = _trainer(config, output, data, module.step)
-    _keep_settings(output / "settings.yaml", to_yaml(config))
+    _leave_cores_to_the_loader(config.data.workers, world.devices)
+    trainer = _trainer(config, world, output, data, module.step)
+    if trainer.is_global_zero:
+        _keep_settings(output / "settings.yaml", to_yaml(config))
     try:
         before = _validate(trainer, module, data) if module.step == 0 else {}
         if module.step < config.stage.steps:
@@ -77,9 +81,9 @@ def fit(config: RunConfig) -> FitResult:
     return FitResult(output, find_checkpoint(output), module.step, before, after)
 
 
-def _leave_cores_to_the_loader(workers: int) -> None:
+def _leave_cores_to_the_loader(workers: int, processes: int) -> None:
     """On a CPU the model's threads and the loader's workers share the cores; more of both than cores slows both down."""
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - workers))
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes - workers))
 
 
 def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
@@ -130,12 +134,12 @@ def _changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> I
             yield f"{prefix}{key}", old, new
 
 
-def _trainer(config: RunConfig, output: Path, data: ZooDataModule, first_step: int) -> lightning.Trainer:
+def _trainer(config: RunConfig, world: World, output: Path, data: ZooDataModule, first_step: int) -> lightning.Trainer:
     settings = config.trainer
     on_gpu = settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
-    if on_gpu and settings.devices > torch.cuda.device_count():
+    if on_gpu and world.devices > torch.cuda.device_count():
         raise UserError(
-            f"trainer.devices={settings.devices} on accelerator={settings.accelerator}: found "
+            f"trainer.devices={world.devices} on accelerator={settings.accelerator}: found "
             f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
         )
     by_device = "bf16-mixed" if on_gpu else "32-true"
@@ -143,9 +147,13 @@ def _trainer(config: RunConfig, output: Path, data: ZooDataModule, first_step: i
     logger = TensorBoardLogger(
         output, "tensorboard", "", default_hp_metric=False, purge_step=first_step + 1 if first_step else None
     )
+    checkpoints = Checkpoints(output / "checkpoints", settings.checkpoint_every, settings.keep_checkpoints, data)
     trainer = lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=settings.devices,
+        devices=world.devices,
+        num_nodes=world.nodes,
+        strategy=build_strategy(settings.strategy, world),
+        plugins=world.environment,
         precision=by_device if settings.precision == "auto" else settings.precision,  # type: ignore[arg-type]
         max_epochs=1,  # the loader ends after the stage's steps
         val_check_interval=settings.validate_every,
@@ -156,7 +164,8 @@ def _trainer(config: RunConfig, output: Path, data: ZooDataModule, first_step: i
         callbacks=[
             StepProgress(),
             Pictures(settings.pictures_every, data),
-            Checkpoints(output / "checkpoints", settings.checkpoint_every, settings.keep_checkpoints, data),
+            checkpoints,
+            Signals(checkpoints),
         ],
         log_every_n_steps=1,  # Lightning warns of more than a stage has; the module logs by itself
         enable_checkpointing=False,

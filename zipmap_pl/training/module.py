@@ -1,6 +1,7 @@
 """The LightningModule: one optimiser step of a stage, and validation on fixed view sets."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 import lightning
@@ -16,6 +17,7 @@ from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, restore_optimizer, set_learning_rates
+from zipmap_pl.training.strategies import share
 
 
 class ZipMapModule(lightning.LightningModule):
@@ -44,7 +46,7 @@ class ZipMapModule(lightning.LightningModule):
         self.step = 0
         self.skipped = 0
         self.whole = True
-        self.saved_optimizer: dict[str, dict[str, Any]] | None = None
+        self.saved_optimizer: Mapping[str, dict[str, Any]] | None = None
         self.faults = 0
         self.last_loss = float("nan")
         self.validation: dict[str, float] = {}
@@ -55,6 +57,10 @@ class ZipMapModule(lightning.LightningModule):
     def forward(self, images: Tensor) -> Prediction:
         """Predict for images [B, S, 3, H, W] in [0, 1]."""
         return self.model(images)
+
+    def configure_model(self) -> None:
+        """Shard the model where the strategy wants that: after its weights were loaded, before the optimiser is built."""
+        share(self.model, self.trainer.strategy)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW with the groups of the stage, and the state of the checkpoint that the run goes on from."""
@@ -97,7 +103,9 @@ class ZipMapModule(lightning.LightningModule):
         if self.step % self.config.trainer.log_every and self.step != 1:
             return
         now = time.monotonic()
-        scalars = {f"loss/{name}": float(value.detach()) for name, value in terms.items()}
+        # All processes get here; what is written is the mean over them, as is the gradient.
+        means = {name: self.trainer.strategy.reduce(value.detach(), reduce_op="mean") for name, value in terms.items()}
+        scalars = {f"loss/{name}": float(value) for name, value in means.items()}
         scalars |= {f"gradient_norm/{name}": float(value) for name, value in norms.items()}
         scalars |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
         scalars |= {
