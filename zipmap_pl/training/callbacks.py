@@ -12,12 +12,15 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
+from zipmap_pl.checkpoints.folder import EMA, Manifest, SeenPictures, save_checkpoint
+from zipmap_pl.checkpoints.parts import by_parameter_and_kind
+from zipmap_pl.checkpoints.sharded import save_sharded
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.progress import Progress
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.optimizer import optimizer_state
 from zipmap_pl.training.picture_panel import picture_panel
+from zipmap_pl.training.sharding import is_sharded
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,10 @@ class StepProgress(lightning.Callback):
 
 
 class Checkpoints(lightning.Callback):
-    """Writes a checkpoint folder below the stage's output every N steps, at its end, and when the run is stopped."""
+    """Writes a checkpoint folder below the stage's output every N steps, at its end, and when the run is stopped.
+
+    Several processes save together; only at the end of a step do they all get here (see `signals`).
+    """
 
     def __init__(self, every: int, keep: int, data: ZooDataModule) -> None:
         self.every, self.keep, self.data = every, keep, data
@@ -75,27 +81,37 @@ class Checkpoints(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Save when it is due."""
         if module.step_ended and module.step % self.every == 0:
-            self._save(trainer, module)
+            self.save(trainer, module)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Save the end of the stage."""
-        self._save(trainer, module)
+        self.save(trainer, module)
 
     def on_exception(self, trainer: lightning.Trainer, module: ZipMapModule, exception: BaseException) -> None:
         """Save on Ctrl-C and SIGTERM, unless they came in the middle of an update: then the last checkpoint counts."""
         stopped = isinstance(exception, KeyboardInterrupt) or trainer.received_sigterm
-        if stopped and trainer.state.fn == TrainerFn.FITTING and module.step > 0 and module.whole:
-            self._save(trainer, module)
+        if (
+            stopped
+            and trainer.world_size == 1
+            and trainer.state.fn == TrainerFn.FITTING
+            and module.step > 0
+            and module.whole
+        ):
+            self.save(trainer, module)
             log.info("stopped after step %d; the checkpoint is written", module.step)
 
-    def _save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
-        if trainer.is_global_zero:
-            state = optimizer_state(module.model, trainer.optimizers[0])
-            folder = Path(module.config.output) / "checkpoints"
-            averages = None if module.ema is None else module.ema.averages
-            save_checkpoint(
-                folder, self._manifest(module), module.model.state_dict(), state, self.keep, averages=averages
-            )
+    def save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """Save now; called by all processes."""
+        weights, manifest = module.model.state_dict(), self._manifest(module)
+        state = optimizer_state(module.model, trainer.optimizers[0])
+        averages = None if module.ema is None else module.ema.averages
+        folder = Path(module.config.output) / "checkpoints"
+        if is_sharded(module.model):
+            groups = {"weights": weights, "optimizer": by_parameter_and_kind(state)}
+            save_sharded(folder, manifest, groups if averages is None else groups | {EMA: averages}, self.keep)
+        elif trainer.is_global_zero:
+            save_checkpoint(folder, manifest, weights, state, self.keep, averages)
+        trainer.strategy.barrier()  # nobody looks for a checkpoint that is not there yet
 
     def _manifest(self, module: ZipMapModule) -> Manifest:
         config = module.config

@@ -17,6 +17,7 @@ from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+STRATEGIES = ("auto", "ddp", "fsdp", "hsdp")
 PRECISIONS = ("auto", "bf16-mixed", "32-true")
 
 
@@ -92,7 +93,9 @@ class TrainerConfig:
     """Where and how often; handed to Lightning's Trainer and our callbacks. All intervals count optimiser steps."""
 
     accelerator: str = "auto"  # auto, cpu or gpu
-    devices: int = 1
+    devices: int = 1  # per node; torchrun and srun know better
+    nodes: int = 1
+    strategy: str = "auto"  # ddp: the model whole on every device; fsdp: in shards; hsdp: in shards on every node
     precision: str = "auto"  # bf16-mixed, 32-true, or auto: the first on a GPU, the second on a CPU
     log_every: int = 10
     pictures_every: int = 100
@@ -105,10 +108,14 @@ class TrainerConfig:
     compile: bool = False  # torch.compile of the backbone's blocks
 
     def __post_init__(self) -> None:
-        for name, allowed in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+        for name, allowed in (
+            ("accelerator", ACCELERATORS),
+            ("strategy", STRATEGIES),
+            ("precision", PRECISIONS),
+        ):
             value = getattr(self, name)
             _expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
-        for name in ("devices", "log_every", "pictures_every", "validate_every", "checkpoint_every"):
+        for name in ("devices", "nodes", "log_every", "pictures_every", "validate_every", "checkpoint_every"):
             _expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
         images = self.global_images
         _expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")

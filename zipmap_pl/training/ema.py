@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import EmaConfig
+from zipmap_pl.training.sharding import sharded_like
 
 
 class Ema:
-    """The average of the trainable parameters of a model.
+    """The average of the trainable parameters of a model; those of a sharded one are averaged slice by slice.
 
     It is the weights themselves after step `start_step` (counted from 0), and from there on
     average = decay * average + (1 - decay) * weights after every optimiser step. Make it when the parameters are where
@@ -24,7 +24,6 @@ class Ema:
 
     def __init__(self, model: nn.Module, config: EmaConfig) -> None:
         self.config = config
-        self.model = model
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.averages = {name: p.detach().clone() for name, p in self.parameters.items()}
 
@@ -58,14 +57,10 @@ class Ema:
                 f"averaged weights: found other parameters than the model's, one is {odd}; take another checkpoint"
             )
         for name, average in self.averages.items():
-            average.copy_(averages[name])
+            average.copy_(sharded_like(averages[name], average))
 
     @torch.no_grad()
     def _swap(self) -> None:
-        # FSDP may have whole parameters beside the shards; those would keep the old values.
-        for module in self.model.modules():
-            if isinstance(module, FSDPModule):
-                module.reshard()
         for parameter, average in zip(self.parameters.values(), self.averages.values(), strict=True):
             weights = parameter.detach().clone()
             parameter.copy_(average)

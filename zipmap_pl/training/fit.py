@@ -25,7 +25,9 @@ from zipmap_pl.training.callbacks import Checkpoints, Pictures, StepProgress, Va
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.run_settings import changes
+from zipmap_pl.training.signals import Signals
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
+from zipmap_pl.training.strategies import World, build_strategy, world_of
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +64,16 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     """
     for stage in (config, *following):
         check_stage(stage)
+    world = world_of(config.trainer)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
     data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data.setup("fit")
     module = ZipMapModule(config)
     _restore(module, config, Path(config.output))
     data.start_step = module.step
-    _leave_cores_to_the_loader(config.data.workers)
-    trainer = _trainer(config, data, module.step, following)
-    begin_stage(config, module, data, trainer.world_size)
+    _leave_cores_to_the_loader(config.data.workers, world.devices)
+    trainer = _trainer(config, world, data, module.step, following)
+    begin_stage(config, module, data, trainer)
     try:
         before = _validate(trainer, module, data) if module.step == 0 else {}
         if module.step < config.stage.steps:
@@ -86,9 +89,9 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     return FitResult(output, find_checkpoint(output), module.step, before, after)
 
 
-def _leave_cores_to_the_loader(workers: int) -> None:
+def _leave_cores_to_the_loader(workers: int, processes: int) -> None:
     """On a CPU the model's threads and the loader's workers share the cores; more of both than cores slows both down."""
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - workers))
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes - workers))
 
 
 def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
@@ -118,19 +121,23 @@ def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
 
 
 def _trainer(
-    config: RunConfig, data: ZooDataModule, first_step: int, following: Sequence[RunConfig]
+    config: RunConfig, world: World, data: ZooDataModule, first_step: int, following: Sequence[RunConfig]
 ) -> lightning.Trainer:
     settings = config.trainer
     on_gpu = settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
-    if on_gpu and settings.devices > torch.cuda.device_count():
+    if on_gpu and world.devices > torch.cuda.device_count():
         raise UserError(
-            f"trainer.devices={settings.devices} on accelerator={settings.accelerator}: found "
+            f"trainer.devices={world.devices} on accelerator={settings.accelerator}: found "
             f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
         )
     by_device = "bf16-mixed" if on_gpu else "32-true"
+    checkpoints = Checkpoints(settings.checkpoint_every, settings.keep_checkpoints, data)
     return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=settings.devices,
+        devices=world.devices,
+        num_nodes=world.nodes,
+        strategy=build_strategy(settings.strategy, world),
+        plugins=world.environment,
         precision=by_device if settings.precision == "auto" else settings.precision,  # type: ignore[arg-type]
         max_epochs=1 + len(following),  # an epoch is a stage: the loader ends after its steps
         reload_dataloaders_every_n_epochs=1 if following else 0,
@@ -142,7 +149,8 @@ def _trainer(
         callbacks=[
             StepProgress(),
             Pictures(settings.pictures_every, data),
-            Checkpoints(settings.checkpoint_every, settings.keep_checkpoints, data),
+            checkpoints,
+            Signals(checkpoints),
             ValidateWhenDue(settings.validate_every),
             StageSwitch(following, data),  # after Checkpoints
         ],

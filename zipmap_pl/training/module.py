@@ -1,6 +1,7 @@
 """The LightningModule: one optimiser step of a stage, and validation on fixed view sets."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,24 +21,16 @@ from zipmap_pl.training.compilation import compile_blocks, compiled_graphs
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.ema import Ema
 from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, restore_optimizer, set_learning_rates
+from zipmap_pl.training.strategies import gradient_exchange, share
 from zipmap_pl.training.suspects import Suspects
 
 
 @dataclass
-class StepSoFar:
-    """What the micro-batches of the optimiser step under way have left.
+class MicroBatch:
+    """What one micro-batch of the optimiser step under way has left: loss terms, and (dataset, name) of its scenes."""
 
-    Attributes:
-        terms: sums of the loss terms over the micro-batches.
-        scenes: (dataset, name) of this rank's scenes.
-        images: of this rank.
-        finite: all ranks can still take the step.
-    """
-
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    scenes: list[tuple[str, str]] = field(default_factory=list)
-    images: int = 0
-    finite: bool = True
+    terms: dict[str, Tensor]
+    scenes: list[tuple[str, str]]
 
 
 class ZipMapModule(lightning.LightningModule):
@@ -86,13 +79,13 @@ class ZipMapModule(lightning.LightningModule):
         self.step_ended = False
         self.whole = True
         self.ema: Ema | None = None
-        self.saved_optimizer: dict[str, dict[str, Any]] | None = None
-        self.saved_averages: dict[str, Tensor] | None = None
+        self.saved_optimizer: Mapping[str, dict[str, Any]] | None = None
+        self.saved_averages: Mapping[str, Tensor] | None = None
         self.trained_on = trained_on or {}
         self.last_loss = float("nan")
         self.validation: dict[str, float] = {}
         self.validated_step: int | None = None
-        self._so_far = StepSoFar()
+        self._micro_batches: list[MicroBatch] = []
         self._interval_start = time.monotonic()
         self._interval_images = 0
 
@@ -106,6 +99,10 @@ class ZipMapModule(lightning.LightningModule):
         A streaming model takes the views one after another.
         """
         return self.model(batch.inputs().images, target_rays=None if batch.targets is None else batch.target_rays())
+
+    def configure_model(self) -> None:
+        """Shard the model where the strategy wants that: after its weights were loaded, before the optimiser is built."""
+        share(self.model, self.trainer.strategy)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW with the groups of the stage, and the state of the checkpoint that the run goes on from; averages beside it."""
@@ -121,38 +118,28 @@ class ZipMapModule(lightning.LightningModule):
         return optimizer
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Forward and backward of one micro-batch; after the last one of a step the optimiser's step."""
-        self.step_ended = False
-        self._backward(batch)
-        if (batch.number + 1) % self.accumulation == 0:
-            self._update(batch)
+        """Forward and backward of one micro-batch; after the last one of a step the optimiser's step.
 
-    def _backward(self, batch: Batch) -> None:
-        """Add the gradients of one micro-batch, unless the step is given up already."""
-        so_far = self._so_far
-        scenes = list(zip(batch.dataset, batch.scene, strict=True))
-        self.faults += len(batch.faults)
-        so_far.scenes += scenes
-        so_far.images += batch.images.shape[0] * batch.images.shape[1]
-        if not so_far.finite:
-            return
+        Every process goes backward in every micro-batch, whatever its loss: the others wait for its gradients.
+        """
+        last = (batch.number + 1) % self.accumulation == 0
+        self.step_ended = False
         terms = self.loss(self.predict(batch), *ground_truth(batch))
-        so_far.terms = {name: so_far.terms.get(name, 0) + value.detach() for name, value in terms.items()}
-        so_far.finite = self._all_ranks_finite(terms["total"])
-        if so_far.finite:
+        with gradient_exchange(self.trainer.strategy, self.model, wanted=last):
             self.manual_backward(terms["total"] / self.accumulation)
-        elif not torch.isfinite(terms["total"].detach()):
-            self.suspects.add(self.step, scenes)
+        scenes = list(zip(batch.dataset, batch.scene, strict=True))
+        self._micro_batches.append(MicroBatch({name: value.detach() for name, value in terms.items()}, scenes))
+        if last:
+            self._update(batch)
 
     def _update(self, batch: Batch) -> None:
         """Take the step, or skip it on all ranks; count it."""
-        stage, so_far = self.config.stage, self._so_far
+        stage, micro_batches = self.config.stage, self._micro_batches
         optimizer = cast(LightningOptimizer, self.optimizers())  # there is one
         rates = set_learning_rates(optimizer.optimizer, self.step, stage.steps, stage.optimizer)
-        norms = clip_by_module(self.model, stage.optimizer) if so_far.finite else {}
-        finite = bool(norms) and self._all_ranks_finite(*norms.values())
-        if norms and not finite:
-            self.suspects.add(self.step, so_far.scenes)
+        norms = clip_by_module(self.model, stage.optimizer)
+        finite_losses = self._all_ranks_finite(*(part.terms["total"] for part in micro_batches))
+        finite = self._all_ranks_finite(*norms.values()) and finite_losses
         self.whole = False
         if finite:
             optimizer.step()
@@ -163,10 +150,16 @@ class ZipMapModule(lightning.LightningModule):
         self.step += 1
         self.whole = True
         optimizer.zero_grad(set_to_none=True)
-        terms = {name: float(value) / self.accumulation for name, value in so_far.terms.items()}
-        self.last_loss = terms["total"]
-        self._log(batch, so_far.images, terms, norms, rates)
-        self._so_far = StepSoFar()
+        if not finite:
+            # A loss that is not finite, here or elsewhere, spoils the gradients of all; without one, anybody may have.
+            bad = [part for part in micro_batches if finite_losses or not torch.isfinite(part.terms["total"])]
+            self.suspects.add(self.step, (scene for part in bad for scene in part.scenes))
+        terms = {
+            name: torch.stack([part.terms[name] for part in micro_batches]).mean() for name in micro_batches[0].terms
+        }
+        self.last_loss = float(terms["total"])
+        self._log(batch, terms, norms, rates)
+        self._micro_batches = []
         self.step_ended = True
 
     def _all_ranks_finite(self, *values: Tensor) -> bool:
@@ -174,15 +167,16 @@ class ZipMapModule(lightning.LightningModule):
         bad = torch.stack([~torch.isfinite(value.detach()) for value in values]).any().float()
         return float(self.trainer.strategy.reduce(bad, reduce_op="sum")) == 0
 
-    def _log(
-        self, batch: Batch, images: int, terms: dict[str, float], norms: dict[str, Tensor], rates: dict[str, float]
-    ) -> None:
-        """`batch`: the last micro-batch of the step."""
+    def _log(self, batch: Batch, terms: dict[str, Tensor], norms: dict[str, Tensor], rates: dict[str, float]) -> None:
+        """`batch`: the last micro-batch of the step; all have as many images."""
+        images = batch.images.shape[0] * batch.images.shape[1] * self.accumulation
         self._interval_images += images
         if self.step % self.config.trainer.log_every and self.step != 1:
             return
         now = time.monotonic()
-        scalars = {f"loss/{name}": value for name, value in terms.items()}
+        # All processes get here; what is written is the mean over them, as is the gradient.
+        means = {name: self.trainer.strategy.reduce(value, reduce_op="mean") for name, value in terms.items()}
+        scalars = {f"loss/{name}": float(value) for name, value in means.items()}
         scalars |= {f"gradient_norm/{name}": float(value) for name, value in norms.items()}
         scalars |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
         scalars |= {

@@ -58,11 +58,12 @@ def batch_line(config: RunConfig, world: int) -> str:
     )
 
 
-def begin_stage(config: RunConfig, module: ZipMapModule, data: ZooDataModule, world: int) -> None:
+def begin_stage(config: RunConfig, module: ZipMapModule, data: ZooDataModule, trainer: lightning.Trainer) -> None:
     """Tell module and data how many micro-batches make a step, write the settings, say what comes."""
-    module.accumulation = data.accumulation = accumulation_for(config, world)
-    keep_settings(Path(config.output) / "settings.yaml", config)
-    log.info("%s", batch_line(config, world))
+    module.accumulation = data.accumulation = accumulation_for(config, trainer.world_size)
+    if trainer.is_global_zero:
+        keep_settings(Path(config.output) / "settings.yaml", config)
+        log.info("%s", batch_line(config, trainer.world_size))
 
 
 def stage_logger(config: RunConfig, first_step: int) -> TensorBoardLogger:
@@ -95,7 +96,7 @@ class StageSwitch(lightning.Callback):
         )
         module.begin(config, trained_on=module.trained_on | self.data.licences())
         self.data.begin(config.data, config.stage.steps)
-        begin_stage(config, module, self.data, trainer.world_size)
+        begin_stage(config, module, self.data, trainer)
         trainer.optimizers = [module.configure_optimizers()]
         for logger in trainer.loggers:
             logger.finalize("success")
