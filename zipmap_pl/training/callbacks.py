@@ -5,6 +5,7 @@
 
 import logging
 import sys
+from collections import Counter
 from pathlib import Path
 
 import lightning
@@ -16,6 +17,7 @@ from zipmap_pl.checkpoints.folder import EMA, Manifest, SeenPictures, save_check
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
 from zipmap_pl.checkpoints.sharded import save_sharded
 from zipmap_pl.datasets.data_module import ZooDataModule
+from zipmap_pl.datasets.faults import TooManyFaults, list_of_faults, too_many
 from zipmap_pl.progress import Progress
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.optimizer import optimizer_state
@@ -125,6 +127,31 @@ class Checkpoints(lightning.Callback):
             trained_on=module.trained_on | self.data.licences(),
             terms=module.model.terms,
         )
+
+
+class Faults(lightning.Callback):
+    """Shows how many draws of all ranks met unreadable data and were replaced; stops all ranks where that is too many."""
+
+    def __init__(self, every: int, data: ZooDataModule) -> None:
+        self.every, self.data = every, data
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
+        """Count when it is due. Raises TooManyFaults, on all ranks alike, with the list of the worst files."""
+        if not module.step_ended or (module.step % self.every and module.step not in (1, module.config.stage.steps)):
+            return
+        mine = torch.tensor([self.data.faults.faults, self.data.faults.draws], device=module.device, dtype=torch.double)
+        faults, draws = map(int, trainer.strategy.reduce(mine, reduce_op="sum").tolist())
+        module.log_scalars({"data/faults": faults, "data/fault_share": faults / max(draws, 1)})
+        share = self.data.config.max_fault_share
+        if too_many(faults, draws, share):
+            raise TooManyFaults(list_of_faults(faults, draws, share, self._files(trainer.world_size)))
+
+    def _files(self, world: int) -> Counter[str]:
+        """Faults of all ranks by file."""
+        everybody: list[Counter[str]] = [self.data.faults.files] * world
+        if world > 1:
+            torch.distributed.all_gather_object(everybody, self.data.faults.files)
+        return sum(everybody, Counter())
 
 
 class Pictures(lightning.Callback):

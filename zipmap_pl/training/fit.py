@@ -21,7 +21,7 @@ from zipmap_pl.checkpoints.start import start_from
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import UserError
 from zipmap_pl.metrics.reconstruction import BASELINE
-from zipmap_pl.training.callbacks import Checkpoints, Pictures, StepProgress, ValidateWhenDue
+from zipmap_pl.training.callbacks import Checkpoints, Faults, Pictures, StepProgress, ValidateWhenDue
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.run_settings import changes
@@ -84,6 +84,11 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     except RuntimeError as error:  # what torch makes of a loader's worker that got the SIGTERM too
         if trainer.received_sigterm:
             raise KeyboardInterrupt from error
+        if "DataLoader worker" in str(error):
+            raise UserError(
+                f"data: {str(error).splitlines()[0]} If the system ended it for want of memory, lower data.workers or"
+                " data.prefetch; the same command goes on from the last checkpoint"
+            ) from error
         raise
     output = Path(module.config.output)
     return FitResult(output, find_checkpoint(output), module.step, before, after)
@@ -148,6 +153,7 @@ def _trainer(
         logger=stage_logger(config, first_step),
         callbacks=[
             StepProgress(),
+            Faults(settings.log_every, data),
             Pictures(settings.pictures_every, data),
             checkpoints,
             Signals(checkpoints),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import lightning
@@ -50,7 +50,6 @@ class ZipMapModule(lightning.LightningModule):
         saved_optimizer: state for the optimiser when it is built (see `optimizer_state`); None = a fresh one.
         saved_averages: for `ema` when that is made; None = it starts from the weights.
         trained_on: dataset slug -> licence, of what the weights saw before this stage.
-        faults: draws of this process that met unreadable data and were replaced.
         last_loss: total loss of the last step.
         validation: what the last validation said of the weights, metric by name, and `validated_step`, when that was.
     """
@@ -65,7 +64,6 @@ class ZipMapModule(lightning.LightningModule):
         self.metrics_of_averages = ReconstructionMetric()
         self.suspects = Suspects()
         self.accumulation = 1
-        self.faults = 0
         self.begin(config)
 
     def begin(self, config: RunConfig, trained_on: dict[str, str] | None = None) -> None:
@@ -183,7 +181,6 @@ class ZipMapModule(lightning.LightningModule):
             "data/views": batch.images.shape[1],
             "data/images": images,
             "data/valid_share": float(batch.mask.float().mean()),
-            "data/faults": self.faults,
             "steps/skipped": self.skipped,
             "speed/images_per_second": self._interval_images / max(now - self._interval_start, 1e-9),
         }
