@@ -42,9 +42,9 @@ class ZooDataModule(LightningDataModule):
         total_steps: number of steps of the stage; None = the loader never ends.
 
     Attributes:
-        faults: what came of the draws of this rank in training.
         accumulation: micro-batches of each rank per optimiser step, if it is not the trainer that accumulates; set it
             before the loader is made.
+        faults: what came of the draws of this rank in training.
     """
 
     def __init__(self, config: DataConfig, start_step: int = 0, total_steps: int | None = None) -> None:
@@ -153,6 +153,11 @@ class ZooDataModule(LightningDataModule):
         """Slug -> licence notice of the datasets that are trained on."""
         return {dataset.slug: dataset.index.info["licence"] for dataset in self._train or []}
 
+    def _micro_batches(self) -> int:
+        if self.accumulation is not None:
+            return self.accumulation
+        return self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+
     def _train_samples(self) -> TrainSamples:
         self.setup()
         if not self._train:
@@ -173,11 +178,6 @@ class ZooDataModule(LightningDataModule):
             self.total_steps,
             first_number=lambda: max(self.start_step * accumulation, self._next_number),
         )
-
-    def _micro_batches(self) -> int:
-        if self.accumulation is not None:
-            return self.accumulation
-        return self.trainer.accumulate_grad_batches if self.trainer is not None else 1
 
     def _rank_and_world(self) -> tuple[int, int]:
         if self.trainer is not None:

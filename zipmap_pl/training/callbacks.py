@@ -137,7 +137,7 @@ class Faults(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Count when it is due. Raises TooManyFaults, on all ranks alike, with the list of the worst files."""
-        if module.step % self.every and module.step not in (1, module.config.stage.steps):
+        if not module.step_ended or (module.step % self.every and module.step not in (1, module.config.stage.steps)):
             return
         mine = torch.tensor([self.data.faults.faults, self.data.faults.draws], device=module.device, dtype=torch.double)
         faults, draws = map(int, trainer.strategy.reduce(mine, reduce_op="sum").tolist())
