@@ -10,7 +10,13 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import FitResult, fit
 
-STATE_QUERY = ["model.query_head=true", "data.batches=state_query", "stage.steps=3", "data.views=[3,3]", "data.images_per_gpu=4"]
+STATE_QUERY = [
+    "model.query_head=true",
+    "data.batches=state_query",
+    "stage.steps=3",
+    "data.views=[3,3]",
+    "data.images_per_gpu=4",
+]
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,9 @@ class LossConfig:
     camera_mode: str = "reference_view"  # reference_view or affine_invariant
     reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
     affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))
+    cameras_without_depth: bool = (
+        False  # scenes without any depth train the camera terms; as published they train nothing
+    )
     alpha: float = 0.2  # reward for confidence
     valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
     scale_samples: int = 4096  # points per scene that the scale solver looks at

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.geometry.projection import unproject
-from zipmap_pl.geometry.rigid import join_rigid, relative_to_first, split_rigid
+from zipmap_pl.geometry.rigid import camera_centres, join_rigid, relative_to_first, split_rigid
 from zipmap_pl.losses.safety import finite
+
+SCALE_RANGE = (1e-6, 1e6)
 
 
 @dataclass
@@ -66,14 +68,19 @@ def ground_truth(batch: Batch) -> tuple[GroundTruth, QueryTruth | None]:
 def normalise(batch: Batch) -> GroundTruth:
     """Moves the world to the camera of view 0 and divides by the mean distance of all valid points to it.
 
-    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. A scene without valid pixels
-    thus gets the unit 1e-6 (and is dropped by the losses). NaN and infinity become 0.
+    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. The unit of a scene without
+    valid pixels is the mean distance of its cameras to view 0, clamped alike (the published one is 1e-6: such scenes are
+    dropped by the losses unless asked for). NaN and infinity become 0.
     """
     extrinsics = relative_to_first(batch.extrinsics.double()).to(batch.extrinsics.dtype)
     rotation, translation = split_rigid(extrinsics)
     depth = finite(batch.depth).masked_fill(~batch.mask, 0.0)
     local_points = finite(unproject(depth, batch.intrinsics))
-    scale = mean_distance(local_points, translation, batch.mask)
+    scale = torch.where(
+        batch.mask.flatten(1).any(1),
+        mean_distance(local_points, translation, batch.mask),
+        mean_camera_distance(extrinsics).clamp(*SCALE_RANGE),
+    )
     per_view, per_pixel = scale[:, None, None], scale[:, None, None, None]
     return GroundTruth(
         extrinsics=finite(join_rigid(rotation, translation / per_view)),
@@ -93,4 +100,9 @@ def mean_distance(local_points: Tensor, translation: Tensor, mask: Tensor) -> Te
     does not matter, |R^T (x - t)| = |x - t|.
     """
     distance = (local_points - translation[:, :, None, None]).norm(dim=-1).masked_fill(~mask, 0.0)
-    return (finite(distance).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-3)).clamp(1e-6, 1e6)
+    return (finite(distance).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-3)).clamp(*SCALE_RANGE)
+
+
+def mean_camera_distance(extrinsics: Tensor) -> Tensor:
+    """Mean distance [B] of the camera centres of world-to-camera [B, S, 3, 4] to that of view 0, itself included."""
+    return finite(camera_centres(relative_to_first(extrinsics))).norm(dim=-1).mean(1)

@@ -10,7 +10,7 @@ from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, referenc
 from zipmap_pl.losses.config import CameraWeights, LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.local_points import local_point_loss
-from zipmap_pl.losses.normalisation import GroundTruth, QueryTruth
+from zipmap_pl.losses.normalisation import SCALE_RANGE, GroundTruth, QueryTruth
 from zipmap_pl.losses.normals import normal_loss
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.safety import bounded, scenes_with_camera, scenes_with_depth
@@ -45,7 +45,12 @@ class ReconstructionLoss(nn.Module):
         """Loss terms by name; the arguments after the first are what `normalisation.ground_truth` says of a batch."""
         with torch.autocast(prediction.depth.device.type, enabled=False):
             truth = _bounded_truth(truth)
-            aligned, _ = align_prediction(_valid_only(prediction, truth.mask), truth, self.config.scale_samples)
+            aligned, _ = align_prediction(
+                _valid_only(prediction, truth.mask),
+                truth,
+                self.config.scale_samples,
+                by_cameras=self.config.cameras_without_depth,
+            )
             terms = self._terms(aligned, truth)
             if self.query is not None and queried is not None:
                 of_query = self.query(aligned, queried)
@@ -74,7 +79,10 @@ class ReconstructionLoss(nn.Module):
         height, width = truth.mask.shape[-2:]
         true_encoding = encode_pose(truth.extrinsics, truth.intrinsics, height, width)
         loss = CAMERA_LOSSES[self.config.camera_mode]
-        parts: CameraTerms = loss(torch.stack(aligned.pose_enc_list), true_encoding, scenes_with_camera(truth.mask))
+        scenes = scenes_with_camera(truth.mask)
+        if self.config.cameras_without_depth:
+            scenes = scenes | (~truth.mask.flatten(1).any(1) & (truth.scale > SCALE_RANGE[0]))  # and cameras that move
+        parts: CameraTerms = loss(torch.stack(aligned.pose_enc_list), true_encoding, scenes)
         weights: CameraWeights = getattr(self.config, self.config.camera_mode)
         total = weights.translation * parts.translation + weights.rotation * parts.rotation
         return {
