@@ -81,6 +81,6 @@ def test_published_files_and_vggt_bring_their_terms(published_config, as_vggt, t
 
 def test_a_run_that_is_not_there_is_one_line(published_config):
     with pytest.raises(UserError, match="no folder, expected a checkpoint"):
-        start_from(ZipMap(published_config()), "./runs/not_there")
+        start_from(ZipMap(published_config()), "/tmp/not_there")
     with pytest.raises(UserError, match="no such file|found no file|found no folder"):
         start_from(ZipMap(published_config()), str(Path("nothing.pt")))

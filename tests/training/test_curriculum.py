@@ -137,6 +137,7 @@ def test_stages_go_on_in_one_model_or_are_built_anew(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 def test_the_whole_tree_goes_on_inside_each_stage_and_around_each_switch(
     tree: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,8 +52,9 @@ def start_from(model: ZipMap, source: str) -> Origin:
     Raises:
         UserError: nothing there, damaged, or of another model.
     """
-    if Path(source).is_dir() or (not Path(source).exists() and source.startswith((".", "/"))):
-        folder = find_checkpoint(Path(source))
+    path = Path(source)
+    if path.is_dir() or (not path.exists() and not path.suffix and path.parent.is_dir()):
+        folder = find_checkpoint(path)
         manifest = read_manifest(folder)
         _fill(model, read_weights(folder), str(folder))
         model.terms = manifest.terms
