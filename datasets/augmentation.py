@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 
+GREY = (0.299, 0.587, 0.114)  # shares of red, green, blue
 COLOURS = ("none", "gain_offset", "jitter")
 
 
@@ -64,15 +66,36 @@ def _gain_offset(images: np.ndarray, config: AugmentationConfig, generator: np.r
 def _jitter(images: np.ndarray, config: AugmentationConfig, generator: np.random.Generator) -> np.ndarray:
     pipeline = _pipeline(config)
     shared = generator.random() < config.shared_probability
-    seeds = generator.integers(2**31, size=len(images))
+    pipeline.set_random_seed(int(generator.integers(2**31)))
     if shared:
-        pipeline.set_random_seed(int(seeds[0]))
         return pipeline(images=images)["images"]
-    views = []
-    for image, seed in zip(images, seeds, strict=True):
-        pipeline.set_random_seed(int(seed))
-        views.append(pipeline(image=image)["image"])
-    return np.stack(views)
+    augmented = np.empty_like(images)
+    for view, image in enumerate(images):  # each call draws on
+        augmented[view] = pipeline(image=image)["image"]
+    return augmented
+
+
+def _brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Every channel times a factor."""
+    return cv2.transform(image, np.eye(3, dtype=np.float32) * np.float32(factor))
+
+
+def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Differences from the mean grey times a factor."""
+    mean = float(np.dot(cv2.mean(image)[:3], GREY))
+    return cv2.transform(image, np.column_stack((np.eye(3) * factor, [mean * (1 - factor)] * 3)).astype(np.float32))
+
+
+def _saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """Differences from the pixel's own grey times a factor."""
+    return cv2.transform(image, (np.eye(3) * factor + (1 - factor) * np.tile(GREY, (3, 1))).astype(np.float32))
+
+
+def _hue(image: np.ndarray, turn: float) -> np.ndarray:
+    """Hue turned by a share of the circle; the circle has 256 steps, which wrap round by themselves."""
+    values = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    values[..., 0] += np.uint8(round(turn * 256) % 256)
+    return cv2.cvtColor(values, cv2.COLOR_HSV2RGB_FULL)
 
 
 @lru_cache(maxsize=4)
@@ -80,15 +103,18 @@ def _pipeline(config: AugmentationConfig) -> Any:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
 
+    jitter = albumentations.ColorJitter(
+        brightness=(max(0.0, 1 - config.brightness), 1 + config.brightness),
+        contrast=(max(0.0, 1 - config.contrast), 1 + config.contrast),
+        saturation=(max(0.0, 1 - config.saturation), 1 + config.saturation),
+        hue=(-config.hue, config.hue),
+        p=config.jitter_probability,
+    )
+    # The same four operations, each rounded and clipped by itself, in half of the time: one pass each.
+    jitter.transforms = [_brightness, _contrast, _saturation, _hue]
     return albumentations.Compose(
         [
-            albumentations.ColorJitter(
-                brightness=(max(0.0, 1 - config.brightness), 1 + config.brightness),
-                contrast=(max(0.0, 1 - config.contrast), 1 + config.contrast),
-                saturation=(max(0.0, 1 - config.saturation), 1 + config.saturation),
-                hue=(-config.hue, config.hue),
-                p=config.jitter_probability,
-            ),
+            jitter,
             albumentations.ToGray(p=config.grayscale_probability),
             albumentations.GaussianBlur(sigma_limit=(0.1, 1.0), p=config.blur_probability),
         ]

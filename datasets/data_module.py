@@ -191,13 +191,16 @@ class ZooDataModule(LightningDataModule):
         workers = self.config.workers
         if workers > 0:
             require_main_guard()
-        how: dict[str, Any] = {"batch_size": None} if batches is None else {"batch_sampler": batches}
+        how: dict[str, Any] = (
+            {"batch_size": None, "collate_fn": _as_it_is}
+            if batches is None
+            else {"batch_sampler": batches, "collate_fn": collate}
+        )
         return DataLoader(
             samples,
             **how,
             num_workers=workers,
             prefetch_factor=self.config.prefetch if workers > 0 else None,
-            collate_fn=_as_it_is if batches is None else collate,
             worker_init_fn=start_worker,
             pin_memory=torch.cuda.is_available(),
             # The loader draws seeds for its workers; from the global generator they would change the model's random

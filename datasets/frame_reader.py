@@ -11,8 +11,8 @@ from itertools import count
 
 import numpy as np
 
-from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, decode_depth, read_png
-from zipmap_pl.datasets.picture_coding import read_picture
+from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, decode_depth, read_codes, read_png
+from zipmap_pl.datasets.picture_coding import can_reduce, read_picture
 from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, PARTS
 from zipmap_pl.datasets.shard_index import ShardIndex
@@ -129,26 +129,40 @@ class FrameReader:
 
     def read(self, row: int) -> Frame:
         """Decode a frame. Raises DamagedShard if its bytes are not those that the index promises."""
-        image = self._decoded(row, "image", read_picture)
-        if image is None:
-            raise self.fault(row, "has no image")
+        image, _ = self.picture(row)
         depth, sky = self.depth(row)
         intrinsics, world_to_cam = (
             np.array(self.index[f"frame.{name}"][row]) for name in ("intrinsics", "world_to_cam")
         )
         return Frame(image, depth, sky, self.dynamic(row), intrinsics, world_to_cam)
 
+    def picture(self, row: int, reduction: int = 1) -> tuple[np.ndarray, int]:
+        """The picture, decoded `reduction` (1, 2, 4 or 8) times smaller if its format can do that. Raises DamagedShard.
+
+        Returns:
+            [H, W, 3] uint8 RGB and the reduction that was made, see `picture_coding.read_picture`.
+        """
+        data = self.part(row, "image")
+        if data is None:
+            raise self.fault(row, "has no image")
+        reduction = reduction if can_reduce(data) else 1
+        return self._layer(row, "image", data, lambda data: read_picture(data, reduction), reduction), reduction
+
     def depth(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Depth [H, W] float32 in normalised units, 0 = invalid, and sky [H, W] bool. Raises DamagedShard."""
-        codes = self._decoded(row, "depth", lambda data: read_png(data, np.uint16))
-        if codes is None:
-            codes = np.full(self.index["frame.size"][row], UNKNOWN, np.uint16)
+        codes = self.depth_codes(row)
         near, far = self.index["frame.depth_range"][row]
         return decode_depth(codes, float(near), float(far)), codes == SKY
 
+    def depth_codes(self, row: int) -> np.ndarray:
+        """Depth [H, W] uint16 as `depth_coding` codes it, unknown everywhere without depth. Raises DamagedShard."""
+        height, width = (int(side) for side in self.index["frame.size"][row])
+        codes = self._decoded(row, "depth", lambda data: read_codes(data, (height, width)))
+        return np.full((height, width), UNKNOWN, np.uint16) if codes is None else codes
+
     def dynamic(self, row: int) -> np.ndarray | None:
         """Moving objects [H, W] bool; None where the dataset does not say. Raises DamagedShard."""
-        return self._decoded(row, "dynamic", lambda data: read_png(data, np.uint8) > 0)
+        return self._decoded(row, "dynamic", lambda data: read_png(data) > 0)
 
     def part(self, row: int, part: str) -> bytes | None:
         """The checked bytes of one of `schema.PARTS`; None if the frame has no such part. Raises DamagedShard."""
@@ -203,14 +217,18 @@ class FrameReader:
     def _decoded(self, row: int, part: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | None:
         """One part as an array of the frame's size; None if the frame has no such part. Raises DamagedShard."""
         data = self.part(row, part)
-        if data is None:
-            return None
+        return None if data is None else self._layer(row, part, data, decode)
+
+    def _layer(
+        self, row: int, part: str, data: bytes, decode: Callable[[bytes], np.ndarray], reduction: int = 1
+    ) -> np.ndarray:
+        """The bytes of a part as an array of the frame's size divided by the reduction. Raises DamagedShard."""
         try:
             layer = decode(data)
         except ValueError as error:
             raise self.fault(row, f"{part}: {error}") from error
-        height, width = self.index["frame.size"][row]
-        if layer.shape[:2] != (height, width):
+        height, width = (int(side) for side in self.index["frame.size"][row])
+        if layer.shape[:2] != (-(-height // reduction), -(-width // reduction)):
             found = f"{layer.shape[1]} x {layer.shape[0]}"
             raise self.fault(row, f"{part} is {found} pixels, the index says {width} x {height}")
         return layer
@@ -234,8 +252,3 @@ def depth_limits(
         metres = float(index["scene.metres_per_unit"][scene])
         largest = min(largest, max_depth / (metres if np.isfinite(metres) else float(index["scene.unit"][scene])))
     return smallest * (1 - LIMIT_TOLERANCE), largest * (1 + LIMIT_TOLERANCE)
-
-
-def clip_depth(depth: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """The depth map with everything outside the limits set to 0 (invalid)."""
-    return np.where((depth >= limits[0]) & (depth <= limits[1]), depth, np.float32(0))

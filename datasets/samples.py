@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from zipmap_pl.datasets.augmentation import augment
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import intrinsics_matrix
 from zipmap_pl.datasets.config import DataConfig, ValidationConfig
-from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
+from zipmap_pl.datasets.crop_resize import SPARSE, Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, depth_table
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
 from zipmap_pl.datasets.faults import TooManyFaults
-from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.state_query import split_views
@@ -71,19 +72,35 @@ class SampleReader:
         reader.fetch([rows[int(position)] for position in pick.positions])
         for view, position in enumerate(pick.positions):
             row = rows[int(position)]
-            frame = reader.read(row)
-            try:
-                crop = plan_crop(frame.image.shape[:2], frame.intrinsics, target, float(zooms[view]))
-            except ValueError as error:
-                raise reader.fault(row, str(error)) from error
+            crop = self._crop(reader, row, target, float(zooms[view]))
+            picture, reduction = reader.picture(row, crop.reduction)
+            images[view] = resize_picture(picture, crop.of_reduced(reduction))
             limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, max_depth)
-            images[view] = resize_picture(frame.image, crop)
-            depth[view] = clip_depth(resize_nearest(frame.depth, crop), limits)
-            extrinsics[view] = frame.world_to_cam
-            intrinsics[view] = intrinsics_matrix(crop.intrinsics(frame.intrinsics))
+            read_depth(reader, row, crop, limits, out=depth[view])
+            extrinsics[view] = index["frame.world_to_cam"][row]
+            intrinsics[view] = intrinsics_matrix(crop.intrinsics(index["frame.intrinsics"][row]))
         sample = Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
         sample.input_count, sample.targets = pick.input_count, pick.targets
         return sample
+
+    def _crop(self, reader: FrameReader, row: int, target: tuple[int, int], zoom: float) -> Crop:
+        height, width = (int(side) for side in reader.index["frame.size"][row])
+        try:
+            return plan_crop((height, width), reader.index["frame.intrinsics"][row], target, zoom)
+        except ValueError as error:
+            raise reader.fault(row, str(error)) from error
+
+
+def read_depth(reader: FrameReader, row: int, crop: Crop, limits: tuple[float, float], out: np.ndarray) -> None:
+    """A frame's depth [height, width] float32 at the crop's size into `out`, 0 outside of the limits.
+
+    The codes are resized, and only what is left of them is turned into depths.
+    """
+    codes = reader.depth_codes(row)
+    near, far = (float(depth) for depth in reader.index["frame.depth_range"][row])
+    sparse = float(reader.index["frame.valid_share"][row]) < SPARSE
+    resized = resize_sparse(np.where(codes == SKY, UNKNOWN, codes), crop) if sparse else resize_nearest(codes, crop)
+    np.take(depth_table(near, far, limits), resized, out=out, mode="clip")  # other modes would make a copy of `out`
 
 
 def frame_readers(datasets: Sequence[SceneList], remote: RemoteConfig) -> list[FrameReader]:
@@ -192,15 +209,22 @@ def validation_picks(config: ValidationConfig, datasets: Sequence[SceneList]) ->
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples; pictures stay uint8, their channels move to the front."""
-    depth = torch.from_numpy(np.stack([sample.depth for sample in samples]))
-    images = np.stack([sample.images for sample in samples]).transpose(0, 1, 4, 2, 3)
+    """Stack samples; pictures stay uint8, their channels move to the front.
+
+    In a worker the large fields are written straight to the memory that it shares with the trainer.
+    """
+    views, height, width = samples[0].depth.shape
+    depth = _room(torch.float32, len(samples), views, height, width)
+    images = _room(torch.uint8, len(samples), views, 3, height, width)
+    for place, sample in enumerate(samples):
+        np.copyto(depth[place].numpy(), sample.depth)
+        np.copyto(images[place].numpy(), sample.images.transpose(0, 3, 1, 2))
     repeat = torch.tensor([sample.repeat for sample in samples])
     targets = [sample.targets for sample in samples if sample.targets is not None]
     return Batch(
-        images=torch.from_numpy(np.ascontiguousarray(images)),
+        images=images,
         depth=depth,
-        mask=depth > 0,
+        mask=torch.gt(depth, 0, out=_room(torch.bool, *depth.shape)),
         extrinsics=torch.from_numpy(np.stack([sample.extrinsics for sample in samples]).astype(np.float32)),
         intrinsics=torch.from_numpy(np.stack([sample.intrinsics for sample in samples]).astype(np.float32)),
         normals=torch.tensor([sample.normals for sample in samples]),
@@ -213,6 +237,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
         repeat=repeat if bool(repeat.any()) else None,
         faults=[fault for sample in samples for fault in sample.faults],
     )
+
+
+def _room(dtype: torch.dtype, *shape: int) -> torch.Tensor:
+    """An unwritten tensor; shared with other processes if this one is a worker, which saves a copy when it is sent."""
+    room = torch.empty(shape, dtype=dtype)
+    return room if get_worker_info() is None else room.share_memory_()
 
 
 def start_worker(_worker: int) -> None:

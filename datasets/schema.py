@@ -29,7 +29,7 @@ INDEX_FOLDER: Final = "index"
 
 # Parts of a sample, in the order in which they lie in the tar. `image` is jpg or png, the rest has one extension.
 PARTS: Final = ("image", "depth", "dynamic", "camera")
-EXTENSIONS: Final = {"depth": "depth.png", "dynamic": "dynamic.png", "camera": "camera.json"}
+EXTENSIONS: Final = {"depth": "depth.npy.zst", "dynamic": "dynamic.png", "camera": "camera.json"}
 
 DEPTH_PERCENTILES: Final = (0.1, 90.0, 95.0, 96.0, 97.0, 98.0, 99.0)
 MAX_NEIGHBOURS: Final = 32

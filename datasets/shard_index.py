@@ -203,7 +203,7 @@ def _why_no_dataset(folder: Path) -> str:
 
 
 def _map(folder: Path, name: str) -> np.ndarray:
-    """Map one column without ever unpickling."""
+    """Map one column without ever unpickling; as a plain array, because single rows of a memmap are slow to get."""
     file = folder / INDEX_FOLDER / name
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -211,4 +211,4 @@ def _map(folder: Path, name: str) -> np.ndarray:
         raise UserError(
             f"{file}: missing or damaged; delete {folder / DATASET_FILE} and run `zipmap shards finish {folder}`"
         ) from error
-    return array
+    return np.asarray(array)

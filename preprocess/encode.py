@@ -8,8 +8,9 @@ import numpy as np
 
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import DepthView
-from zipmap_pl.datasets.depth_coding import UNKNOWN, decode_depth, encode_depth, write_png
-from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
+from zipmap_pl.datasets.crop_resize import SPARSE, keep_points
+from zipmap_pl.datasets.depth_coding import UNKNOWN, decode_depth, encode_depth, write_codes, write_png
+from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, EXTENSIONS
 from zipmap_pl.preprocess.checks import usable_distortion, usable_intrinsics, usable_layers, usable_pose
 from zipmap_pl.preprocess.plan import ScenePlan
 from zipmap_pl.preprocess.raw import RawFault, RawFrame
@@ -79,13 +80,13 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     codes = np.zeros((height, width), np.uint16)
     if frame.depth is not None or frame.sky is not None:
         codes = _encode_layers(frame, scene.unit, height, width, row)
-        parts["depth"] = ("depth.png", write_png(codes))
+        parts["depth"] = (EXTENSIONS["depth"], write_codes(codes))
     still = codes
     if frame.dynamic is not None:
         dynamic = resample(frame.dynamic, height, width)
-        parts["dynamic"] = ("dynamic.png", write_png(dynamic.astype(np.uint8) * 255))
+        parts["dynamic"] = (EXTENSIONS["dynamic"], write_png(dynamic.astype(np.uint8) * 255))
         still = np.where(dynamic, np.uint16(UNKNOWN), codes)
-    parts["camera"] = ("camera.json", _camera_json(scene, name, row))
+    parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
     return EncodedFrame(parts, row, resample(codes, *_fit(height, width, THUMBNAIL_SIDE)), still)
 
 
@@ -103,6 +104,20 @@ def resample(layer: np.ndarray, height: int, width: int) -> np.ndarray:
     rows = (2 * np.arange(height) + 1) * layer.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * layer.shape[1] // (2 * width)
     return layer[rows[:, None], columns[None, :]]
+
+
+def resample_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`resample` of a depth map [H, W] that loses no point of a sparse one; 0 where unknown."""
+    if depth.shape == (height, width):
+        return depth
+    known = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+    resized = resample(known, height, width)
+    if np.count_nonzero(known) < SPARSE * known.size:
+        rows, columns = (
+            (2 * np.arange(old) + 1) * new // (2 * old) for old, new in zip(known.shape, resized.shape, strict=True)
+        )
+        keep_points(known, resized, rows, columns)
+    return resized
 
 
 def _fit(height: int, width: int, side: int) -> tuple[int, int]:
@@ -126,7 +141,7 @@ def _encode_picture(frame: RawFrame, height: int, width: int, lossless: bool) ->
 def _encode_layers(frame: RawFrame, unit: float, height: int, width: int, row: dict[str, object]) -> np.ndarray:
     """Depth codes [height, width] uint16; fills the depth columns of the row."""
     raw = np.zeros(frame.image.shape[:2], np.float32) if frame.depth is None else frame.depth
-    depth = resample(raw, height, width).astype(np.float64) / unit
+    depth = resample_depth(raw, height, width).astype(np.float64) / unit
     sky = None if frame.sky is None else resample(frame.sky, height, width)
     codes, depth_range = encode_depth(depth, sky)
     stored = decode_depth(codes, *depth_range)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
+import zstandard
 
 from zipmap_pl.datasets.schema import SCHEMA_VERSION
 from zipmap_pl.preprocess.raw import RawReader
@@ -33,13 +34,14 @@ class EngineSettings:
 def all_settings(reader: RawReader, settings: EngineSettings) -> dict[str, object]:
     """Everything that the bytes depend on, besides the raw data: plain JSON values."""
     engine = asdict(settings)
+    zstd = ".".join(map(str, zstandard.ZSTD_VERSION))
     del engine["max_fault_share"]
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": asdict(reader.info),
         "reader": json.loads(json.dumps(reader.settings())),
         "engine": engine,
-        "libraries": {"numpy": np.__version__, "opencv": cv2.__version__},
+        "libraries": {"numpy": np.__version__, "opencv": cv2.__version__, "zstd": zstd},
     }
 
 

@@ -3,7 +3,10 @@ import socket
 
 import numpy as np
 import pytest
+import torch
+from torchvision.transforms.functional import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 
+from zipmap_pl.datasets import augmentation
 from zipmap_pl.datasets.augmentation import AugmentationConfig, augment
 
 VIEWS = np.random.default_rng(1).integers(0, 256, (3, 28, 42, 3), dtype=np.uint8)
@@ -58,3 +61,28 @@ def test_no_global_state_and_no_network(monkeypatch):
     augment(VIEWS, AugmentationConfig(blur_probability=1.0), np.random.default_rng(0))
     assert random.getstate() == python
     assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("operation", "published", "values"),
+    [
+        (augmentation._brightness, adjust_brightness, (0.5, 0.8, 1.0, 1.5)),
+        (augmentation._contrast, adjust_contrast, (0.5, 0.8, 1.0, 1.5)),
+        (augmentation._saturation, adjust_saturation, (0.5, 0.8, 1.0, 1.5)),
+        (augmentation._hue, adjust_hue, (-0.1, -0.04, 0.0, 0.07, 0.1)),
+    ],
+    ids=["brightness", "contrast", "saturation", "hue"],
+)
+def test_each_operation_is_torchvisions(operation, published, values):
+    image = VIEWS[0]
+    for value in values:
+        wanted = published(torch.from_numpy(image).permute(2, 0, 1).float() / 255, value).permute(1, 2, 0).numpy() * 255
+        error = np.abs(operation(image, value) - wanted)
+        # Hue is kept in 256 steps: 1.4 degrees, 6 grey levels of a pure colour; twice rounded.
+        assert error.max() <= (12 if operation is augmentation._hue else 1.6)
+        assert error.mean() < 2
+
+
+def test_a_hue_wraps_round():
+    red = np.full((2, 2, 3), (255, 0, 0), np.uint8)
+    assert augmentation._hue(red, 1 / 3)[0, 0].argmax() == 1 and augmentation._hue(red, -1 / 3)[0, 0].argmax() == 2

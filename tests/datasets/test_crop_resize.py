@@ -1,10 +1,13 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from zipmap_pl.datasets.cameras import pixel_points
-from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
+from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.datasets.picture_coding import read_picture
 
 sizes = st.tuples(st.integers(40, 400), st.integers(40, 400))
 targets = st.tuples(st.integers(1, 10).map(lambda n: 14 * n), st.integers(1, 10).map(lambda n: 14 * n))
@@ -113,3 +116,107 @@ def test_fine_stripes_do_not_alias():
 def test_principal_point_outside_is_refused():
     with pytest.raises(ValueError, match="principal point"):
         plan_crop((100, 100), np.array([100.0, 100.0, 120.0, 50.0]), (56, 56))
+
+
+centres = st.floats(0.08, 0.92)
+
+
+@given(
+    size=st.tuples(st.integers(40, 4000), st.integers(40, 4000)),
+    target=targets,
+    x=centres,
+    y=centres,
+    fx=st.floats(20, 5000),
+    stretch=st.floats(0.8, 1.25),
+    zoom=st.floats(1, 2),
+    point=st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(1e-3, 1e3)),
+)
+def test_a_projected_point_stays_on_its_pixel(size, target, x, y, fx, stretch, zoom, point):
+    intrinsics = np.array([fx, fx * stretch, x * size[1], y * size[0]])
+    crop = plan_crop(size, intrinsics, target, zoom)
+
+    def project(numbers):
+        return numbers[:2] * (point[0], point[1]) + numbers[2:]  # a point at depth z is (x z, y z, z): z goes away
+
+    there = (project(intrinsics) - (crop.left, crop.top)) * crop.scale
+    np.testing.assert_allclose(project(crop.intrinsics(intrinsics)), there, rtol=1e-12, atol=1e-9)
+    left, top, right, bottom = crop.box
+    corners = crop.intrinsics(intrinsics)[2:] * 2
+    np.testing.assert_allclose(corners, (target[1], target[0]), atol=1e-6)
+    assert left >= 0 and top >= 0 and right <= size[1] * (1 + 1e-12) and bottom <= size[0] * (1 + 1e-12)
+
+
+@given(size=sizes, target=targets, x=shares, y=shares, zoom=st.floats(1, 2))
+def test_a_picture_decoded_smaller_is_cropped_alike_and_never_enlarged(size, target, x, y, zoom):
+    intrinsics = np.array([300.0, 310.0, x * size[1], y * size[0]])
+    crop = plan_crop(size, intrinsics, target, zoom)
+    times = crop.reduction
+    reduced = crop.of_reduced(times)
+    assert times == 1 or reduced.scale <= 1
+    assert times == 8 or crop.scale * times * 2 > 1  # as small as can be
+    np.testing.assert_allclose(np.array(reduced.box) * times, crop.box)
+    np.testing.assert_allclose(reduced.intrinsics(intrinsics / times), crop.intrinsics(intrinsics))
+
+
+@pytest.mark.parametrize("size", [(480, 640), (477, 635)])
+def test_reducing_while_decoding_changes_only_the_sharpness(size):
+    picture = np.zeros((*size, 3), np.uint8)
+    picture[..., 0] = np.linspace(20, 230, size[1])
+    picture[..., 1] = np.linspace(230, 20, size[0])[:, None]
+    data = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 98))[1].tobytes()
+    crop = plan_crop(size, np.array([500.0, 500.0, size[1] * 0.47, size[0] * 0.55]), (84, 112), 1.1)
+    assert crop.reduction == 4
+    whole = resize_picture(read_picture(data), crop).astype(int)
+    reduced = resize_picture(read_picture(data, 4), crop.of_reduced(4)).astype(int)
+    assert np.abs(whole - reduced)[..., :2].max() <= 3
+    assert np.abs((whole - reduced)[..., :2].mean(axis=(0, 1))).max() < 0.3  # a shift by half a pixel would be 0.7
+
+
+@given(size=sizes, target=targets, x=shares, y=shares, zoom=st.floats(1, 2), seed=st.integers(0, 99))
+def test_rows_outside_of_the_crop_do_not_matter(size, target, x, y, zoom, seed):
+    # Not so wild that Pillow clips between its two passes, whose order depends on the size of what it is given.
+    picture = np.random.default_rng(seed).integers(96, 160, (*size, 3), np.uint8)
+    crop = plan_crop(size, np.array([300.0, 300.0, x * size[1], y * size[0]]), target, zoom)
+    box = (crop.box[0], crop.box[1], min(crop.box[2], size[1]), min(crop.box[3], size[0]))
+    whole = Image.fromarray(picture).resize(target[::-1], Image.Resampling.BICUBIC, box=box)
+    assert np.abs(np.asarray(whole).astype(int) - resize_picture(picture, crop)).max() <= 2
+
+
+@given(
+    size=sizes,
+    target=targets,
+    x=shares,
+    y=shares,
+    zoom=st.floats(1, 2),
+    share=st.sampled_from([0.005, 0.05, 0.25]),
+    seed=st.integers(0, 99),
+)
+def test_no_point_of_sparse_depth_is_lost(size, target, x, y, zoom, share, seed):
+    generator = np.random.default_rng(seed)
+    depth = np.where(generator.random(size) < share, generator.integers(1, 60000, size), 0).astype(np.uint16)
+    crop = plan_crop(size, np.array([300.0, 300.0, x * size[1], y * size[0]]), target, zoom)
+    resized, nearest = resize_sparse(depth, crop), resize_nearest(depth, crop)
+    assert np.array_equal(resized[nearest > 0], nearest[nearest > 0])
+    rows, columns = np.nonzero(depth)
+    across, down = (columns + 0.5 - crop.left) * crop.scale, (rows + 0.5 - crop.top) * crop.scale
+    inside = (across >= 0) & (across < target[1]) & (down >= 0) & (down < target[0])
+    down, across, points = down[inside].astype(int), across[inside].astype(int), depth[rows, columns][inside]
+    if crop.scale < 1:
+        assert (resized[down, across] > 0).all()
+        filled = nearest[down, across] == 0
+        assert (resized[down, across][filled] <= points[filled]).all()  # of several the nearest
+        wanted = {*zip(down[filled].tolist(), across[filled].tolist(), strict=True)}
+        assert set(map(tuple, np.argwhere((resized > 0) & (nearest == 0)).tolist())) == wanted  # and nothing else
+    else:
+        assert np.array_equal(resized, nearest)
+        assert set(np.unique(points)) <= set(np.unique(resized)) or crop.scale == 1
+
+
+def test_a_thousand_scattered_points_shrunk_to_a_third():
+    depth = np.zeros((420, 630), np.float32)
+    rows, columns = np.divmod(np.random.default_rng(3).choice(140 * 210, 1000, replace=False), 210)
+    depth[3 * rows, 3 * columns] = 1 + rows  # one in each square of 3 x 3, never in its middle
+    crop = plan_crop((420, 630), np.array([500.0, 500.0, 315.0, 210.0]), (140, 210))
+    assert np.count_nonzero(resize_nearest(depth, crop)) == 0
+    kept = resize_sparse(depth, crop)
+    assert np.count_nonzero(kept) == 1000 and np.array_equal(kept[rows, columns], 1 + rows)

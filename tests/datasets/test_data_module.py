@@ -20,8 +20,9 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
+from zipmap_pl.datasets.depth_coding import depth_table
 from zipmap_pl.datasets.draws import DrawKey, Purpose, stage_number
-from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
+from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
 from zipmap_pl.datasets.mixture import Mixture
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
@@ -310,6 +311,12 @@ def test_a_script_without_main_guard_is_told_so_before_workers_start(shards, mon
     ZooDataModule(config(shards, workers=0), total_steps=1).train_dataloader()
 
 
+def limited(index, row, *limits):
+    """The depth of a frame as training sees it."""
+    table = depth_table(*index["frame.depth_range"][row].tolist(), depth_limits(index, row, *limits))
+    return table[FrameReader(index).depth_codes(row)]
+
+
 def test_depth_limits(shards):
     index = ShardIndex.open(shards / "wall")
     row = index.scene_rows(scene_number(index, "a"))[3]
@@ -317,13 +324,13 @@ def test_depth_limits(shards):
     frame = FrameReader(index, OpenFiles()).read(row)
     far = frame.depth[7, 5]
     assert far == pytest.approx(9.0 / unit, rel=1e-3) and frame.depth[0, 0] == 0
-    kept = clip_depth(frame.depth, depth_limits(index, row, None, None, None))
+    kept = limited(index, row, None, None, None)
     assert np.array_equal(kept, frame.depth)
-    assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, None, 8.0))).size == 2  # 0 and the wall
+    assert np.unique(limited(index, row, None, None, 8.0)).size == 2  # 0 and the wall
     # 4 of 58 valid rows are far: the 90th percentile of the valid pixels is the wall, the 95th is not.
-    assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, 90.0, None))).size == 2
-    assert np.unique(clip_depth(frame.depth, depth_limits(index, row, None, 95.0, None))).size == 3
-    assert np.array_equal(clip_depth(frame.depth, depth_limits(index, row, 0.1, 99.0, None)), frame.depth)
+    assert np.unique(limited(index, row, None, 90.0, None)).size == 2
+    assert np.unique(limited(index, row, None, 95.0, None)).size == 3
+    assert np.array_equal(limited(index, row, 0.1, 99.0, None), frame.depth)
 
 
 def test_a_depth_that_equals_the_limit_is_kept(tmp_path):
@@ -338,8 +345,7 @@ def test_a_depth_that_equals_the_limit_is_kept(tmp_path):
     preprocess(Steps("steps", (("a", "train", 12),)), tmp_path / "steps", EngineSettings(), workers=1)
     index = ShardIndex.open(tmp_path / "steps")
     for row in range(12):
-        frame = FrameReader(index, OpenFiles()).read(row)
-        kept = clip_depth(frame.depth, depth_limits(index, row, None, 95.0, 3 + 0.13 * row))
+        kept = limited(index, row, None, 95.0, 3 + 0.13 * row)
         assert (kept > 0).sum() == HEIGHT * WIDTH - 4
 
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.picture_coding import read_picture
+from zipmap_pl.datasets.picture_coding import can_reduce, read_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
 
@@ -24,3 +24,32 @@ def test_colours_are_in_the_order_red_green_blue():
 def test_bytes_that_are_no_whole_picture(data):
     with pytest.raises(ValueError, match="unreadable picture"):
         read_picture(data)
+
+
+def smooth_picture(height, width):
+    y, x = np.mgrid[:height, :width] + 0.5
+    waves = [np.sin(2 * np.pi * (x / 97 + y / 131 + phase)) for phase in (0, 0.3, 0.6)]
+    return np.rint(127.5 + 100 * np.stack(waves, -1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("size", [(160, 240), (157, 235)])  # the last rows and columns may be parts of a pixel
+def test_a_reduced_pixel_is_the_mean_of_its_square(reduction, size):
+    picture = smooth_picture(*size)
+    data = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 99))[1].tobytes()
+    assert can_reduce(data)
+    reduced = read_picture(data, reduction).astype(float)
+    assert reduced.shape == (-(-size[0] // reduction), -(-size[1] // reduction), 3)
+    height, width = size[0] // reduction, size[1] // reduction
+    squares = picture[: height * reduction, : width * reduction].astype(float)
+    means = squares.reshape(height, reduction, width, reduction, 3).mean(axis=(1, 3))
+    assert np.abs(reduced[:height, :width] - means).max() < 6
+    # Not the tenth of a pixel to any side: the picture's slope would show it.
+    slope = np.gradient(means[..., 0], axis=1)
+    error = reduced[:height, :width, 0] - means[..., 0]
+    assert abs((error * slope).sum() / (slope**2).sum()) < 0.1 / reduction
+
+
+def test_only_jpegs_are_reduced():
+    assert not can_reduce(cv2.imencode(".png", PICTURE)[1].tobytes())
+    assert not can_reduce(b"")

@@ -167,7 +167,7 @@ def test_the_index_is_fetched_once_and_checked(rooms, server, remote):
     assert all(
         np.array_equal(index[name], here[name], equal_nan=index[name].dtype.kind == "f") for name in here.columns
     )
-    assert all(isinstance(column, np.memmap) or column.size == 0 for column in index.columns.values())
+    assert all(isinstance(column.base, np.memmap) or column.size == 0 for column in index.columns.values())
     server.requests.clear()
     assert opened(server, remote).frame_count == index.frame_count
     assert [path for path, _, _ in server.requests] == ["/rooms/dataset.json"]

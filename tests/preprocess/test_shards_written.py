@@ -13,7 +13,7 @@ import webdataset
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import scene_agreement
-from zipmap_pl.datasets.depth_coding import SKY, decode_depth, read_png
+from zipmap_pl.datasets.depth_coding import SKY, decode_depth, read_codes
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader
 from zipmap_pl.datasets.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
 from zipmap_pl.datasets.shard_index import ShardIndex
@@ -51,7 +51,7 @@ def test_webdataset_reads_the_same_samples(dataset):
     for row, sample in enumerate(samples):
         assert sample["__key__"] == f"000000-raw/{row:06d}"
         assert sample["png"] == FrameReader(index).part(row, "image")
-        assert sample["depth.png"] == FrameReader(index).part(row, "depth")
+        assert sample["depth.npy.zst"] == FrameReader(index).part(row, "depth")
         camera = json.loads(sample["camera.json"])
         assert camera["frame"] == index.text("frame.name", row) == f"{row:06d}"
         np.testing.assert_array_equal(camera["world_to_cam"], index["frame.world_to_cam"][row])
@@ -249,11 +249,25 @@ def test_pictures_and_intrinsics_are_resized_together_and_depth_is_never_mixed()
     encoded = encode_frame(frame, planned(frame), 0, EngineSettings(max_side=80))
     assert encoded.row["frame.size"] == (40, 80)
     np.testing.assert_allclose(encoded.row["frame.intrinsics"], (60, 60.4, 40, 20))
-    stored = decode_depth(read_png(encoded.parts["depth"][1], np.uint16), *encoded.row["frame.depth_range"])
+    stored = decode_depth(read_codes(encoded.parts["depth"][1], (40, 80)), *encoded.row["frame.depth_range"])
     assert set(np.unique(np.round(stored / stored.min(), 3))) == {1.0, 9.0}
     image = cv2.imdecode(np.frombuffer(encoded.parts["image"][1], np.uint8), cv2.IMREAD_COLOR_RGB)
     assert encoded.parts["image"][0] == "jpg"
     assert image.shape == (40, 80, 3)
+
+
+def test_no_point_of_sparse_depth_is_lost_when_frames_are_made_smaller():
+    depth = np.zeros((100, 200), np.float32)
+    rows, columns = np.divmod(np.random.default_rng(0).choice(25 * 50, 200, replace=False), 50)
+    depth[4 * rows, 4 * columns + 3] = 2 + rows  # never where the new pixels have their centres
+    depth[1::4, 1::4] = np.nan
+    frame = raw_frame(depth=depth)
+    encoded = encode_frame(frame, planned(frame), 0, EngineSettings(max_side=50))
+    stored = decode_depth(read_codes(encoded.parts["depth"][1], (25, 50)), *encoded.row["frame.depth_range"])
+    assert np.count_nonzero(stored) == 200
+    np.testing.assert_allclose(
+        stored[rows, columns] / stored[rows[0], columns[0]], (2 + rows) / (2 + rows[0]), rtol=1e-3
+    )
 
 
 def test_jpegs_are_kept_byte_for_byte_up_to_a_quarter_more_than_the_target():
@@ -273,7 +287,7 @@ def test_sky_and_dynamic_masks_are_kept():
     sky[:20] = True
     frame = raw_frame(depth=np.full((100, 200), 2.0, np.float32), sky=sky, dynamic=sky)
     encoded = encode_frame(frame, planned(frame), 0, EngineSettings())
-    codes = read_png(encoded.parts["depth"][1], np.uint16)
+    codes = read_codes(encoded.parts["depth"][1], (100, 200))
     depth = decode_depth(codes, *encoded.row["frame.depth_range"])
     np.testing.assert_array_equal(codes == SKY, sky)
     np.testing.assert_array_equal(depth > 0, ~sky)

@@ -40,7 +40,7 @@ def test_shards_hold_what_was_generated(tmp_path, moving_objects):
             assert np.allclose(intrinsics_matrix(index["frame.intrinsics"][row]), expected.intrinsics, atol=1e-12)
             dynamic = FrameReader(index).part(row, "dynamic")
             if moving_objects:
-                assert np.array_equal(read_png(dynamic, np.uint8) > 0, expected.dynamic)
+                assert np.array_equal(read_png(dynamic) > 0, expected.dynamic)
             else:
                 assert dynamic is None
 

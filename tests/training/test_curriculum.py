@@ -89,7 +89,7 @@ def test_the_plan_of_a_tree() -> None:
 
 
 def test_settings_of_one_stage_and_of_all() -> None:
-    own = "curriculum.overrides={dynamic:['stage.steps=7']}"
+    own = "+curriculum.overrides.dynamic=['stage.steps=7']"
     stages = {stage.stage.name: stage for stage in plan(["stage=demo_curriculum", own, "seed=3"])}
     assert stages["dynamic"].stage.steps == 7
     assert stages["affine_invariant"].stage.steps == 100
@@ -102,7 +102,7 @@ def test_settings_of_one_stage_and_of_all() -> None:
     ("overrides", "told"),
     [
         (["curriculum.branches=[dynamik]"], "dynamik"),
-        (["curriculum.branches=[dynamic]", "curriculum.overrides={static:['stage.parent=dynamic']}"], "before itself"),
+        (["curriculum.branches=[dynamic]", "+curriculum.overrides.static=['stage.parent=dynamic']"], "before itself"),
         (["curriculum.branches=[demo]", "curriculum.common=['stage.name=other']"], "has the name other"),
     ],
 )
@@ -137,6 +137,7 @@ def test_stages_go_on_in_one_model_or_are_built_anew(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 def test_the_whole_tree_goes_on_inside_each_stage_and_around_each_switch(
     tree: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,8 +52,9 @@ def start_from(model: ZipMap, source: str) -> Origin:
     Raises:
         UserError: nothing there, damaged, or of another model.
     """
-    if Path(source).is_dir() or (not Path(source).exists() and source.startswith((".", "/"))):
-        folder = find_checkpoint(Path(source))
+    path = Path(source)
+    if path.is_dir() or (not path.exists() and not path.suffix and path.parent.is_dir()):
+        folder = find_checkpoint(path)
         manifest = read_manifest(folder)
         _fill(model, read_weights(folder), str(folder))
         model.terms = manifest.terms
@@ -69,8 +70,8 @@ def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
         start_from_vggt(model, weights)
         return
     own = model.state_dict()
-    fresh = [key for key in own if key not in weights and key.startswith(EXCHANGEABLE)]
-    dropped = [key for key in weights if key not in own and key.startswith(EXCHANGEABLE + VGGT_ONLY)]
+    fresh = [key for key in own if key.startswith(_lacking(weights))]
+    dropped = [key for key in weights if key.startswith((*_lacking(own), *VGGT_ONLY))]
     used = {key: tensor for key, tensor in own.items() if key not in fresh}
     given = {key: tensor for key, tensor in weights.items() if key not in dropped}
     require_fit(used, given, name, "use the model that it was trained with (model=...)")
@@ -80,6 +81,12 @@ def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
     log.info(
         "starting from %s: %d tensors copied%s%s", name, len(used), _of("left fresh", fresh), _of("not used", dropped)
     )
+
+
+def _lacking(tensors: Iterable[str]) -> tuple[str, ...]:
+    """The heads that the tensors have nothing of."""
+    keys = list(tensors)
+    return tuple(head for head in EXCHANGEABLE if not any(key.startswith(head) for key in keys))
 
 
 def _of(what: str, keys: Iterable[str]) -> str:
