@@ -43,6 +43,8 @@ class ZooDataModule(LightningDataModule):
         total_steps: number of steps of the stage; None = the loader never ends.
 
     Attributes:
+        accumulation: micro-batches of each rank per optimiser step, if it is not the trainer that accumulates; set it
+            before the loader is made.
         faults: what came of the draws of this rank in training.
     """
 
@@ -50,6 +52,7 @@ class ZooDataModule(LightningDataModule):
         super().__init__()
         self.config = config
         self.total_steps = total_steps
+        self.accumulation: int | None = None
         self.start_step = start_step
         self.faults = FaultTally()
         self._train: list[SceneList] | None = None
@@ -65,6 +68,12 @@ class ZooDataModule(LightningDataModule):
     def start_step(self, step: int) -> None:
         self._start_step = step
         self._next_number = 0
+
+    def begin(self, config: DataConfig, total_steps: int) -> None:
+        """Go on with another stage, from its first step on: the next loaders are of its mixture and view sets."""
+        self.config, self.total_steps, self.start_step = config, total_steps, 0
+        self._train, self._validation, self._missing = None, [], []
+        self.setup()
 
     def setup(self, stage: str | None = None) -> None:
         """Open the datasets and log what was found, what is missing and the mixture that this makes.
@@ -146,6 +155,11 @@ class ZooDataModule(LightningDataModule):
         """Slug -> licence notice of the datasets that are trained on."""
         return {dataset.slug: dataset.index.info["licence"] for dataset in self._train or []}
 
+    def _micro_batches(self) -> int:
+        if self.accumulation is not None:
+            return self.accumulation
+        return self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+
     def _train_samples(self) -> TrainSamples:
         self.setup()
         if not self._train:
@@ -155,7 +169,7 @@ class ZooDataModule(LightningDataModule):
 
     def _train_batches(self) -> TrainBatches:
         rank, world = self._rank_and_world()
-        accumulation = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        accumulation = self._micro_batches()
         return TrainBatches(
             self.config.seed,
             stage_number(self.config.stage),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from zipmap_pl.drawing.depth_colours import INVALID_COLOUR, colour_depth, depth_limits, depth_scale
+from zipmap_pl.drawing.depth_colours import INVALID_COLOUR, colour_depth, colour_values, depth_limits, depth_scale
 
 
 def test_near_is_warm_and_far_is_cold():
@@ -60,3 +60,14 @@ def test_scale_shows_the_colours_of_its_limits(width):
     assert scale.shape == (32, width, 3) and scale.dtype == np.uint8
     ends = colour_depth(np.array([[0.5, 5.0]]), None, 0.5, 5)[0]
     assert np.array_equal(scale[0, [0, -1]], ends)
+
+
+def test_values_outside_the_limits_look_like_the_limits_and_unknown_ones_are_grey():
+    values = np.array([[-1.0, 0, 0.5, 1, 9, np.nan, np.inf, 0.5]])
+    mask = np.array([[True] * 7 + [False]])
+    colours = colour_values(values, mask, 0, 1)[0]
+    assert (colours[0] == colours[1]).all()
+    assert (colours[3] == colours[4]).all()
+    assert colours[1].sum() < colours[2].sum() < colours[3].sum()
+    assert (colours[5:] == INVALID_COLOUR).all()
+    assert (colour_values(np.ones((2, 3)), None, 1, 1) == colour_values(np.zeros((2, 3)), None, 0, 1)).all()

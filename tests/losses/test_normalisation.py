@@ -84,4 +84,7 @@ def test_scenes_without_depth_or_with_nan_stay_finite():
     truth = normalise(batch)
     for tensor in (truth.extrinsics, truth.depth, truth.local_points, truth.scale):
         assert tensor.isfinite().all()
-    assert truth.scale[0] == pytest.approx(1e-6)
+    # The unit of the scene without depth is how far its cameras are from the first one.
+    centres = camera_centres(truth.extrinsics[0])
+    assert centres.norm(dim=-1).mean().item() == pytest.approx(1, abs=1e-5)
+    assert centres[0].norm() == pytest.approx(0, abs=1e-6)

@@ -7,8 +7,9 @@ import torch
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import encode_pose
+from zipmap_pl.geometry.rigid import relative_to_first
 from zipmap_pl.losses.config import LossConfig
-from zipmap_pl.losses.normalisation import GroundTruth
+from zipmap_pl.losses.normalisation import GroundTruth, mean_camera_distance
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.prediction import Prediction
 
@@ -215,3 +216,66 @@ def test_scenes_with_poor_depth_have_no_normal_loss():
 def test_unknown_camera_mode_is_named():
     with pytest.raises(UserError, match="camera_mode is 'svd', expected one of reference_view, affine_invariant"):
         LossConfig(camera_mode="svd")
+
+
+def without_any_depth(truth: GroundTruth, scene: int = 0) -> GroundTruth:
+    """The truth of a scene as `normalise` gives it for a scene of which the cameras alone are known."""
+    mask = truth.mask.clone()
+    mask[scene] = False
+    extrinsics = relative_to_first(truth.extrinsics)
+    unit = mean_camera_distance(extrinsics)[scene]
+    extrinsics[scene, :, :, 3] /= unit
+    return replace(
+        truth,
+        mask=mask,
+        depth=truth.depth.masked_fill(~mask, 0),
+        local_points=truth.local_points.masked_fill(~mask[..., None], 0),
+        extrinsics=extrinsics,
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_scenes_without_depth_can_train_the_cameras_alone(mode):
+    prediction, truth = scene_pair()
+    truth = without_any_depth(truth)
+    published = ReconstructionLoss(LossConfig(camera_mode=mode))(prediction, truth)
+    loss = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=True))
+    terms = loss(prediction, truth)
+    assert terms["camera"] != published["camera"]
+    for name in ("points", "normals", "depth_confidence", "depth_regression", "depth_gradient"):
+        assert terms[name] == published[name]
+    terms["total"].backward()
+    for leaf in leaves(prediction)[2:]:
+        assert leaf.grad[0].eq(0).all()
+        assert leaf.grad[1].abs().sum() > 0
+    for pose_enc in prediction.pose_enc_list:
+        assert pose_enc.grad[0].isfinite().all()
+        assert pose_enc.grad[0].abs().sum() > 0
+    larger = [pose_enc * torch.tensor([9.0] * 3 + [1.0] * 6) for pose_enc in prediction.pose_enc_list]
+    alone = loss(prediction, without_depth_of_both(truth))
+    rescaled = loss(replace(prediction, pose_enc_list=larger), without_depth_of_both(truth))
+    for name, value in alone.items():
+        assert rescaled[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-6), name
+
+
+def without_depth_of_both(truth: GroundTruth) -> GroundTruth:
+    return without_any_depth(without_any_depth(truth, 0), 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gradient_of_cameras_without_depth(mode):
+    prediction, truth = scene_pair(dtype=torch.float64)
+    truth = without_depth_of_both(truth)
+    loss = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=True))
+
+    def total(first, last):
+        return loss(replace(prediction, pose_enc=last, pose_enc_list=[first, last]), truth)["total"]
+
+    assert torch.autograd.gradcheck(total, tuple(value.detach().requires_grad_() for value in prediction.pose_enc_list))
+
+
+def test_cameras_without_depth_that_do_not_move_train_nothing():
+    prediction, truth = scene_pair()
+    still = replace(without_depth_of_both(truth), scale=torch.full((2,), 1e-6))
+    terms = ReconstructionLoss(LossConfig(cameras_without_depth=True))(prediction, still)
+    assert terms["total"] == 0

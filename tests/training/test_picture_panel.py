@@ -6,7 +6,7 @@ import torch
 
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.models.prediction import Prediction
-from zipmap_pl.training.picture_panel import picture_panel
+from zipmap_pl.training.picture_panel import picture_panel, predicted_cloud, query_panel
 
 VIEWS, SIDE = 3, 28
 
@@ -51,3 +51,41 @@ def test_a_batch_without_depth_is_drawn() -> None:
     empty.depth[:] = 0
     empty.mask[:] = False
     assert not np.array_equal(picture_panel(empty, prediction(1.0), ""), picture_panel(batch(), prediction(1.0), ""))
+
+
+def asked() -> Batch:
+    """`batch` as a state-query batch: two inputs, the third view and the first are asked for."""
+    truth = batch()
+    truth.input_count, truth.targets = 2, torch.tensor([[2, 0]])
+    return truth
+
+
+def answered(colour_error: float) -> Prediction:
+    targets, said = asked().target_views(), prediction(1.0)
+    said.pose_enc, said.depth, said.depth_conf = said.pose_enc[:, :2], said.depth[:, :2], said.depth_conf[:, :2]
+    pictures = (targets.images + colour_error).movedim(2, -1)
+    said.nvs_pred, said.nvs_depth_conf = torch.cat([pictures, targets.depth[..., None]], -1), 1 + targets.depth
+    return said
+
+
+def test_queried_views_stand_beside_their_targets() -> None:
+    pictures = [query_panel(asked(), answered(error), "title") for error in (0.0, 0.3)]
+    assert not np.array_equal(*pictures)
+    assert (
+        picture_panel(asked(), answered(0.0), "title").shape[1] < picture_panel(batch(), prediction(1.0), "").shape[1]
+    )
+    assert query_panel(asked(), answered(torch.nan), "title").dtype == np.uint8
+
+
+def test_the_cloud_lies_before_the_first_camera_and_leaves_out_what_is_not_finite() -> None:
+    said = prediction(1.0)
+    said.depth_conf = torch.rand(said.depth_conf.shape, generator=torch.Generator().manual_seed(0))
+    points, colours = predicted_cloud(batch(), said)
+    assert len(points) == len(colours) == pytest.approx(0.8 * VIEWS * SIDE * SIDE, abs=2)
+    assert colours.dtype == torch.uint8
+    assert (points[:, 2] < 0).all()  # viewers look along -z
+    assert points.norm(dim=-1).median().item() == pytest.approx(1)
+    said.depth[:, 0] = torch.nan
+    assert predicted_cloud(batch(), said)[0].isfinite().all()
+    said.depth[:] = torch.nan
+    assert predicted_cloud(batch(), said)[0].shape == (0, 3)

@@ -4,8 +4,12 @@
       step-00001100/
         weights.safetensors    the model under the published keys
         optimizer.pt           optimiser state by parameter name
+        ema.safetensors        averages of the trained weights, where the stage keeps them
         manifest.json          written last inside the folder: settings, sizes and checksums of the files
       latest                   name of the newest folder; replaced atomically, can be rebuilt by looking
+
+A model that was trained in shards has each of the two in one file per shard instead, see `parts`; the readers here give
+the same either way.
 
 A folder is built under a temporary name and renamed when it is whole, so a folder with its final name is a checkpoint;
 it gets a temporary name again before it is removed. What a killed process left under such names goes with the next save.
@@ -16,6 +20,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zipmap_pl import __version__
+from zipmap_pl.checkpoints.parts import Parts, StateByParameter, part_name
 from zipmap_pl.checkpoints.weight_file import read_pt, read_weight_file
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
@@ -36,6 +42,8 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.pt"
+EMA = "ema"  # the name of the averages, in parts too
+AVERAGES = f"{EMA}.safetensors"
 LATEST = "latest"
 PARTIAL = ".partial"
 
@@ -67,8 +75,10 @@ class Manifest:
         stage: name of the stage.
         model: sizes and variant; its `reference_view` tells weights apart whose tensors look alike.
         pictures: what the model saw.
-        trained_on: dataset slug -> licence.
+        trained_on: dataset slug -> licence, of the stages before, too.
+        terms: licence terms of the weights that the first stage started from; empty for own ones.
         files: file name -> size and checksum; filled in by `save_checkpoint`.
+        parts: in how many files each group of tensors lies; 0 = in one file, whole.
     """
 
     step: int
@@ -77,42 +87,72 @@ class Manifest:
     model: ModelConfig
     pictures: SeenPictures
     trained_on: dict[str, str]
+    terms: str = ""
     files: dict[str, FileFacts] = field(default_factory=dict)
+    parts: int = 0
     format_version: int = FORMAT_VERSION
     zipmap_pl_version: str = __version__
     torch_version: str = torch.__version__
 
 
 def save_checkpoint(
-    folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any], keep: int = 0
+    folder: Path,
+    manifest: Manifest,
+    weights: dict[str, Tensor],
+    optimizer: dict[str, Any],
+    keep: int = 0,
+    averages: dict[str, Tensor] | None = None,
 ) -> Path:
     """Write `folder`/step-<step> and point `folder`/latest to it. Returns the new folder; an existing one is kept as it is.
 
-    Of all checkpoints the `keep` with the highest steps stay, and always the new one; 0 keeps all.
+    Of all checkpoints the `keep` with the highest steps stay, and always the new one; 0 keeps all. `averages`: of the
+    weights that are trained, by parameter name.
     """
-    final = folder / _name_of(manifest.step)
-    if not (final / MANIFEST).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove(folder, final)  # without a manifest it is no checkpoint
-        temporary = _temporary_name(final)
-        temporary.mkdir()
-        _write_parts(temporary, manifest, weights, optimizer)
-        temporary.rename(final)
-        sync(folder)
-    _point_to(folder, final.name)
-    for old in checkpoints_of(folder)[:-keep] if keep else []:
-        if old != final:
-            _remove(folder, old)
+    final = path_of(folder, manifest.step)
+    if open_new(final):
+        temporary = temporary_name(final)
+        for name, tensors in ((WEIGHTS, weights), (AVERAGES, averages)):
+            if tensors is not None:
+                save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary / name)
+        torch.save(optimizer, temporary / OPTIMIZER)
+        for path in sorted(temporary.iterdir()):
+            sync(path)
+            manifest.files[path.name] = facts_of(path)
+        close_new(final, manifest)
+    point_to(final, keep)
     return final
 
 
-def _write_parts(folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
-    save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, folder / WEIGHTS)
-    torch.save(optimizer, folder / OPTIMIZER)
-    manifest.files = {name: _facts(folder / name) for name in (WEIGHTS, OPTIMIZER)}
-    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
-    for path in (*folder.iterdir(), folder):
-        sync(path)
+def open_new(final: Path) -> bool:
+    """Make the temporary folder that becomes the checkpoint `final`; False if that is there already."""
+    if (final / MANIFEST).is_file():
+        return False
+    final.parent.mkdir(parents=True, exist_ok=True)
+    _remove(final.parent, final)  # without a manifest it is no checkpoint
+    temporary_name(final).mkdir()
+    return True
+
+
+def close_new(final: Path, manifest: Manifest) -> None:
+    """All files are written and brought to the disk: add the manifest, which names them, and give the folder its name."""
+    temporary = temporary_name(final)
+    (temporary / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+    sync(temporary / MANIFEST)
+    sync(temporary)
+    temporary.rename(final)
+    sync(final.parent)
+
+
+def point_to(final: Path, keep: int) -> None:
+    """Let `latest` name the checkpoint; remove those with lower steps beyond `keep` (0: none)."""
+    folder = final.parent
+    temporary = folder / f".{LATEST}.{os.getpid()}"
+    temporary.write_text(final.name + "\n")
+    sync(temporary)
+    temporary.replace(folder / LATEST)
+    for old in checkpoints_of(folder)[:-keep] if keep else []:
+        if old != final:
+            _remove(folder, old)
 
 
 def _remove(folder: Path, checkpoint: Path) -> None:
@@ -120,14 +160,16 @@ def _remove(folder: Path, checkpoint: Path) -> None:
     for left in folder.glob(f".step-*{PARTIAL}"):
         shutil.rmtree(left)
     if checkpoint.exists():
-        shutil.rmtree(checkpoint.rename(_temporary_name(checkpoint)))
+        shutil.rmtree(checkpoint.rename(temporary_name(checkpoint)))
 
 
-def _name_of(step: int) -> str:
-    return f"step-{step:08d}"
+def path_of(folder: Path, step: int) -> Path:
+    """The folder of a step's checkpoint."""
+    return folder / f"step-{step:08d}"
 
 
-def _temporary_name(checkpoint: Path) -> Path:
+def temporary_name(checkpoint: Path) -> Path:
+    """What a checkpoint is called while it is not whole."""
     return checkpoint.with_name(f".{checkpoint.name}{PARTIAL}")
 
 
@@ -189,19 +231,47 @@ def read_manifest(checkpoint: Path) -> Manifest:
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The model's tensors by their published keys, on the CPU. Raises UserError if the file is damaged or unsafe."""
+    """The model's tensors by their published keys, on the CPU. Raises UserError if a file is damaged or unsafe."""
+    parts = parts_of(checkpoint, "weights")
+    if parts is not None:
+        return dict(parts)
     return read_weight_file(_whole(checkpoint, WEIGHTS)).weights
 
 
-def read_optimizer(checkpoint: Path) -> dict[str, Any]:
-    """Optimiser state by parameter name, on the CPU. Raises UserError if the file is damaged or unsafe."""
+def read_optimizer(checkpoint: Path) -> Mapping[str, dict[str, Any]]:
+    """Optimiser state by parameter name, on the CPU, that of a model in shards read parameter by parameter.
+
+    Raises UserError if a file is damaged or unsafe.
+    """
+    parts = parts_of(checkpoint, "optimizer")
+    if parts is not None:
+        return StateByParameter(parts)
     return cast(dict[str, Any], read_pt(_whole(checkpoint, OPTIMIZER)))
+
+
+def read_averages(checkpoint: Path) -> Mapping[str, Tensor] | None:
+    """Averages of the weights by parameter name, on the CPU; None if the run keeps none. Raises UserError as the others."""
+    files = read_manifest(checkpoint).files
+    if AVERAGES in files:
+        return read_weight_file(_whole(checkpoint, AVERAGES)).weights
+    return parts_of(checkpoint, EMA) if any(name.startswith(f"{EMA}-") for name in files) else None
+
+
+def parts_of(checkpoint: Path, group: str) -> Parts | None:
+    """The tensors of a group of a checkpoint that was written in shards; None if it was not.
+
+    Raises UserError if a file is damaged or unsafe.
+    """
+    count = read_manifest(checkpoint).parts
+    if count == 0:
+        return None
+    return Parts([_whole(checkpoint, part_name(group, part, count)) for part in range(count)])
 
 
 def _whole(checkpoint: Path, name: str) -> Path:
     """The path of a checkpoint's file, after comparing it with the manifest."""
     path, wanted = checkpoint / name, read_manifest(checkpoint).files.get(name)
-    found = _facts(path) if path.is_file() else None
+    found = facts_of(path) if path.is_file() else None
     if found is None or found != wanted:
         raise UserError(
             f"{path}: damaged, found {_in_words(found)}, the manifest says {_in_words(wanted)}; "
@@ -210,17 +280,11 @@ def _whole(checkpoint: Path, name: str) -> Path:
     return path
 
 
-def _facts(path: Path) -> FileFacts:
+def facts_of(path: Path) -> FileFacts:
+    """Size and checksum of a file."""
     with path.open("rb") as file:
         return FileFacts(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _in_words(facts: FileFacts | None) -> str:
     return "nothing" if facts is None else f"{facts.bytes} bytes with sha256 {facts.sha256[:12]}"
-
-
-def _point_to(folder: Path, name: str) -> None:
-    temporary = folder / f".{LATEST}.{os.getpid()}"
-    temporary.write_text(name + "\n")
-    sync(temporary)
-    temporary.replace(folder / LATEST)

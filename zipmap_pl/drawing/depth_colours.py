@@ -43,6 +43,19 @@ def colour_depth(
     return colours
 
 
+def colour_values(values: np.ndarray, mask: np.ndarray | None, low: float, high: float) -> np.ndarray:
+    """Numbers [H, W] to RGB [H, W, 3] uint8: black at `low` or below, yellow at `high` or above.
+
+    Those that are not finite, or outside `mask` [H, W] bool, are dark grey.
+    """
+    valid = np.isfinite(values) if mask is None else np.isfinite(values) & mask.astype(bool)
+    share = (np.where(valid, values, low) - low) / max(high - low, 1e-12)
+    level = (255 * np.clip(share, 0, 1)).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    colours[~valid] = INVALID_COLOUR
+    return colours
+
+
 def depth_scale(near: float, far: float, unit: str = "", width: int = 300) -> np.ndarray:
     """The colours of `colour_depth` between `near` and `far` as a strip with numbers, RGB [32, width, 3] uint8."""
     picture = np.full((32, width, 3), BACKGROUND, np.uint8)

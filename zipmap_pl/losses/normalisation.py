@@ -1,14 +1,16 @@
 """Ground truth in the frame and unit of the model: the camera of view 0, mean distance of the points 1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.geometry.projection import unproject
-from zipmap_pl.geometry.rigid import join_rigid, relative_to_first, split_rigid
+from zipmap_pl.geometry.rigid import camera_centres, join_rigid, relative_to_first, split_rigid
 from zipmap_pl.losses.safety import finite
+
+SCALE_RANGE = (1e-6, 1e6)
 
 
 @dataclass
@@ -34,18 +36,51 @@ class GroundTruth:
     scale: Tensor
 
 
+@dataclass
+class QueryTruth:
+    """The T views of H x W pixels that a state is asked for, in the unit of the `GroundTruth` beside it.
+
+    Attributes:
+        images: [B, T, 3, H, W] in [0, 1].
+        depth: [B, T, H, W] planar z, 0 where invalid.
+        mask: [B, T, H, W] bool, depth is valid.
+    """
+
+    images: Tensor
+    depth: Tensor
+    mask: Tensor
+
+
+def ground_truth(batch: Batch) -> tuple[GroundTruth, QueryTruth | None]:
+    """The truth of the input views, normalised by all views; and that of the target views, if the batch has any."""
+    whole = normalise(batch)
+    if batch.targets is None:
+        return whole, None
+    targets = batch.target_views()
+    unit = whole.scale[:, None, None, None]
+    queried = QueryTruth(targets.images, finite(targets.depth).masked_fill(~targets.mask, 0.0) / unit, targets.mask)
+    inputs = slice(0, batch.input_count)
+    per_view = ("extrinsics", "intrinsics", "depth", "mask", "local_points")
+    return replace(whole, **{name: getattr(whole, name)[:, inputs] for name in per_view}), queried
+
+
 @torch.no_grad()
 def normalise(batch: Batch) -> GroundTruth:
     """Moves the world to the camera of view 0 and divides by the mean distance of all valid points to it.
 
-    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. A scene without valid pixels
-    thus gets the unit 1e-6 (and is dropped by the losses). NaN and infinity become 0.
+    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. The unit of a scene without
+    valid pixels is the mean distance of its cameras to view 0, clamped alike (the published one is 1e-6: such scenes are
+    dropped by the losses unless asked for). NaN and infinity become 0.
     """
     extrinsics = relative_to_first(batch.extrinsics.double()).to(batch.extrinsics.dtype)
     rotation, translation = split_rigid(extrinsics)
     depth = finite(batch.depth).masked_fill(~batch.mask, 0.0)
     local_points = finite(unproject(depth, batch.intrinsics))
-    scale = mean_distance(local_points, translation, batch.mask)
+    scale = torch.where(
+        batch.mask.flatten(1).any(1),
+        mean_distance(local_points, translation, batch.mask),
+        mean_camera_distance(extrinsics).clamp(*SCALE_RANGE),
+    )
     per_view, per_pixel = scale[:, None, None], scale[:, None, None, None]
     return GroundTruth(
         extrinsics=finite(join_rigid(rotation, translation / per_view)),
@@ -65,4 +100,9 @@ def mean_distance(local_points: Tensor, translation: Tensor, mask: Tensor) -> Te
     does not matter, |R^T (x - t)| = |x - t|.
     """
     distance = (local_points - translation[:, :, None, None]).norm(dim=-1).masked_fill(~mask, 0.0)
-    return (finite(distance).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-3)).clamp(1e-6, 1e6)
+    return (finite(distance).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-3)).clamp(*SCALE_RANGE)
+
+
+def mean_camera_distance(extrinsics: Tensor) -> Tensor:
+    """Mean distance [B] of the camera centres of world-to-camera [B, S, 3, 4] to that of view 0, itself included."""
+    return finite(camera_centres(relative_to_first(extrinsics))).norm(dim=-1).mean(1)

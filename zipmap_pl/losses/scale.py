@@ -2,7 +2,7 @@
 
 The factor comes from the local points. First the prediction is divided by its own mean distance (gradients flow
 through it), then multiplied by the factor that minimises the weighted L1 error of the points (no gradient). Points,
-depth and the translations of all camera iterations share it. The solver is the untruncated case of MoGe's robust,
+depth (of queried views too) and the translations of all camera iterations share it. The solver is the untruncated case of MoGe's robust,
 optimal and efficient (ROE) alignment.
 """
 
@@ -11,21 +11,36 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from zipmap_pl.losses.normalisation import GroundTruth
+from zipmap_pl.geometry.pose_encoding import decode_extrinsics
+from zipmap_pl.losses.normalisation import SCALE_RANGE, GroundTruth, mean_camera_distance
 from zipmap_pl.losses.weighting import inverse_depth_weights
 from zipmap_pl.models.prediction import Prediction
 
 
-def align_prediction(prediction: Prediction, truth: GroundTruth, samples: int = 4096) -> tuple[Prediction, Tensor]:
-    """The prediction in the unit of `truth`, and the factors [B] of the solver (1 for scenes without valid pixels)."""
+def align_prediction(
+    prediction: Prediction, truth: GroundTruth, samples: int = 4096, by_cameras: bool = False
+) -> tuple[Prediction, Tensor]:
+    """The prediction in the unit of `truth`, and the factors [B] of the solver (1 for scenes without valid pixels).
+
+    by_cameras: scenes without any valid pixel are divided by the mean distance of their predicted cameras, as their
+    truth is; otherwise they mean nothing.
+    """
     own = own_scale(prediction.local_points, truth.mask)
+    if by_cameras:
+        empty = ~truth.mask.flatten(1).any(1)
+        identity = own.new_tensor([0, 0, 0, 0, 0, 0, 1, 1, 1])  # others must not carry a gradient, not even a bad one
+        poses = torch.where(empty[:, None, None], prediction.pose_enc_list[-1], identity)
+        own = torch.where(empty, mean_camera_distance(decode_extrinsics(poses)).clamp(*SCALE_RANGE), own)
     points = prediction.local_points.detach() / own.detach()[:, None, None, None, None]
     factor = solve_point_scale(points, truth.local_points, truth.mask, samples)
     return rescale(prediction, factor / own), factor
 
 
 def rescale(prediction: Prediction, factor: Tensor) -> Prediction:
-    """The prediction with lengths multiplied by factor [B]."""
+    """The prediction with lengths multiplied by factor [B], those of queried views too."""
+    nvs_pred = prediction.nvs_pred
+    if nvs_pred is not None:
+        nvs_pred = torch.cat([nvs_pred[..., :3], nvs_pred[..., 3:] * factor[:, None, None, None, None]], dim=-1)
     per_pixel = factor[:, None, None, None, None]
     per_view = torch.cat([factor[:, None].expand(-1, 3), factor.new_ones(len(factor), 6)], dim=1)[:, None]
     return replace(
@@ -34,13 +49,14 @@ def rescale(prediction: Prediction, factor: Tensor) -> Prediction:
         pose_enc_list=[pose_enc * per_view for pose_enc in prediction.pose_enc_list],
         depth=prediction.depth * per_pixel,
         local_points=prediction.local_points * per_pixel,
+        nvs_pred=nvs_pred,
     )
 
 
 def own_scale(local_points: Tensor, mask: Tensor) -> Tensor:
     """Mean distance [B] of predicted points [B, S, H, W, 3] to their cameras over valid pixels, within [1e-6, 1e6]."""
     distance = local_points.norm(dim=-1).masked_fill(~mask, 0.0)
-    return (distance.sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-6)).clamp(1e-6, 1e6)
+    return (distance.sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-6)).clamp(*SCALE_RANGE)
 
 
 @torch.no_grad()

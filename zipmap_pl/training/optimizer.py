@@ -1,5 +1,6 @@
 """AdamW with groups by parameter name, its state by parameter name, and clipping by module."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import Any
 
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import OptimizerConfig
 from zipmap_pl.training.schedule import learning_rate
+from zipmap_pl.training.sharding import gradient_norm, scale_gradients, sharded_like
+
+CLIP_EPSILON = 1e-6  # as in torch
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -65,16 +69,23 @@ def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     return {name: dict(optimizer.state[p]) for name, p in model.named_parameters() if p in optimizer.state}
 
 
-def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, dict[str, Any]]) -> None:
-    """Give `optimizer` a state of `optimizer_state`; its own groups, rates and decay stay. Raises UserError for strangers."""
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, dict[str, Any]]) -> None:
+    """Give `optimizer` a state of `optimizer_state`, whole also if the model is sharded; its own groups, rates and decay stay.
+
+    Raises UserError for strangers.
+    """
     names = {parameter: name for name, parameter in model.named_parameters()}
     strangers = state.keys() - names.values()
     if strangers:
         raise UserError(
             f"optimiser state: {len(strangers)} unknown parameters, one is {min(strangers)}; expected the model's"
         )
-    ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
-    by_number = {number: state[name] for number, name in enumerate(ordered) if name in state}
+    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    by_number = {
+        number: {kind: sharded_like(value, parameter) for kind, value in state[names[parameter]].items()}
+        for number, parameter in enumerate(ordered)
+        if names[parameter] in state
+    }
     optimizer.load_state_dict({"state": by_number, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -88,12 +99,15 @@ def set_learning_rates(
 
 
 def clip_by_module(model: nn.Module, config: OptimizerConfig) -> dict[str, Tensor]:
-    """Clip the gradients of each child of `model` to its own L2 norm limit. Returns child name -> norm before clipping."""
+    """Clip the gradients of each child of `model` to its own L2 norm limit. Returns child name -> norm before clipping.
+
+    The norm of a sharded module is that over all its shards.
+    """
     norms = {}
     for name, module in model.named_children():
-        parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
-        if parameters:
-            norms[name] = torch.nn.utils.clip_grad_norm_(
-                parameters, config.clip_norms.get(name, config.clip_norm), foreach=True
-            )
+        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        if gradients:
+            norms[name] = gradient_norm(gradients)
+            limit = config.clip_norms.get(name, config.clip_norm)
+            scale_gradients(gradients, (limit / (norms[name] + CLIP_EPSILON)).clamp(max=1.0))
     return norms

@@ -1,0 +1,25 @@
+"""Compiled blocks: the same numbers, the same keys, and no new graphs for other numbers of views."""
+
+import torch
+
+from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training.compilation import compile_blocks, compiled_graphs
+from zipmap_pl.training.config import compose
+
+
+def test_compiled_blocks_give_the_same_and_are_not_compiled_anew_for_other_shapes() -> None:
+    torch.manual_seed(0)
+    model = ZipMap(compose(["model.embed_dim=48", "model.tokenizer.depth=1", "model.ttt.head_dim=16"]).model)
+    images = torch.rand(1, 4, 3, 56, 56)
+    plain = model(images[:, :3]).depth
+    keys = list(model.state_dict())
+    compile_blocks(model, backend="eager")  # the same graphs as inductor, without its compiler
+    before = compiled_graphs()
+    torch.testing.assert_close(model(images[:, :3]).depth, plain)
+    model(images[:, :2, :, :42])
+    warm = compiled_graphs()
+    assert warm > before
+    model(images)
+    model(images[:, :4, :, :28])
+    assert compiled_graphs() == warm
+    assert list(model.state_dict()) == keys
