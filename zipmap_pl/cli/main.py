@@ -15,6 +15,7 @@ COMMANDS = {
     "shards": ("zipmap_pl.cli.shards", "look at, check and finish datasets in shards"),
     "fit": ("zipmap_pl.cli.fit", "train a stage (the same as python train.py)"),
     "reconstruct": ("zipmap_pl.cli.reconstruct", "photos or a video in; cameras, depth and a point cloud out"),
+    "checkpoint": ("zipmap_pl.cli.checkpoint", "make one file of weights out of a checkpoint folder"),
     "demo": ("zipmap_pl.cli.demo", "the whole way on generated scenes: shards, training, reconstruction"),
 }
 RESUMABLE = {"preprocess", "fit", "demo"}
