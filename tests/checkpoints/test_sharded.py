@@ -61,6 +61,7 @@ def test_a_death_while_saving_leaves_the_checkpoint_before(rank: int, call: int,
 @pytest.mark.long
 @pytest.mark.parametrize("world", [2, 4])
 def test_a_death_at_any_moment_of_saving_leaves_a_whole_checkpoint(world: int, tmp_path: Path) -> None:
+    """The pointer comes last: until then the step before counts."""
     deaths, found = 0, set()
     for rank in (0, world - 1):
         for call in range(1, SURE):
@@ -69,7 +70,7 @@ def test_a_death_at_any_moment_of_saving_leaves_a_whole_checkpoint(world: int, t
                 break
             deaths, found = deaths + 1, found | {step}
     assert deaths > 15
-    assert found == {1, 2}
+    assert found == {1}
 
 
 def test_a_full_disk_of_one_is_told_by_all_and_costs_nothing(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from zipmap_pl.training.sharding import shard_dimension
 from zipmap_pl.training.strategies import world_of
 
 STEPS = 20
-SAVED = 12
+SAVED = 17
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def settings(smallest_run: list[str]) -> list[str]:
         "~data.validation.rooms",
         "data.images_per_gpu=4",
         "model.ttt.newton_schulz_dtype=float32",
-        "stage.optimizer.rates={'*ttt_block*': 1e-4}",
+        "+stage.optimizer.rates={*ttt_block*: 1e-4}",  # the published rates; larger ones make a difference of rounding grow
+        "stage.optimizer.learning_rate=1e-5",
         f"stage.steps={STEPS}",
         "trainer.pictures_every=1000",
         "trainer.validate_every=1000",
@@ -116,7 +117,6 @@ def test_a_killed_run_in_shards_goes_on_bit_for_bit(runs, settings: list[str], t
 
 STANDING_STILL = [
     f"stage.steps={SAVED + 1}",
-    "stage.optimizer.rates={}",
     "stage.optimizer.learning_rate=1e-30",
     "stage.optimizer.floor_learning_rate=0",
     "stage.optimizer.betas=[0.999999999999,0.999999999999]",
@@ -133,7 +133,8 @@ def test_another_number_of_processes_goes_on_with_the_same_tensors(
     """One more step that moves nothing writes down what was read."""
     first = killed(runs("fsdp", before), tmp_path / "first")
     strategy = "fsdp" if after > 1 else "auto"
-    still = [*with_output(settings, first, strategy), *STANDING_STILL]
+    one_rate = [setting for setting in settings if "rates" not in setting]
+    still = [*with_output(one_rate, first, strategy), *STANDING_STILL]
     run(tasks.train, after, still, log=tmp_path / "log")
     old, new = checkpoints_of(first / "checkpoints")
     assert (read_manifest(old).parts, read_manifest(new).parts) == (before, after if after > 1 else 0)
