@@ -305,7 +305,7 @@ def about(setting: Setting, device: torch.device, repeats: int) -> str:
     clock = "bfloat16 autocast, GPU time" if device.type == "cuda" else "float32, CPU time"
     return (
         f"Machine: {machine_name(device)}; torch {torch.__version__}. ZipMap with {zipmap:,} parameters, softmax with "
-        f"{softmax:,}; pictures of {setting.height} x {setting.width}; {clock}, the fastest of {repeats} calls "
+        f"{softmax:,}; pictures of {setting.height} x {setting.width}; {clock}, the fastest call of {repeats} rounds "
         f"(one call where that takes over {SLOW:.0f} s). Peak memory is that of weights, pictures and what a call adds. "
         "Query and next frame: one view, when so many were seen before."
     )

@@ -7,12 +7,14 @@ from typing import Any
 
 from zipmap_pl.datasets.augmentation import COLOURS, AugmentationConfig
 from zipmap_pl.datasets.draws import ShapeRanges
+from zipmap_pl.datasets.remote_files import RemoteConfig
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
 from zipmap_pl.datasets.view_sampling.scene import ViewRule
 from zipmap_pl.datasets.view_sampling.settings import make_rule
 from zipmap_pl.errors import UserError
 
 SCENE_CHOICES = ("uniform", "by_frames", "by_starts")
+READINGS = ("random", "sequential")
 BATCH_KINDS = ("reconstruction", "state_query", "streaming")
 MIN_FRAMES = 2
 
@@ -22,7 +24,7 @@ class DatasetConfig:
     """One dataset of a mixture.
 
     Attributes:
-        path: folder of shards (the one that holds dataset.json).
+        path: folder of shards (the one that holds dataset.json), or its URL.
         weight: share of samples relative to the other datasets' weights; 0 leaves the dataset out.
         split: which of the dataset's splits.
         sampling: how the views of a scene are chosen: the name of a rule (`rule`), the rule's own fields, and `reverse`,
@@ -115,7 +117,7 @@ class DataConfig:
         train: the mixture, by any names, whose alphabetical order is part of the draws; empty where nothing is trained.
         validation: datasets of the fixed view sets, by any names; may be empty.
         also: more training datasets, name -> folder, for which a DatasetConfig of nothing else than the path will do.
-        shards: folder that holds the datasets of conf/data/zoo.
+        shards: folder or URL that holds the datasets of conf/data/zoo.
         allow_missing: go on without the datasets that are not there, instead of naming them and ending.
         batches: "reconstruction": views as drawn; "state_query": inputs to build the state from and targets to ask it
             for, see `state_query`; "streaming": one number of views, in the order of time.
@@ -130,9 +132,16 @@ class DataConfig:
         zoom: smallest and largest narrowing of the field of view, per frame, drawn from a triangle that peaks at the
             smallest: 1 to 1.5 narrows by 1.17 on average, like the published chain of random crop and random scale.
         augmentation: of colours, in training.
+        reading: "random": any frame of any shard at any time; "sequential": shards from their beginning to their end, see
+            `sequential`.
+        window: sequential reading chooses the views of a sample out of at most so many consecutive frames.
+        buffer: so many windows of a dataset wait to be chosen, in each worker; 1 = in the order of the shards.
         workers: loader processes per rank; 0 = load in the training process.
         prefetch: batches that each worker prepares ahead.
         max_faults: a sample that meets unreadable data is replaced by another draw at most so often in a row.
+        max_fault_share: the run stops, naming the worst files, when more of its draws than this share were replaced. A run
+            that has drawn less than 1,000 samples is judged as if it had drawn so many.
+        remote: how datasets behind a URL are read.
         validation_sets: which view sets validation looks at.
     """
 
@@ -152,9 +161,14 @@ class DataConfig:
     images_per_gpu: int = 48
     zoom: list[float] = field(default_factory=lambda: [1.0, 1.5])
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    reading: str = "random"
+    window: int = 64
+    buffer: int = 16
     workers: int = 8
     prefetch: int = 2
     max_faults: int = 8
+    max_fault_share: float = 0.05
+    remote: RemoteConfig = field(default_factory=RemoteConfig)
     validation_sets: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
@@ -163,6 +177,7 @@ class DataConfig:
         _range("zoom", self.zoom, 1)
         _one_of("data", "augmentation.colour", self.augmentation.colour, COLOURS)
         _one_of("data", "batches", self.batches, BATCH_KINDS)
+        _one_of("data", "reading", self.reading, READINGS)
         if self.batches == "streaming" and self.views[0] != self.views[1]:
             raise UserError(f"data: views is {list(self.views)}, expected one number twice for streaming batches")
         if self.batches == "state_query" and self.views[0] < 2:
@@ -175,8 +190,11 @@ class DataConfig:
             ("seed", 0),
             ("max_faults", 0),
             ("min_frames", 1),
+            ("window", 1),
+            ("buffer", 1),
         ):
             _between("data", name, getattr(self, name), least, float("inf"))
+        _between("data", "max_fault_share", self.max_fault_share, 0, 1)
         if self.width < self.patch_size or self.width % self.patch_size:
             raise UserError(f"data: width is {self.width}, expected a multiple of patch_size = {self.patch_size}")
         if self.views[1] > self.images_per_gpu:

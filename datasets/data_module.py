@@ -5,7 +5,7 @@ Use with `Trainer(use_distributed_sampler=False)`: which rank computes what is d
 
 import logging
 from collections import Counter
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws import stage_number
+from zipmap_pl.datasets.faults import FaultTally
 from zipmap_pl.datasets.mixture import Mixture, SceneList
+from zipmap_pl.datasets.remote_files import RemoteConfig
+from zipmap_pl.datasets.remote_index import MissingDataset
 from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
-from zipmap_pl.datasets.schema import DATASET_FILE
+from zipmap_pl.datasets.sequential import SequentialBatches
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.errors import UserError
@@ -39,15 +42,18 @@ class ZooDataModule(LightningDataModule):
         total_steps: number of steps of the stage; None = the loader never ends.
 
     Attributes:
-        faults: how many draws of this rank were replaced, by message's shard.
+        accumulation: micro-batches of each rank per optimiser step, if it is not the trainer that accumulates; set it
+            before the loader is made.
+        faults: what came of the draws of this rank in training.
     """
 
     def __init__(self, config: DataConfig, start_step: int = 0, total_steps: int | None = None) -> None:
         super().__init__()
         self.config = config
         self.total_steps = total_steps
+        self.accumulation: int | None = None
         self.start_step = start_step
-        self.faults: Counter[str] = Counter()
+        self.faults = FaultTally()
         self._train: list[SceneList] | None = None
         self._validation: list[SceneList] = []
         self._missing: list[str] = []
@@ -62,6 +68,12 @@ class ZooDataModule(LightningDataModule):
         self._start_step = step
         self._next_number = 0
 
+    def begin(self, config: DataConfig, total_steps: int) -> None:
+        """Go on with another stage, from its first step on: the next loaders are of its mixture and view sets."""
+        self.config, self.total_steps, self.start_step = config, total_steps, 0
+        self._train, self._validation, self._missing = None, [], []
+        self.setup()
+
     def setup(self, stage: str | None = None) -> None:
         """Open the datasets and log what was found, what is missing and the mixture that this makes.
 
@@ -71,7 +83,9 @@ class ZooDataModule(LightningDataModule):
         if self._train is not None:
             return
         missing: dict[str, str] = {}
-        train, self._validation = _open(self.config.train, missing), _open(self.config.validation, missing)
+        train, self._validation = (
+            _open(group, self.config.remote, missing) for group in (self.config.train, self.config.validation)
+        )
         if missing and not self.config.allow_missing:
             raise UserError(_not_there(missing))
         self._train, self._missing = train, [f"left out: {reason}" for reason in missing.values()]
@@ -90,23 +104,21 @@ class ZooDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Training batches of this rank, from `start_step` on."""
-        self.setup()
-        if not self._train:
-            found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
-            raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
-        rank, world = self._rank_and_world()
-        accumulation = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
-        batches = TrainBatches(
-            self.config.seed,
-            stage_number(self.config.stage),
-            self.config.shape_ranges(),
-            rank,
-            world,
-            accumulation,
-            self.total_steps,
-            first_number=lambda: max(self.start_step * accumulation, self._next_number),
-        )
-        return self._loader(TrainSamples(self.config, self._train), batches)
+        samples, batches = self._train_samples(), self._train_batches()
+        if self.config.reading == "sequential":
+            return self._loader(SequentialBatches(self.config, self._train or [], batches))
+        return self._loader(samples, batches)
+
+    def describe_draws(self, samples: int = 1000) -> str:
+        """How often each dataset comes in the next draws of this rank, beside its share of the mixture."""
+        train = self._train_samples()
+        requests = islice((request for batch in self._train_batches() for request in batch), samples)
+        drawn = Counter(train.pick(request).dataset for request in requests)
+        parts = [
+            f"{dataset.slug} {100 * drawn[number] / drawn.total():.1f} % (share {100 * share:.1f} %)"
+            for number, (dataset, share) in enumerate(zip(train.mixture.datasets, train.mixture.shares, strict=True))
+        ]
+        return f"drawn in the next {drawn.total():,} samples: {', '.join(parts)}"
 
     def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         """The fixed view sets of this rank; an empty list without validation datasets."""
@@ -123,13 +135,12 @@ class ZooDataModule(LightningDataModule):
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note how far training has come and which shards were found damaged."""
-        if self.trainer is not None and self.trainer.training:
+        if self.trainer is not None:
+            if not self.trainer.training:
+                return batch
             self._next_number = batch.number + 1
-        for fault in batch.faults:
-            shard = fault.split(": sample ")[0]
-            if shard not in self.faults:
-                logger.warning("%s (replaced by another draw; further faults of this shard are only counted)", fault)
-            self.faults[shard] += 1
+        for fault in self.faults.add(len(batch.scene), batch.faults):
+            logger.warning("%s (replaced by another draw; further faults of this shard are only counted)", fault)
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -142,6 +153,32 @@ class ZooDataModule(LightningDataModule):
         """Slug -> licence notice of the datasets that are trained on."""
         return {dataset.slug: dataset.index.info["licence"] for dataset in self._train or []}
 
+    def _micro_batches(self) -> int:
+        if self.accumulation is not None:
+            return self.accumulation
+        return self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+
+    def _train_samples(self) -> TrainSamples:
+        self.setup()
+        if not self._train:
+            found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
+            raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
+        return TrainSamples(self.config, self._train)
+
+    def _train_batches(self) -> TrainBatches:
+        rank, world = self._rank_and_world()
+        accumulation = self._micro_batches()
+        return TrainBatches(
+            self.config.seed,
+            stage_number(self.config.stage),
+            self.config.shape_ranges(),
+            rank,
+            world,
+            accumulation,
+            self.total_steps,
+            first_number=lambda: max(self.start_step * accumulation, self._next_number),
+        )
+
     def _rank_and_world(self) -> tuple[int, int]:
         if self.trainer is not None:
             return self.trainer.global_rank, self.trainer.world_size
@@ -149,16 +186,18 @@ class ZooDataModule(LightningDataModule):
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         return 0, 1
 
-    def _loader(self, samples: Dataset[Sample], batches: Sampler[Any]) -> DataLoader[Sample]:
+    def _loader(self, samples: Dataset, batches: Sampler[Any] | None = None) -> DataLoader:
+        """A loader of samples by requests, or of a dataset that makes batches by itself."""
         workers = self.config.workers
         if workers > 0:
             require_main_guard()
+        how: dict[str, Any] = {"batch_size": None} if batches is None else {"batch_sampler": batches}
         return DataLoader(
             samples,
-            batch_sampler=batches,
+            **how,
             num_workers=workers,
             prefetch_factor=self.config.prefetch if workers > 0 else None,
-            collate_fn=collate,
+            collate_fn=_as_it_is if batches is None else collate,
             worker_init_fn=start_worker,
             pin_memory=torch.cuda.is_available(),
             # The loader draws seeds for its workers; from the global generator they would change the model's random
@@ -167,25 +206,25 @@ class ZooDataModule(LightningDataModule):
         )
 
 
-def open_dataset(config: DatasetConfig) -> SceneList:
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def open_dataset(config: DatasetConfig, remote: RemoteConfig | None = None) -> SceneList:
     """The scenes of a dataset in shards. Raises UserError that says how to make or finish it."""
-    return SceneList(config, ShardIndex.open(config.path))
+    return SceneList(config, ShardIndex.open(config.path, remote))
 
 
-def _open(group: dict[str, DatasetConfig], missing: dict[str, str]) -> list[SceneList]:
+def _open(group: dict[str, DatasetConfig], remote: RemoteConfig, missing: dict[str, str]) -> list[SceneList]:
     """The datasets of a group; those that are not there, or unfinished, go to `missing` with the reason.
 
     By name: in which order a configuration lists its datasets must not change what is drawn.
     """
     opened = []
     for name in sorted(name for name, config in group.items() if config.weight > 0):
-        config = group[name]
-        if "://" in config.path or (Path(config.path) / DATASET_FILE).is_file():
-            opened.append(open_dataset(config))
-            continue
         try:
-            ShardIndex.open(config.path)
-        except UserError as error:
+            opened.append(open_dataset(group[name], remote))
+        except MissingDataset as error:
             missing[name] = str(error)
     return opened
 

@@ -1,15 +1,19 @@
 """Any frame of a dataset in shards: its bytes by offset from the index, checked and decoded."""
 
+import errno
 import os
+import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, decode_depth, read_png
 from zipmap_pl.datasets.picture_coding import read_picture
+from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.schema import DEPTH_PERCENTILES, PARTS
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
@@ -17,9 +21,14 @@ from zipmap_pl.errors import UserError
 # Depths are stored to 0.1 %: a depth that equals a limit must not fall on its wrong side.
 LIMIT_TOLERANCE = 1e-3
 
+# What a network file system says when it is busy; and what is wrong with this machine, not with the data.
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ECONNRESET)
+OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+PAUSES = (0.1, 0.5, 2.0)  # seconds between attempts
+
 
 class DamagedShard(UserError):
-    """A shard that does not hold what the index says; the message names the shard and the sample."""
+    """A frame that cannot be read, or not as the index says; the message names the shard and the sample."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,37 @@ class OpenFiles:
     Reads are by position, so a process that was forked may go on using the handles; one that was spawned opens its own.
     """
 
-    def __init__(self, limit: int = 256) -> None:
-        self.limit = limit
+    rereads = 1  # how often bytes that are not those of the index are looked at again: the file may have been replaced
+
+    def __init__(self, limit: int = 256, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.limit, self.sleep = limit, sleep
         self._handles: OrderedDict[str, int] = OrderedDict()
 
     def read(self, path: str, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`; fewer only at the end of the file."""
+        """Up to `length` bytes from `offset`; fewer only at the end of the file. Errors that pass are tried again."""
+        for pause in (*PAUSES, None):
+            try:
+                return os.pread(self._handle(path), length, offset)
+            except OSError as error:
+                if pause is None or error.errno not in PASSING:
+                    raise
+                self.forget(path)
+                self.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def forget(self, path: str, *_range: int) -> None:
+        """Close a file that turned out to be wrong: it may have been replaced, and is opened afresh the next time."""
+        handle = self._handles.pop(path, None)
+        if handle is not None:
+            os.close(handle)
+
+    def fetch(self, ranges: Sequence[tuple[str, int, int]]) -> None:
+        """Nothing: a disk is read when it is asked."""
+
+    def wait(self, attempt: int) -> None:
+        """Nothing: a disk does not change its mind."""
+
+    def _handle(self, path: str) -> int:
         handle = self._handles.get(path)
         if handle is None:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -62,13 +96,7 @@ class OpenFiles:
             if len(self._handles) > self.limit:
                 os.close(self._handles.popitem(last=False)[1])
         self._handles.move_to_end(path)
-        return os.pread(handle, length, offset)
-
-    def forget(self, path: str) -> None:
-        """Close a file that turned out to be wrong: it may have been replaced, and is opened afresh the next time."""
-        handle = self._handles.pop(path, None)
-        if handle is not None:
-            os.close(handle)
+        return handle
 
     def close(self) -> None:
         """Close everything."""
@@ -76,7 +104,7 @@ class OpenFiles:
             self.forget(path)
 
     def __reduce__(self) -> tuple:
-        return (OpenFiles, (self.limit,))
+        return (OpenFiles, (self.limit, self.sleep))
 
     def __del__(self) -> None:
         self.close()
@@ -87,12 +115,17 @@ class FrameReader:
 
     Args:
         index: the dataset's index.
-        files: open files, if they are shared between the readers of a process.
+        files: open or remote files, if they are shared between the readers of a process.
     """
 
-    def __init__(self, index: ShardIndex, files: OpenFiles | None = None) -> None:
+    def __init__(self, index: ShardIndex, files: OpenFiles | RemoteFiles | None = None) -> None:
         self.index = index
-        self.files = files or OpenFiles()
+        self.files = files or (RemoteFiles(RemoteConfig()) if index.remote else OpenFiles())
+
+    def fetch(self, rows: Sequence[int]) -> None:
+        """Tell which frames will be read next: those behind a URL are fetched several at once. Never fails."""
+        if self.index.remote:
+            self.files.fetch([(self._shard(row), *self._span(row)) for row in rows])
 
     def read(self, row: int) -> Frame:
         """Decode a frame. Raises DamagedShard if its bytes are not those that the index promises."""
@@ -125,28 +158,47 @@ class FrameReader:
         )
         if length == 0:
             return None
-        path = str(self.index.shard_file(int(self.index["frame.shard"][row])))
-        try:
-            data = self.files.read(path, offset, length)
-        except OSError as error:
-            raise self.fault(
-                row, f"cannot be read ({error.strerror}), wanted {length} bytes of {part} at {offset}"
-            ) from error
+        for attempt in count():
+            data = self._bytes(row, part, offset, length)
+            found = zlib.crc32(data)
+            if len(data) == length and found == wanted:
+                return data
+            self.files.forget(self._shard(row), *self._span(row))
+            if attempt == self.files.rereads:
+                break
+            self.files.wait(attempt)
         if len(data) != length:
-            self.files.forget(path)
             raise self.fault(row, f"{part} has {len(data)} bytes at {offset}, the index says {length}")
-        found = zlib.crc32(data)
-        if found != wanted:
-            self.files.forget(path)
-            raise self.fault(row, f"{part} at {offset} has checksum {found:08x}, the index says {wanted:08x}")
-        return data
+        raise self.fault(row, f"{part} at {offset} has checksum {found:08x}, the index says {wanted:08x}")
 
-    def fault(self, row: int, what: str) -> DamagedShard:
+    def _bytes(self, row: int, part: str, offset: int, length: int) -> bytes:
+        """From a disk the part; from behind a URL the whole frame in one request, of which the part is cut."""
+        try:
+            if not self.index.remote:
+                return self.files.read(self._shard(row), offset, length)
+            start, span = self._span(row)
+            return self.files.read(self._shard(row), start, span)[offset - start : offset - start + length]
+        except OSError as error:
+            if error.errno in OURS:
+                raise
+            what = f"cannot be read ({error.strerror}), wanted {length} bytes of {part} at {offset}"
+            remedy = "is the server reachable, and the shard there?" if self.index.remote else None
+            raise self.fault(row, what, remedy) from error
+
+    def _shard(self, row: int) -> str:
+        return self.index.shard_location(int(self.index["frame.shard"][row]))
+
+    def _span(self, row: int) -> tuple[int, int]:
+        """First byte and number of bytes of all parts of a frame; they lie behind each other."""
+        offsets, lengths = (self.index[f"frame.part_{name}"][row].astype(np.int64) for name in ("offset", "length"))
+        there = lengths > 0
+        start = int(offsets[there].min())
+        return start, int((offsets + lengths)[there].max()) - start
+
+    def fault(self, row: int, what: str, remedy: str | None = None) -> DamagedShard:
         """The error for a frame, naming shard and sample."""
-        shard = self.index.shard_file(int(self.index["frame.shard"][row]))
-        return DamagedShard(
-            f"{shard}: sample {self.index.sample_name(row)}: {what}; delete the shard and preprocess again"
-        )
+        again = "copy the shard there again" if self.index.remote else "delete the shard and preprocess again"
+        return DamagedShard(f"{self._shard(row)}: sample {self.index.sample_name(row)}: {what}; {remedy or again}")
 
     def _decoded(self, row: int, part: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | None:
         """One part as an array of the frame's size; None if the frame has no such part. Raises DamagedShard."""

@@ -92,8 +92,12 @@ class Mixture:
 
     def draw(self, generator: np.random.Generator, views: int) -> Pick:
         """A sample of `views` views; a pure function of the generator's state."""
-        drawn = int(np.searchsorted(self._bounds, generator.random(), side="right"))
-        number = min(drawn, len(self.datasets) - 1)
+        number = self.draw_dataset(generator)
         dataset = self.datasets[number]
         place = dataset.draw_scene(generator)
         return Pick(number, int(dataset.scenes[place]), dataset.draw_views(generator, place, views))
+
+    def draw_dataset(self, generator: np.random.Generator) -> int:
+        """A place in `datasets`, by weight."""
+        drawn = int(np.searchsorted(self._bounds, generator.random(), side="right"))
+        return min(drawn, len(self.datasets) - 1)

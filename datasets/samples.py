@@ -15,13 +15,14 @@ from zipmap_pl.datasets.cameras import intrinsics_matrix
 from zipmap_pl.datasets.config import DataConfig, ValidationConfig
 from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
+from zipmap_pl.datasets.faults import TooManyFaults
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, clip_depth, depth_limits
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
+from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.state_query import split_views
 from zipmap_pl.datasets.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.view_sampling.combined import in_time_order
 from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
-from zipmap_pl.errors import UserError
 
 
 @dataclass
@@ -43,17 +44,11 @@ class Sample:
     faults: list[str] = field(default_factory=list)
 
 
-class TooManyFaults(UserError):
-    """One draw after another met unreadable data."""
-
-
 class SampleReader:
-    """Reads picked views at the network's size."""
+    """Reads picked views at the network's size, with one reader for each dataset."""
 
-    def __init__(self, datasets: Sequence[SceneList]) -> None:
-        self.datasets = list(datasets)
-        files = OpenFiles()
-        self._readers = [FrameReader(dataset.index, files) for dataset in self.datasets]
+    def __init__(self, datasets: Sequence[SceneList], readers: Sequence[FrameReader]) -> None:
+        self.datasets, self._readers = list(datasets), list(readers)
 
     def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray) -> Sample:
         """The sample of a pick. Raises DamagedShard.
@@ -73,6 +68,7 @@ class SampleReader:
         rows = index.scene_rows(pick.scene)
         name = index.text("scene.name", pick.scene)
         max_depth = config.max_depth_in(name)
+        reader.fetch([rows[int(position)] for position in pick.positions])
         for view, position in enumerate(pick.positions):
             row = rows[int(position)]
             frame = reader.read(row)
@@ -90,6 +86,12 @@ class SampleReader:
         return sample
 
 
+def frame_readers(datasets: Sequence[SceneList], remote: RemoteConfig) -> list[FrameReader]:
+    """Readers of any frame of the datasets, which share what they hold open."""
+    near, far = OpenFiles(), RemoteFiles(remote)
+    return [FrameReader(dataset.index, far if dataset.index.remote else near) for dataset in datasets]
+
+
 class TrainSamples(Dataset[Sample]):
     """Drawn samples. An item is a pure function of the request and the data on disk: no state, no order.
 
@@ -97,18 +99,19 @@ class TrainSamples(Dataset[Sample]):
     after `max_faults` of them in a row it is an error.
     """
 
-    def __init__(self, config: DataConfig, datasets: Sequence[SceneList]) -> None:
+    def __init__(
+        self, config: DataConfig, datasets: Sequence[SceneList], readers: Sequence[FrameReader] | None = None
+    ) -> None:
         self.config = config
         self.stage = stage_number(config.stage)
         self.mixture = Mixture(datasets)
-        self.reader = SampleReader(datasets)
+        self.reader = SampleReader(datasets, readers or frame_readers(datasets, config.remote))
 
     def __getitem__(self, request: TrainRequest) -> Sample:
         faults: list[str] = []
         while True:
-            key = DrawKey(self.config.seed, self.stage, request.step, request.slot, len(faults))
             try:
-                sample = self._draw(key, request)
+                sample = self.read(self.pick(request, len(faults)), request, len(faults))
             except DamagedShard as fault:
                 faults.append(str(fault))
                 if len(faults) > self.config.max_faults:
@@ -119,10 +122,17 @@ class TrainSamples(Dataset[Sample]):
                 sample.number, sample.faults = request.number, faults
                 return sample
 
-    def _draw(self, key: DrawKey, request: TrainRequest) -> Sample:
-        views = key.generator(Purpose.VIEWS)
-        pick = arranged(self.mixture.draw(views, request.views), self.config, views)
-        generator = key.generator(Purpose.PIXELS)
+    def pick(self, request: TrainRequest, attempt: int = 0) -> Pick:
+        """Which views a request shows, without reading them."""
+        generator = self._key(request, attempt).generator(Purpose.VIEWS)
+        return arranged(self.mixture.draw(generator, request.views), self.config, generator)
+
+    def _key(self, request: TrainRequest, attempt: int) -> DrawKey:
+        return DrawKey(self.config.seed, self.stage, request.step, request.slot, attempt)
+
+    def read(self, pick: Pick, request: TrainRequest, attempt: int = 0) -> Sample:
+        """What a request shows, with its zoom and colours. Raises DamagedShard."""
+        generator = self._key(request, attempt).generator(Purpose.PIXELS)
         sample = self.reader.read(pick, (request.height, request.width), self._zooms(generator, request.views))
         sample.images = augment(sample.images, self.config.augmentation, generator)
         return sample
@@ -140,7 +150,7 @@ class ValidationSamples(Dataset[Sample]):
         self.target = (height_for(sets.aspect, config.width, config.patch_size), config.width)
         fixed = DrawKey(seed=0, stage=0, step=0).generator(Purpose.VIEWS)
         self.picks = [arranged(pick, config, fixed) for pick in validation_picks(sets, datasets)]
-        self.reader = SampleReader(datasets)
+        self.reader = SampleReader(datasets, frame_readers(datasets, config.remote))
 
     def __getitem__(self, request: ValidationRequest) -> Sample:
         pick = self.picks[request.view_set]

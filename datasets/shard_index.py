@@ -2,10 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles, is_url
+from zipmap_pl.datasets.remote_index import MissingDataset, fetch_index
 from zipmap_pl.datasets.schema import (
     DATASET_FILE,
     FRAME_COLUMNS,
@@ -49,13 +52,15 @@ class ShardIndex:
     Cheap to send to another process: only the folder travels, the columns are mapped again there.
 
     Attributes:
-        folder: the dataset folder.
+        folder: the dataset folder; of a dataset behind a URL the local folder that its index was fetched to.
+        location: where the shards are: the folder, or the URL.
         info: the contents of dataset.json.
         columns: name -> memory-mapped array, one row per frame or scene.
     """
 
-    def __init__(self, folder: Path, info: dict) -> None:
+    def __init__(self, folder: Path, info: dict, location: str | None = None) -> None:
         self.folder = folder
+        self.location = str(folder) if location is None else location
         self.info = info
         self.columns = {name: _map(folder, f"{name}.npy") for name in NUMBER_COLUMNS}
         self._texts = {
@@ -64,27 +69,30 @@ class ShardIndex:
         self._check()
 
     @classmethod
-    def open(cls, folder: str | os.PathLike) -> "ShardIndex":
-        """Map the columns of a complete dataset. Raises UserError if it is missing, unfinished, damaged or too new."""
-        folder = Path(folder)
+    def open(cls, location: str | os.PathLike, remote: RemoteConfig | None = None) -> "ShardIndex":
+        """Map the columns of a complete dataset, in a folder or behind a URL (see `remote_index`).
+
+        Raises:
+            MissingDataset: it is not there, or not complete.
+            UserError: it is damaged, too new, or cannot be fetched.
+        """
+        if is_url(str(location)):
+            url = str(location).rstrip("/")
+            files = RemoteFiles(replace(remote or RemoteConfig(), cache_gigabytes=0.0))
+            return cls._mapped(fetch_index(url, column_files(), _parsed, files), url)
+        folder = Path(location)
+        if not (folder / DATASET_FILE).is_file():
+            raise MissingDataset(f"{folder}: {_why_no_dataset(folder)}")
+        return cls._mapped(folder)
+
+    @classmethod
+    def _mapped(cls, folder: Path, location: str | None = None) -> "ShardIndex":
+        """The index of a local folder, whose shards may be elsewhere."""
         file = folder / DATASET_FILE
-        if not file.is_file():
-            raise UserError(f"{folder}: {_why_no_dataset(folder)}")
-        try:
-            info = json.loads(file.read_bytes())
-            version = info["schema_version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{file}: not readable as JSON of a dataset ({error}); run its `zipmap preprocess` again"
-            ) from error
-        if version != SCHEMA_VERSION:
-            raise UserError(
-                f"{file}: schema version {version}, this program reads {SCHEMA_VERSION}; preprocess with --rebuild"
-            )
-        return cls(folder, info)
+        return cls(folder, _parsed(file.read_bytes(), str(file)), location)
 
     def __reduce__(self) -> tuple:
-        return (ShardIndex.open, (str(self.folder),))
+        return (ShardIndex._mapped, (self.folder, self.location))
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self.columns[column]
@@ -133,8 +141,21 @@ class ShardIndex:
         length = f"{metres:.3g} m" if name == "m" else f"{float(self['scene.unit'][scene]):.3g} raw units"
         return f"{length} ({UNIT_SOURCES[int(self['scene.unit_source'][scene])]})"
 
+    @property
+    def remote(self) -> bool:
+        """Whether the shards lie behind a URL."""
+        return is_url(self.location)
+
+    def shard_location(self, shard: int) -> str:
+        """Path or URL of a shard."""
+        return f"{self.location}/{self.text('shard.path', shard)}"
+
     def shard_file(self, shard: int) -> Path:
-        """Path of a shard."""
+        """Path of a shard on a disk. Raises UserError for a dataset behind a URL."""
+        if self.remote:
+            raise UserError(
+                f"{self.location}: lies behind a URL, expected a folder; copy the dataset to a disk for this"
+            )
         return self.folder / self.text("shard.path", shard)
 
     def _check(self) -> None:
@@ -148,6 +169,22 @@ class ShardIndex:
                     f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run"
                     f" `zipmap shards finish {self.folder}`"
                 )
+
+
+def _parsed(contents: bytes, where: str) -> dict:
+    """dataset.json as a dict. Raises UserError if it is none, or of another schema version."""
+    try:
+        info = json.loads(contents)
+        version = info["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{where}: not readable as JSON of a dataset ({error}); run its `zipmap preprocess` again"
+        ) from error
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{where}: schema version {version}, this program reads {SCHEMA_VERSION}; preprocess with --rebuild"
+        )
+    return info
 
 
 def _why_no_dataset(folder: Path) -> str:

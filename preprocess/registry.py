@@ -11,6 +11,7 @@ from zipmap_pl.errors import UserError
 
 # One per line, sorted: a new dataset adds its line here.
 NAMES = (
+    "dl3dv",
     "hypersim",
     "rgbd_folder",
     "scannet",

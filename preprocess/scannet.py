@@ -106,10 +106,10 @@ class ScanNet:
             return _registered(camera, image, jpeg, depth, file)
         picture = _exported(folder, "color", frame)
         image, jpeg = read_picture(picture)
-        file = _exported(folder, "depth", frame)
-        values = read_depth_png(file)
+        exported_depth = _exported(folder, "depth", frame)
+        values = read_depth_png(exported_depth)
         if values.dtype != np.uint16:
-            raise RawFault(file, f"depth is {values.dtype}, expected 16-bit millimetres")
+            raise RawFault(exported_depth, f"depth is {values.dtype}, expected 16-bit millimetres")
         return _registered(camera, image, jpeg, _metres(values, VALUES_PER_METRE), picture)
 
     def _scene(self, name: str, listed: dict[str, str]) -> RawScene:

@@ -29,7 +29,7 @@ def commands() -> list[tuple[str, str]]:
 def test_every_command_is_accepted(page: str, command: str) -> None:
     words = shlex.split(command)[1:]
     arguments = build_parser(words[0]).parse_args(words)
-    if words[0] == "fit" and arguments.config_dir is None:
+    if words[0] in ("fit", "data") and arguments.config_dir is None:
         compose(arguments.overrides)
 
 

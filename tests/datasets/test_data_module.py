@@ -380,9 +380,9 @@ def test_batches_hold_no_depth_beyond_the_limits(shards):
             assert depth == pytest.approx(9.0 if name in far else WALL, rel=2e-3)
 
 
-def flip_byte(index, part):
-    """Damage one byte of a part of frame 9 of scene a."""
-    row = index.scene_rows(scene_number(index, "a"))[9]
+def flip_byte(index, part, scene="a"):
+    """Damage one byte of a part of frame 9 of a scene."""
+    row = index.scene_rows(scene_number(index, scene))[9]
     column = ("image", "depth", "dynamic", "camera").index(part)
     path = index.shard_file(int(index["frame.shard"][row]))
     place = int(index["frame.part_offset"][row, column]) + int(index["frame.part_length"][row, column]) // 2
@@ -440,8 +440,32 @@ def test_damaged_samples_are_replaced_counted_and_logged_once(own_shards, caplog
     with caplog.at_level(logging.WARNING):
         for batch in batches:
             module.on_before_batch_transfer(batch, 0)
-    assert module.faults == {str(path): sum(len(batch.faults) for batch in batches)}
+    assert module.faults.files == {str(path): sum(len(batch.faults) for batch in batches)}
+    assert module.faults.draws == module.faults.faults + sum(len(batch.scene) for batch in batches)
     assert len([record for record in caplog.records if str(path) in record.getMessage()]) == 1
+
+
+def test_replacements_do_not_depend_on_ranks_or_resume(own_shards):
+    flip_byte(ShardIndex.open(own_shards / "wall"), "depth")
+    flip_byte(ShardIndex.open(own_shards / "wall"), "image")
+    flip_byte(ShardIndex.open(own_shards / "other"), "image", "x")
+
+    def samples(rank, world, accumulation, start_step=0):
+        module = ZooDataModule(config(own_shards), start_step=start_step, total_steps=12)
+        module.trainer = SimpleNamespace(
+            global_rank=rank, world_size=world, accumulate_grad_batches=accumulation, training=True
+        )
+        for batch in module.train_dataloader():
+            faults.extend(batch.faults)
+            for scene in range(len(batch.scene)):
+                yield batch.number // accumulation, batch.images[scene].numpy().tobytes()
+
+    faults = []
+    whole = sorted(samples(0, 1, 4))
+    assert len(set(faults)) == 2 and len(faults) > 5
+    assert sorted(sample for rank in range(4) for sample in samples(rank, 4, 1)) == whole
+    assert sorted(sample for rank in range(2) for sample in samples(rank, 2, 2)) == whole
+    assert sorted(samples(0, 1, 4, start_step=7)) == [sample for sample in whole if sample[0] >= 7]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -6,7 +6,8 @@ import torch
 
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss
-from zipmap_pl.losses.normalisation import GroundTruth
+from zipmap_pl.losses.normalisation import GroundTruth, QueryTruth
+from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.losses.scale import align_prediction
 from zipmap_pl.models.prediction import Prediction
@@ -98,3 +99,32 @@ def test_golden_tensors_notice_a_changed_formula(load):
     assert depth_confidence_loss(error, aligned.depth_conf, truth.mask, 0.21, 0.98).item() != pytest.approx(
         published, rel=1e-3
     )
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("mode", ["reference_view", "affine_invariant"])
+def test_every_term_of_queried_views_equals_the_published_one(load, file, mode):
+    prediction, truth, golden = load(file)
+    prediction.nvs_pred, prediction.nvs_depth_conf, images, depth, mask = (
+        torch.from_numpy(golden[name])
+        for name in (
+            "pred/nvs_pred",
+            "pred/nvs_depth_conf",
+            "gt/nvs_target_images",
+            "gt/nvs_target_depths",
+            "gt/nvs_target_point_masks",
+        )
+    )
+    config = LossConfig(camera_mode=mode, query_perceptual=0)
+    terms = ReconstructionLoss(config, QueryLoss(config))(prediction, truth, QueryTruth(images, depth, mask))
+    published = {
+        "query_colour": "nvs_rgb",
+        "query_squared_error": "nvs_l2",
+        "query_psnr": "nvs_psnr",
+        "query_depth_confidence": "nvs_conf_depth",
+        "query_depth_regression": "nvs_reg_depth",
+        "query_depth_gradient": "nvs_grad_depth",
+        "total": "objective",
+    }
+    for ours, theirs in published.items():
+        assert terms[ours].item() == pytest.approx(float(golden[f"{mode}/loss_{theirs}"]), rel=2e-5), ours

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from zipmap_pl.metrics.depth import depth_errors
-from zipmap_pl.metrics.reconstruction import DepthMetric
 
 
 @pytest.mark.parametrize(
@@ -44,16 +43,10 @@ def test_predictions_that_are_no_depth_count_as_misses():
     assert errors.delta.item() == pytest.approx(5 / 8)
 
 
-def test_scenes_without_depth_do_not_count():
+def test_scenes_without_depth_are_marked():
     truth = 1 + torch.rand(2, 1, 4, 4)
     mask = torch.ones(2, 1, 4, 4, dtype=torch.bool)
     mask[1] = False
-    metric = DepthMetric()
-    metric.update(torch.ones_like(truth), truth, mask)
-    with_bad_scene = metric.compute()
-    metric.reset()
-    metric.update(torch.ones_like(truth[:1]), truth[:1], mask[:1])
-    assert with_bad_scene == metric.compute()
-    metric.reset()
-    metric.update(torch.ones_like(truth[1:]), truth[1:], mask[1:])
-    assert metric.compute()["depth_abs_rel"].isnan()
+    errors = depth_errors(torch.ones_like(truth), truth, mask)
+    assert errors.valid.tolist() == [True, False]
+    assert errors.abs_rel[1] == errors.delta[1] == 0

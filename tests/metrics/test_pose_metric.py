@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from zipmap_pl.geometry.rigid import compose_rigid, invert_rigid, join_rigid, pairwise_relative
 from zipmap_pl.metrics.baselines import identity_extrinsics
-from zipmap_pl.metrics.pose import centre_errors, pose_errors, rotation_errors, translation_direction_errors
+from zipmap_pl.metrics.pose import (
+    auc_score,
+    centre_errors,
+    pose_errors,
+    rotation_errors,
+    trajectory_errors,
+    translation_direction_errors,
+)
 
 
 def cameras(seed: int, scenes: int = 2, views: int = 4) -> torch.Tensor:
@@ -85,3 +92,44 @@ def test_centre_error_uses_the_best_scale_and_never_a_mirror():
     centred = invert_rigid(truth)
     centred[..., 3] = -centred[..., 3] + 2 * centred[:, :1, :, 3]  # mirrored at view 0
     assert centre_errors(invert_rigid(centred), truth).item() == pytest.approx(1)
+
+
+THRESHOLDS = (5, 15, 30)
+
+
+@pytest.mark.parametrize(("published", "sequences"), [("pooled", 6), ("pooled_with_edge_sequence", 7)])
+def test_published_auc(golden_arrays, published, sequences):
+    file = golden_arrays("metrics_relpose.npz")
+    predicted, true = (torch.from_numpy(file[name][:sequences]).double() for name in ("pred_w2c", "gt_w2c"))
+    pair = pose_errors(predicted, true).pair
+    for threshold, expected in zip(THRESHOLDS, file[f"float64/{published}_RRA_RTA_AUC"][:, 2], strict=True):
+        assert 100 * auc_score(pair, threshold).mean().item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_published_auc_of_errors_on_the_edges_of_bins(golden_arrays):
+    file = golden_arrays("metrics_relpose.npz")
+    errors = torch.from_numpy(np.maximum(file["auc_only/r_error"], file["auc_only/t_error"]))
+    ours = [100 * auc_score(errors, threshold).mean().item() for threshold in THRESHOLDS]
+    assert ours == pytest.approx(file["auc_only/RRA_RTA_AUC"][:, 2], abs=1e-6)
+
+
+def test_published_trajectory_errors(golden_arrays):
+    file = golden_arrays("metrics_trajectory.npz")
+    names = [name for name in file["scored"].tolist() if name != "missing_frames40"]  # joined by time
+    assert len(names) == 9
+    for name in names:
+        predicted, true = (
+            torch.from_numpy(file[f"{name}/{side}"]).double()[None, :, :3, 3] for side in ("pred_c2w", "gt_c2w")
+        )
+        ours = trajectory_errors(predicted, true).item()
+        assert ours == pytest.approx(file[f"{name}/ATE_RPEtrans_RPErot"][0], rel=1e-9, abs=1e-10), name
+
+
+def test_cameras_in_one_place_score_the_spread_of_the_true_ones(golden_arrays):
+    file = golden_arrays("metrics_trajectory.npz")
+    true = torch.from_numpy(file["static_prediction20/gt_c2w"])[None, :, :3, 3]
+    spread = (true - true.mean(1, keepdim=True)).square().sum(-1).mean().sqrt()
+    for predicted in (torch.ones_like(true), torch.full_like(true, torch.nan)):
+        assert trajectory_errors(predicted, true).item() == pytest.approx(spread.item())
+    line = torch.linspace(0, 1, 20)[None, :, None] * torch.tensor([1.0, 2, 3])
+    assert trajectory_errors(line * 5 + 1, line).item() == pytest.approx(0, abs=1e-6)

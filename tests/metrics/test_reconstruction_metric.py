@@ -8,7 +8,7 @@ import torch
 
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.geometry.pose_encoding import encode_pose
-from zipmap_pl.metrics.reconstruction import PoseMetric, ReconstructionMetric
+from zipmap_pl.metrics.reconstruction import ReconstructionMetric
 from zipmap_pl.models.prediction import Prediction
 
 
@@ -47,20 +47,23 @@ def some_scenes(prediction: Prediction, batch: Batch, scenes: slice) -> tuple[Pr
 def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
-        assert theirs[name].item() == pytest.approx(value.item(), rel=1e-6), name
+        assert theirs[name].item() == pytest.approx(value.item(), rel=1e-6, nan_ok=True), name
 
 
 def test_the_truth_scores_perfectly_and_beats_the_baselines():
     prediction, batch = random_scenes(0, 3, 4)
     prediction.pose_enc = encode_pose(batch.extrinsics, batch.intrinsics, 6, 7)
+    prediction.pose_enc[..., :3] *= 3
     prediction.depth = 3 * batch.depth[..., None]
     metric = ReconstructionMetric()
     metric.update(prediction, batch)
     values = {name: value.item() for name, value in metric.compute().items()}
-    for name in ("depth_abs_rel", "rotation_deg", "translation_direction_deg", "centre_error"):
+    errors = ("depth_abs_rel", "rotation_deg", "translation_direction_deg", "centre_error", "trajectory_error")
+    for name in (*errors, "point_accuracy", "point_completeness"):
         assert values[name] == pytest.approx(0, abs=0.1)
         assert values[f"{name}_baseline"] > 0.15
-    assert values["depth_delta_1.25"] == 1 > values["depth_delta_1.25_baseline"]
+    for name in ("depth_delta_1.25", "pose_auc_5", "pose_auc_15", "pose_auc_30"):
+        assert values[name] == 1 > values[f"{name}_baseline"]
 
 
 def test_every_scene_counts_once_however_they_are_batched():
@@ -98,10 +101,49 @@ def test_calling_the_metric_gives_the_batch_and_keeps_the_mean():
 
 
 def test_single_views_have_no_pose_to_judge():
-    metric = PoseMetric()
-    metric.update(torch.eye(4).expand(2, 1, 4, 4), torch.eye(4).expand(2, 1, 4, 4))
-    metric.update(torch.eye(4).expand(1, 2, 4, 4), torch.eye(4).expand(1, 2, 4, 4))
-    assert metric.compute()["rotation_deg"].item() == 0
+    metric = ReconstructionMetric()
+    metric.update(*random_scenes(0, 2, 1))
+    values = metric.compute()
+    assert values["rotation_deg"].isnan()
+    assert values["depth_abs_rel"].isfinite()
+    metric.update(*random_scenes(1, 1, 2))
+    assert metric.compute()["pose_auc_30"].isfinite()
+    assert metric.compute()["trajectory_error"].isnan()
+
+
+def test_scenes_without_depth_count_for_their_cameras_alone():
+    prediction, batch = random_scenes(0, 3, 3)
+    batch.mask[2] = False
+    both, seen = ReconstructionMetric(), ReconstructionMetric()
+    both.update(prediction, batch)
+    seen.update(*some_scenes(prediction, batch, slice(0, 2)))
+    both, seen = both.compute(), seen.compute()
+    for name in ("depth_abs_rel", "depth_delta_1.25", "point_accuracy", "point_completeness"):
+        assert both[name].item() == pytest.approx(seen[name].item(), rel=1e-6)
+    assert both["rotation_deg"] != seen["rotation_deg"]
+
+
+def test_the_auc_pools_pairs_not_scenes():
+    prediction, batch = random_scenes(0, 1, 4)
+    prediction.pose_enc = encode_pose(batch.extrinsics, batch.intrinsics, 6, 7)
+    metric = ReconstructionMetric()
+    metric.update(prediction, batch)  # six perfect pairs
+    prediction, batch = random_scenes(1, 1, 2)
+    prediction.pose_enc[..., 3:7] = torch.tensor([[[1.0, 0, 0, 0], [0, 1, 0, 0]]])
+    metric.update(prediction, batch)  # one that is all wrong
+    assert metric.compute()["pose_auc_5"].item() == pytest.approx(6 / 7)
+
+
+def test_a_prediction_of_nothing_but_nan_is_scored_and_finite():
+    prediction, batch = random_scenes(0, 2, 4)
+    prediction.pose_enc[:] = torch.nan
+    prediction.depth[:] = torch.nan
+    metric = ReconstructionMetric()
+    metric.update(prediction, batch)
+    values = metric.compute()
+    assert all(value.isfinite() for value in values.values())
+    assert values["trajectory_error"] == values["trajectory_error_baseline"]
+    assert values["pose_auc_30"] == 0
 
 
 def test_repeated_view_sets_do_not_count():

@@ -307,10 +307,10 @@ def undamaged(tmp_path_factory):
     written = {}
 
     def get(miniature):
-        if miniature.name not in written:
+        if miniature.write not in written:
             raw = tmp_path_factory.mktemp(miniature.name)
-            written[miniature.name] = raw, miniature.write(raw)
-        return written[miniature.name]
+            written[miniature.write] = raw, miniature.write(raw)
+        return written[miniature.write]
 
     return get
 

@@ -4,6 +4,7 @@
       step-00001100/
         weights.safetensors    the model under the published keys
         optimizer.pt           optimiser state by parameter name
+        ema.safetensors        averages of the trained weights, where the stage keeps them
         manifest.json          written last inside the folder: settings, sizes and checksums of the files
       latest                   name of the newest folder; replaced atomically, can be rebuilt by looking
 
@@ -41,6 +42,8 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.pt"
+EMA = "ema"  # the name of the averages, in parts too
+AVERAGES = f"{EMA}.safetensors"
 LATEST = "latest"
 PARTIAL = ".partial"
 
@@ -72,7 +75,8 @@ class Manifest:
         stage: name of the stage.
         model: sizes and variant; its `reference_view` tells weights apart whose tensors look alike.
         pictures: what the model saw.
-        trained_on: dataset slug -> licence.
+        trained_on: dataset slug -> licence, of the stages before, too.
+        terms: licence terms of the weights that the first stage started from; empty for own ones.
         files: file name -> size and checksum; filled in by `save_checkpoint`.
         parts: in how many files each group of tensors lies; 0 = in one file, whole.
     """
@@ -83,6 +87,7 @@ class Manifest:
     model: ModelConfig
     pictures: SeenPictures
     trained_on: dict[str, str]
+    terms: str = ""
     files: dict[str, FileFacts] = field(default_factory=dict)
     parts: int = 0
     format_version: int = FORMAT_VERSION
@@ -91,20 +96,28 @@ class Manifest:
 
 
 def save_checkpoint(
-    folder: Path, manifest: Manifest, weights: dict[str, Tensor], optimizer: dict[str, Any], keep: int = 0
+    folder: Path,
+    manifest: Manifest,
+    weights: dict[str, Tensor],
+    optimizer: dict[str, Any],
+    keep: int = 0,
+    averages: dict[str, Tensor] | None = None,
 ) -> Path:
     """Write `folder`/step-<step> and point `folder`/latest to it. Returns the new folder; an existing one is kept as it is.
 
-    Of all checkpoints the `keep` with the highest steps stay, and always the new one; 0 keeps all.
+    Of all checkpoints the `keep` with the highest steps stay, and always the new one; 0 keeps all. `averages`: of the
+    weights that are trained, by parameter name.
     """
     final = path_of(folder, manifest.step)
     if open_new(final):
         temporary = temporary_name(final)
-        save_file({key: value.detach().cpu().contiguous() for key, value in weights.items()}, temporary / WEIGHTS)
+        for name, tensors in ((WEIGHTS, weights), (AVERAGES, averages)):
+            if tensors is not None:
+                save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary / name)
         torch.save(optimizer, temporary / OPTIMIZER)
-        for name in (WEIGHTS, OPTIMIZER):
-            sync(temporary / name)
-            manifest.files[name] = facts_of(temporary / name)
+        for path in sorted(temporary.iterdir()):
+            sync(path)
+            manifest.files[path.name] = facts_of(path)
         close_new(final, manifest)
     point_to(final, keep)
     return final
@@ -234,6 +247,14 @@ def read_optimizer(checkpoint: Path) -> Mapping[str, dict[str, Any]]:
     if parts is not None:
         return StateByParameter(parts)
     return cast(dict[str, Any], read_pt(_whole(checkpoint, OPTIMIZER)))
+
+
+def read_averages(checkpoint: Path) -> Mapping[str, Tensor] | None:
+    """Averages of the weights by parameter name, on the CPU; None if the run keeps none. Raises UserError as the others."""
+    files = read_manifest(checkpoint).files
+    if AVERAGES in files:
+        return read_weight_file(_whole(checkpoint, AVERAGES)).weights
+    return parts_of(checkpoint, EMA) if any(name.startswith(f"{EMA}-") for name in files) else None
 
 
 def parts_of(checkpoint: Path, group: str) -> Parts | None:

@@ -38,6 +38,7 @@ def load_model(path: str | Path) -> LoadedModel:
     with torch.device("meta"):
         model = ZipMap(manifest.model)
     model.load_state_dict(_fitting_weights(model, folder), assign=True)
+    model.terms = manifest.terms
     return LoadedModel(model.eval(), manifest, folder)
 
 
@@ -61,8 +62,12 @@ def load_any(path: Path, reference_view: bool | None = None) -> tuple[ZipMap, Se
 
 
 def load_weights(model: ZipMap, folder: Path) -> None:
-    """Copy the tensors of a checkpoint folder into `model`; every key and shape has to fit, or it is a UserError."""
+    """Copy the tensors of a checkpoint folder into `model`; every key and shape has to fit, or it is a UserError.
+
+    The model carries on the terms of the weights.
+    """
     model.load_state_dict(_fitting_weights(model, folder))
+    model.terms = read_manifest(folder).terms
 
 
 def _fitting_weights(model: ZipMap, folder: Path) -> dict[str, Tensor]:

@@ -23,16 +23,17 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Walk the whole way and say where everything is."""
     from zipmap_pl.cli.fit import prepare, speak_plainly
-    from zipmap_pl.training.config import compose
+    from zipmap_pl.training.plan import plan
 
-    config = compose(arguments.overrides)
+    stages = plan(arguments.overrides)
+    config = stages[-1]
     if "rooms" not in config.data.validation:
         raise UserError("demo: shows generated rooms, expected data=demo; for other data use `zipmap fit`")
-    prepare(config.prepare)
+    prepare([command for stage in stages for command in stage.prepare])
     speak_plainly()
-    from zipmap_pl.training.fit import fit
+    from zipmap_pl.training.curriculum import run as train
 
-    result = fit(config)
+    result = train(stages)
     photos = write_photos(Path(config.data.validation["rooms"].path), result.output / "heldout_photos")
     scene = result.output / "reconstruction"
     results = reconstruct(photos, result.checkpoint, scene)

@@ -21,17 +21,18 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
-    from zipmap_pl.training.config import compose, to_yaml
+    from zipmap_pl.training.config import to_yaml
+    from zipmap_pl.training.plan import plan
 
-    config = compose(arguments.overrides, config_dir=arguments.config_dir)
+    stages = plan(arguments.overrides, config_dir=arguments.config_dir)
     if arguments.show:
-        print(to_yaml(config))
+        print("---\n".join(map(to_yaml, stages)))
         return 0
-    prepare(config.prepare)
+    prepare([command for stage in stages for command in stage.prepare])
     speak_plainly()
-    from zipmap_pl.training.fit import fit
+    from zipmap_pl.training.curriculum import run as train
 
-    result = fit(config)
+    result = train(stages)
     print(result.summary())
     return 0
 
@@ -65,5 +66,5 @@ def prepare(commands: list[str]) -> None:
     from zipmap_pl.cli.main import build_parser
     from zipmap_pl.cli.preprocess import run as preprocess
 
-    for command in commands:
+    for command in dict.fromkeys(commands):
         preprocess(build_parser("preprocess").parse_args(["preprocess", *shlex.split(command)]))

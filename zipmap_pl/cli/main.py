@@ -13,6 +13,8 @@ from zipmap_pl.errors import UserError
 COMMANDS = {
     "preprocess": ("zipmap_pl.cli.preprocess", "turn a raw dataset into shards"),
     "shards": ("zipmap_pl.cli.shards", "look at, check and finish datasets in shards"),
+    "fetch": ("zipmap_pl.cli.fetch", "published weights into the caches of this machine"),
+    "data": ("zipmap_pl.cli.data", "look at the batches that a run will train on"),
     "fit": ("zipmap_pl.cli.fit", "train a stage (the same as python train.py)"),
     "reconstruct": ("zipmap_pl.cli.reconstruct", "photos or a video in; cameras, depth and a point cloud out"),
     "checkpoint": ("zipmap_pl.cli.checkpoint", "make one file of weights out of a checkpoint folder"),

@@ -37,7 +37,9 @@ def add_parser(subparsers) -> None:
     finish = actions.add_parser("finish", help="merge finished shards into the index, when all parts are done")
     text = "share of frames that may be unusable (default: %(default)s)"
     finish.add_argument("--max-fault-share", type=float, default=DEFAULT_MAX_FAULT_SHARE, metavar="SHARE", help=text)
-    for action in (info, verify, show, finish):
+    for action in (info, show):
+        action.add_argument("folder", metavar="DIR", help="dataset folder, or its URL")
+    for action in (verify, finish):
         action.add_argument("folder", type=Path, metavar="DIR", help="dataset folder")
 
 
@@ -131,20 +133,14 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    import cv2
-
+    from zipmap_pl.cli.sheet_file import check_sheet_file, write_sheet
     from zipmap_pl.datasets.contact_sheet import contact_sheet
 
     if args.frames < 1:
         raise UserError(f"--frames {args.frames}: expected 1 or more")
-    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"--output {args.output}: expected a name that ends in .png or .jpg")
-    if not args.output.parent.is_dir():
-        raise UserError(f"--output {args.output}: folder {args.output.parent} does not exist")
+    check_sheet_file(args.output)
     scene = int(args.scene) if args.scene is not None and args.scene.isdecimal() else args.scene
-    sheet = contact_sheet(args.folder, scene, args.frames)
-    if not cv2.imwrite(str(args.output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise UserError(f"--output {args.output}: could not be written")
+    write_sheet(args.output, contact_sheet(args.folder, scene, args.frames))
     print(args.output)
     return 0
 

@@ -26,6 +26,11 @@ class LossConfig:
     depth_confidence: float = 1.0
     depth_regression: float = 1.0
     depth_gradient: float = 1.0
+    query_colour: float = 10.0  # the query terms count in state-query stages only
+    query_squared_error: float = 1.0  # inside query_colour
+    query_perceptual: float = 0.5  # inside query_colour; 0 needs no weights of VGG16
+    query_depth: float = 1.0  # each of its three terms
+    vgg_weights: str | None = None  # file of torchvision's VGG16 for query_perceptual; None = torchvision's cache
     camera_mode: str = "reference_view"  # reference_view or affine_invariant
     reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
     affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))

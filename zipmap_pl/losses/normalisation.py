@@ -1,6 +1,6 @@
 """Ground truth in the frame and unit of the model: the camera of view 0, mean distance of the points 1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,34 @@ class GroundTruth:
     local_points: Tensor
     normals: Tensor
     scale: Tensor
+
+
+@dataclass
+class QueryTruth:
+    """The T views of H x W pixels that a state is asked for, in the unit of the `GroundTruth` beside it.
+
+    Attributes:
+        images: [B, T, 3, H, W] in [0, 1].
+        depth: [B, T, H, W] planar z, 0 where invalid.
+        mask: [B, T, H, W] bool, depth is valid.
+    """
+
+    images: Tensor
+    depth: Tensor
+    mask: Tensor
+
+
+def ground_truth(batch: Batch) -> tuple[GroundTruth, QueryTruth | None]:
+    """The truth of the input views, normalised by all views; and that of the target views, if the batch has any."""
+    whole = normalise(batch)
+    if batch.targets is None:
+        return whole, None
+    targets = batch.target_views()
+    unit = whole.scale[:, None, None, None]
+    queried = QueryTruth(targets.images, finite(targets.depth).masked_fill(~targets.mask, 0.0) / unit, targets.mask)
+    inputs = slice(0, batch.input_count)
+    per_view = ("extrinsics", "intrinsics", "depth", "mask", "local_points")
+    return replace(whole, **{name: getattr(whole, name)[:, inputs] for name in per_view}), queried
 
 
 @torch.no_grad()

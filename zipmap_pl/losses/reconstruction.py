@@ -1,4 +1,4 @@
-"""The training loss: camera, points, normals and depth, weighted and summed."""
+"""The training loss: camera, points, normals, depth and queried views, weighted and summed."""
 
 from dataclasses import replace
 
@@ -10,8 +10,9 @@ from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, referenc
 from zipmap_pl.losses.config import CameraWeights, LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.local_points import local_point_loss
-from zipmap_pl.losses.normalisation import GroundTruth
+from zipmap_pl.losses.normalisation import GroundTruth, QueryTruth
 from zipmap_pl.losses.normals import normal_loss
+from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.safety import bounded, scenes_with_camera, scenes_with_depth
 from zipmap_pl.losses.scale import align_prediction
 from zipmap_pl.models.precision import at_least_float32
@@ -25,22 +26,35 @@ class ReconstructionLoss(nn.Module):
 
     Returned terms, all scalars and unweighted but the first: `total`, `camera` (with the weights inside it),
     `camera_translation`, `camera_rotation`, `camera_field_of_view`, `points`, `normals`, `depth_confidence`,
-    `depth_regression`, `depth_gradient`. `total` carries the gradient and may be non-finite; whether to skip the step
-    is the trainer's decision, for all ranks.
+    `depth_regression`, `depth_gradient`, and those of `query` for batches with queried views. `total` carries the
+    gradient and may be non-finite; whether to skip the step is the trainer's decision, for all ranks.
+
+    Args:
+        config: weights and settings.
+        query: judges the queried views of state-query stages.
     """
 
-    def __init__(self, config: LossConfig) -> None:
+    def __init__(self, config: LossConfig, query: QueryLoss | None = None) -> None:
         super().__init__()
         self.config = config
+        self.query = query
 
-    def forward(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
-        """Loss terms by name."""
+    def forward(
+        self, prediction: Prediction, truth: GroundTruth, queried: QueryTruth | None = None
+    ) -> dict[str, Tensor]:
+        """Loss terms by name; the arguments after the first are what `normalisation.ground_truth` says of a batch."""
         with torch.autocast(prediction.depth.device.type, enabled=False):
-            return self._terms(_valid_only(prediction, truth.mask), _bounded_truth(truth))
+            truth = _bounded_truth(truth)
+            aligned, _ = align_prediction(_valid_only(prediction, truth.mask), truth, self.config.scale_samples)
+            terms = self._terms(aligned, truth)
+            if self.query is not None and queried is not None:
+                of_query = self.query(aligned, queried)
+                terms["total"] = terms["total"] + self.query.weighted_sum(of_query)
+                terms |= of_query
+        return terms
 
-    def _terms(self, prediction: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
+    def _terms(self, aligned: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
         config = self.config
-        aligned, _ = align_prediction(prediction, truth, config.scale_samples)
         mask = truth.mask & scenes_with_depth(truth.mask)[:, None, None, None]
         error = (aligned.depth[..., 0] - truth.depth).masked_fill(~mask, 0.0)
         confidence, alpha, valid_range = aligned.depth_conf, config.alpha, config.valid_range

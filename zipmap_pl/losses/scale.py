@@ -2,7 +2,7 @@
 
 The factor comes from the local points. First the prediction is divided by its own mean distance (gradients flow
 through it), then multiplied by the factor that minimises the weighted L1 error of the points (no gradient). Points,
-depth and the translations of all camera iterations share it. The solver is the untruncated case of MoGe's robust,
+depth (of queried views too) and the translations of all camera iterations share it. The solver is the untruncated case of MoGe's robust,
 optimal and efficient (ROE) alignment.
 """
 
@@ -25,7 +25,10 @@ def align_prediction(prediction: Prediction, truth: GroundTruth, samples: int = 
 
 
 def rescale(prediction: Prediction, factor: Tensor) -> Prediction:
-    """The prediction with lengths multiplied by factor [B]."""
+    """The prediction with lengths multiplied by factor [B], those of queried views too."""
+    nvs_pred = prediction.nvs_pred
+    if nvs_pred is not None:
+        nvs_pred = torch.cat([nvs_pred[..., :3], nvs_pred[..., 3:] * factor[:, None, None, None, None]], dim=-1)
     per_pixel = factor[:, None, None, None, None]
     per_view = torch.cat([factor[:, None].expand(-1, 3), factor.new_ones(len(factor), 6)], dim=1)[:, None]
     return replace(
@@ -34,6 +37,7 @@ def rescale(prediction: Prediction, factor: Tensor) -> Prediction:
         pose_enc_list=[pose_enc * per_view for pose_enc in prediction.pose_enc_list],
         depth=prediction.depth * per_pixel,
         local_points=prediction.local_points * per_pixel,
+        nvs_pred=nvs_pred,
     )
 
 

@@ -1,4 +1,4 @@
-"""How good predicted cameras are. Nothing depends on the world frame, and no error of a translation on its unit."""
+"""How good predicted cameras are. Nothing depends on the world frame, nor on the unit of the prediction."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import roma
 import torch
 from torch import Tensor
 
+from zipmap_pl.geometry.alignment import umeyama
 from zipmap_pl.geometry.rigid import camera_centres, pairwise_relative, relative_to_first, split_rigid
 
 SMALLEST_BASELINE = 1e-8
@@ -13,22 +14,53 @@ SMALLEST_BASELINE = 1e-8
 
 @dataclass
 class PoseErrors:
-    """Per scene, [B]: mean angles over pairs in degrees, and the relative error of the centres."""
+    """Errors of B scenes with P pairs of views, in degrees where not said otherwise.
+
+    Attributes:
+        rotation, translation_direction: [B] mean over the pairs.
+        centre: [B] relative error of the centres.
+        pair: [B, P] the larger of a pair's two angles, that of the translation without its sign, as in `auc_score`.
+        trajectory: [B] see `trajectory_errors`.
+    """
 
     rotation: Tensor
     translation_direction: Tensor
     centre: Tensor
+    pair: Tensor
+    trajectory: Tensor
 
 
 def pose_errors(prediction: Tensor, truth: Tensor) -> PoseErrors:
-    """Errors of world-to-camera extrinsics [B, S, 3 or 4, 4] with S >= 2; see the functions of each."""
+    """Errors of world-to-camera extrinsics [B, S, 3 or 4, 4] with S >= 2; see the functions of each.
+
+    Pairs are (i, j) with i < j, the pose of a pair is E_j E_i^-1 as published.
+    """
     first, second = torch.triu_indices(truth.shape[1], truth.shape[1], offset=1, device=truth.device)
-    relative, true_relative = (pairwise_relative(extrinsics)[:, first, second] for extrinsics in (prediction, truth))
-    return PoseErrors(
-        rotation_errors(relative, true_relative).mean(1),
-        translation_direction_errors(relative, true_relative).mean(1),
-        centre_errors(prediction, truth),
-    )
+    relative, true_relative = (pairwise_relative(extrinsics)[:, second, first] for extrinsics in (prediction, truth))
+    rotation, direction = (error(relative, true_relative) for error in (rotation_errors, translation_direction_errors))
+    pair = torch.maximum(rotation, torch.minimum(direction, 180 - direction))
+    trajectory = trajectory_errors(camera_centres(prediction), camera_centres(truth))
+    return PoseErrors(rotation.mean(1), direction.mean(1), centre_errors(prediction, truth), pair, trajectory)
+
+
+def auc_score(errors: Tensor, threshold: int) -> Tensor:
+    """What each error in degrees adds to the area under the recall curve up to a threshold; the AUC is the mean.
+
+    Recall is counted in bins of one degree, as published: an error of 2.5 is inside from the third of 5 bins on.
+    """
+    first_bin = torch.where(errors == threshold, errors - 1, errors.floor())
+    return ((threshold - first_bin) / threshold).clamp(min=0.0)
+
+
+def trajectory_errors(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Absolute trajectory error (ATE) [B] in the unit of the truth, of camera centres [B, S, 3] in any two worlds.
+
+    Root mean square distance after the best similarity. Predicted cameras that are all in one place, or not finite,
+    score the spread of the true ones (published tables leave them out). Of two views it is 0 unless they are in one place.
+    """
+    prediction = prediction.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).double()
+    distance = (umeyama(prediction, truth)(prediction) - truth).norm(dim=-1)
+    return distance.square().mean(1).sqrt()
 
 
 def rotation_errors(prediction: Tensor, truth: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """ZipMap: cameras, depth and local points of all views of a scene in one pass, or of views as they come."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -55,6 +56,11 @@ class ZipMap(nn.Module):
             self.local_point_head = dense_head(3)
         if config.query_head:
             self.nvs_head = dense_head(5)
+
+    def set_reference_view(self, reference_view: bool) -> None:
+        """Whether view 0 is the world frame from now on: a stage may change that in a model that is being trained."""
+        self.config = replace(self.config, reference_view=reference_view)
+        self.aggregator.reference_view = reference_view
 
     def forward(
         self,

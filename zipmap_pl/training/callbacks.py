@@ -4,6 +4,8 @@
 # mypy: disable-error-code="override"
 
 import logging
+import sys
+from collections import Counter
 from pathlib import Path
 
 import lightning
@@ -11,10 +13,11 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
+from zipmap_pl.checkpoints.folder import EMA, Manifest, SeenPictures, save_checkpoint
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
 from zipmap_pl.checkpoints.sharded import save_sharded
 from zipmap_pl.datasets.data_module import ZooDataModule
+from zipmap_pl.datasets.faults import TooManyFaults, list_of_faults, too_many
 from zipmap_pl.progress import Progress
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.optimizer import optimizer_state
@@ -30,13 +33,14 @@ class StepProgress(lightning.Callback):
     def __init__(self) -> None:
         self._bar: Progress | None = None
 
-    def on_train_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
-        """Start the bar at the step that the run resumes from."""
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """Start the bar of a stage at the step that the run resumes from."""
+        self.teardown(trainer, module, "")
         self._start(trainer, Progress(f"stage {module.config.stage.name}", module.config.stage.steps, done=module.step))
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """One step further."""
-        if self._bar is not None:
+        if self._bar is not None and module.step_ended:
             self._bar.advance(f"loss {module.last_loss:.3f}")
 
     def on_validation_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
@@ -68,20 +72,20 @@ class StepProgress(lightning.Callback):
 
 
 class Checkpoints(lightning.Callback):
-    """Writes a checkpoint folder every N steps, at the end, and when the user or the machine stops the run.
+    """Writes a checkpoint folder below the stage's output every N steps, at its end, and when the run is stopped.
 
     Several processes save together; only at the end of a step do they all get here (see `signals`).
     """
 
-    def __init__(self, folder: Path, every: int, keep: int, data: ZooDataModule) -> None:
-        self.folder, self.every, self.keep, self.data = folder, every, keep, data
+    def __init__(self, every: int, keep: int, data: ZooDataModule) -> None:
+        self.every, self.keep, self.data = every, keep, data
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Save when it is due."""
-        if module.step % self.every == 0:
+        if module.step_ended and module.step % self.every == 0:
             self.save(trainer, module)
 
-    def on_train_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Save the end of the stage."""
         self.save(trainer, module)
 
@@ -102,19 +106,52 @@ class Checkpoints(lightning.Callback):
         """Save now; called by all processes."""
         weights, manifest = module.model.state_dict(), self._manifest(module)
         state = optimizer_state(module.model, trainer.optimizers[0])
+        averages = None if module.ema is None else module.ema.averages
+        folder = Path(module.config.output) / "checkpoints"
         if is_sharded(module.model):
             groups = {"weights": weights, "optimizer": by_parameter_and_kind(state)}
-            save_sharded(self.folder, manifest, groups, self.keep)
+            save_sharded(folder, manifest, groups if averages is None else groups | {EMA: averages}, self.keep)
         elif trainer.is_global_zero:
-            save_checkpoint(self.folder, manifest, weights, state, self.keep)
+            save_checkpoint(folder, manifest, weights, state, self.keep, averages)
         trainer.strategy.barrier()  # nobody looks for a checkpoint that is not there yet
 
     def _manifest(self, module: ZipMapModule) -> Manifest:
         config = module.config
         pictures = SeenPictures(config.data.width, config.data.aspect, config.data.views)
         return Manifest(
-            module.step, module.skipped, config.stage.name, config.model, pictures, trained_on=self.data.licences()
+            module.step,
+            module.skipped,
+            config.stage.name,
+            config.model,
+            pictures,
+            trained_on=module.trained_on | self.data.licences(),
+            terms=module.model.terms,
         )
+
+
+class Faults(lightning.Callback):
+    """Shows how many draws of all ranks met unreadable data and were replaced; stops all ranks where that is too many."""
+
+    def __init__(self, every: int, data: ZooDataModule) -> None:
+        self.every, self.data = every, data
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
+        """Count when it is due. Raises TooManyFaults, on all ranks alike, with the list of the worst files."""
+        if not module.step_ended or (module.step % self.every and module.step not in (1, module.config.stage.steps)):
+            return
+        mine = torch.tensor([self.data.faults.faults, self.data.faults.draws], device=module.device, dtype=torch.double)
+        faults, draws = map(int, trainer.strategy.reduce(mine, reduce_op="sum").tolist())
+        module.log_scalars({"data/faults": faults, "data/fault_share": faults / max(draws, 1)})
+        share = self.data.config.max_fault_share
+        if too_many(faults, draws, share):
+            raise TooManyFaults(list_of_faults(faults, draws, share, self._files(trainer.world_size)))
+
+    def _files(self, world: int) -> Counter[str]:
+        """Faults of all ranks by file."""
+        everybody: list[Counter[str]] = [self.data.faults.files] * world
+        if world > 1:
+            torch.distributed.all_gather_object(everybody, self.data.faults.files)
+        return sum(everybody, Counter())
 
 
 class Pictures(lightning.Callback):
@@ -123,7 +160,7 @@ class Pictures(lightning.Callback):
     def __init__(self, every: int, data: ZooDataModule) -> None:
         self.every, self.data = every, data
 
-    def on_train_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Take the first validation batch, or the first training batch where there is no validation, as the fixed scene."""
         loader = self.data.val_dataloader() or self.data.train_dataloader()
         batch = module.transfer_batch_to_device(next(iter(loader)), module.device, 0)
@@ -133,6 +170,8 @@ class Pictures(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Draw when it is due."""
+        if not module.step_ended:
+            return
         if module.step % self.every == 0 or module.step == module.config.stage.steps:
             self._draw(trainer, module)
 
@@ -140,10 +179,23 @@ class Pictures(lightning.Callback):
     def _draw(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         module.eval()
         with trainer.precision_plugin.forward_context():
-            prediction = module(self._batch.images)
+            prediction = module.predict(self._batch)
         module.train()
         title = f"{self._batch.dataset[0]} {self._batch.scene[0]}, step {module.step}"
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                panel = picture_panel(self._batch, prediction, title)
+                panel = picture_panel(self._batch.inputs(), prediction, title)
                 logger.experiment.add_image("fixed scene", panel, module.step, dataformats="HWC")
+
+
+class ValidateWhenDue(lightning.Callback):
+    """Lets Lightning validate after every N optimiser steps of a stage, and after its last one."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
+        """Lightning looks at its interval, counted in batches, right after this."""
+        last = module.step == module.config.stage.steps
+        due = module.step_ended and (last or module.step % self.every == 0)
+        trainer.val_check_batch = 1 if due else sys.maxsize

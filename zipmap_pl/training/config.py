@@ -47,16 +47,45 @@ class OptimizerConfig:
 
 
 @dataclass
+class EmaConfig:
+    """A running average of the weights, kept beside them."""
+
+    decay: float = 0.999  # share of the old average that an optimiser step keeps; 0 = no average
+    start_step: int = 200  # the average is set to the weights after this step (counted from 0) and runs from there
+
+    def __post_init__(self) -> None:
+        _expect(0 <= self.decay < 1, "ema.decay", self.decay, "a share from 0 (none) to below 1")
+        _expect(self.start_step >= 0, "ema.start_step", self.start_step, "0 or more")
+
+
+@dataclass
 class StageConfig:
-    """One stage of training."""
+    """One stage of training. With `data`, `model.reference_view` and the heads that `model` has, all that a stage changes."""
 
     name: str = "demo"
+    parent: str | None = None  # the stage before it in a curriculum
     steps: int = 1100
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    ema: EmaConfig = field(default_factory=EmaConfig)
 
     def __post_init__(self) -> None:
         _expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
+
+
+@dataclass
+class CurriculumConfig:
+    """Stages one after another in one command, see `training.curriculum`.
+
+    Attributes:
+        branches: the stages to end in; those before them follow from `stage.parent`. Empty = one stage alone.
+        common: settings of all stages, as on the command line.
+        overrides: stage -> settings of this one.
+    """
+
+    branches: list[str] = field(default_factory=list)
+    common: list[str] = field(default_factory=list)
+    overrides: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,6 +102,10 @@ class TrainerConfig:
     validate_every: int = 500
     checkpoint_every: int = 500
     keep_checkpoints: int = 3  # the newest; 0 keeps all
+    global_images: int | None = (
+        None  # per optimiser step, reached by accumulating micro-batches; None = one of each rank
+    )
+    compile: bool = False  # torch.compile of the backbone's blocks
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -84,6 +117,8 @@ class TrainerConfig:
             _expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
         for name in ("devices", "nodes", "log_every", "pictures_every", "validate_every", "checkpoint_every"):
             _expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
+        images = self.global_images
+        _expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")
         _expect(self.keep_checkpoints >= 0, "trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
 
 
@@ -95,10 +130,11 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     prepare: list[str] = field(default_factory=list)
     seed: int = 42
     output: str = "runs/demo"
-    init_from: str | None = None  # checkpoint whose weights the run starts from
+    init_from: str | None = None  # checkpoint or run folder, file or hub id whose weights the run starts from
 
 
 def _expect(holds: bool, name: str, found: object, wanted: str) -> None:

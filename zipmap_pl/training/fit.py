@@ -2,25 +2,31 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import OmegaConf
 
-from zipmap_pl.checkpoints.folder import find_checkpoint, latest_checkpoint, read_manifest, read_optimizer
+from zipmap_pl.checkpoints.folder import (
+    find_checkpoint,
+    latest_checkpoint,
+    read_averages,
+    read_manifest,
+    read_optimizer,
+)
 from zipmap_pl.checkpoints.load import load_weights
+from zipmap_pl.checkpoints.start import start_from
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import UserError
 from zipmap_pl.metrics.reconstruction import BASELINE
-from zipmap_pl.training.callbacks import Checkpoints, Pictures, StepProgress
-from zipmap_pl.training.config import RunConfig, to_yaml
+from zipmap_pl.training.callbacks import Checkpoints, Faults, Pictures, StepProgress, ValidateWhenDue
+from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import ZipMapModule
+from zipmap_pl.training.run_settings import changes
 from zipmap_pl.training.signals import Signals
+from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
 from zipmap_pl.training.strategies import World, build_strategy, world_of
 
 log = logging.getLogger(__name__)
@@ -46,27 +52,28 @@ class FitResult:
         return "\n".join(lines)
 
 
-def fit(config: RunConfig) -> FitResult:
+def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     """Train the stage of `config`, going on from the newest checkpoint of its output folder if there is one.
 
-    A run that goes on follows the settings it is given now; those that changed are named in the log.
+    A run that goes on follows the settings it is given now; those that changed are named in the log. The stages that
+    follow go on in the same model, each from its first step on (see `stages.StageSwitch`); the result is the last one's.
 
     Raises:
         UserError: data missing, checkpoint damaged or made with another model, settings that do not fit each other.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
-    output = Path(config.output)
+    for stage in (config, *following):
+        check_stage(stage)
     world = world_of(config.trainer)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
     data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data.setup("fit")
     module = ZipMapModule(config)
-    _restore(module, config, output)
+    _restore(module, config, Path(config.output))
     data.start_step = module.step
     _leave_cores_to_the_loader(config.data.workers, world.devices)
-    trainer = _trainer(config, world, output, data, module.step)
-    if trainer.is_global_zero:
-        _keep_settings(output / "settings.yaml", to_yaml(config))
+    trainer = _trainer(config, world, data, module.step, following)
+    begin_stage(config, module, data, trainer)
     try:
         before = _validate(trainer, module, data) if module.step == 0 else {}
         if module.step < config.stage.steps:
@@ -77,7 +84,13 @@ def fit(config: RunConfig) -> FitResult:
     except RuntimeError as error:  # what torch makes of a loader's worker that got the SIGTERM too
         if trainer.received_sigterm:
             raise KeyboardInterrupt from error
+        if "DataLoader worker" in str(error):
+            raise UserError(
+                f"data: {str(error).splitlines()[0]} If the system ended it for want of memory, lower data.workers or"
+                " data.prefetch; the same command goes on from the last checkpoint"
+            ) from error
         raise
+    output = Path(module.config.output)
     return FitResult(output, find_checkpoint(output), module.step, before, after)
 
 
@@ -91,16 +104,14 @@ def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
     newest = latest_checkpoint(output / "checkpoints")
     if newest is None:
         if config.init_from is not None:
-            start = find_checkpoint(Path(config.init_from))
-            load_weights(module.model, start)
-            log.info("starting from the weights of %s", start)
+            module.trained_on = start_from(module.model, config.init_from).trained_on
         return
     manifest = read_manifest(newest)
     differs = [
         f"{name} {found}, asked for {wanted}"
         for name, found, wanted in (
             ("stage", manifest.stage, config.stage.name),
-            *_changes({"model": asdict(manifest.model)}, {"model": asdict(config.model)}),
+            *changes({"model": asdict(manifest.model)}, {"model": asdict(config.model)}),
         )
         if found != wanted
     ]
@@ -109,32 +120,14 @@ def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
             f"{output}: holds a run of {'; '.join(differs)}; choose another folder (output=...) or remove this one"
         )
     load_weights(module.model, newest)
-    module.saved_optimizer = read_optimizer(newest)
-    module.step, module.skipped = manifest.step, manifest.skipped
+    module.saved_optimizer, module.saved_averages = read_optimizer(newest), read_averages(newest)
+    module.step, module.skipped, module.trained_on = manifest.step, manifest.skipped, manifest.trained_on
     log.info("going on from %s", newest)
 
 
-def _keep_settings(path: Path, settings: str) -> None:
-    """Write the run's settings beside its results; say what has changed since they were last written."""
-    if path.is_file():
-        before, now = (OmegaConf.to_container(OmegaConf.create(text)) for text in (path.read_text(), settings))
-        for name, old, new in _changes(cast(dict, before), cast(dict, now)):
-            log.info("changed since this run was last started: %s is %s, was %s", name, new, old)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(settings)
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, old and new value of all that differs; None where there is none."""
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _changes(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield f"{prefix}{key}", old, new
-
-
-def _trainer(config: RunConfig, world: World, output: Path, data: ZooDataModule, first_step: int) -> lightning.Trainer:
+def _trainer(
+    config: RunConfig, world: World, data: ZooDataModule, first_step: int, following: Sequence[RunConfig]
+) -> lightning.Trainer:
     settings = config.trainer
     on_gpu = settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
     if on_gpu and world.devices > torch.cuda.device_count():
@@ -143,29 +136,29 @@ def _trainer(config: RunConfig, world: World, output: Path, data: ZooDataModule,
             f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
         )
     by_device = "bf16-mixed" if on_gpu else "32-true"
-    # What was logged after the checkpoint that a run goes on from is logged again: TensorBoard forgets the first time.
-    logger = TensorBoardLogger(
-        output, "tensorboard", "", default_hp_metric=False, purge_step=first_step + 1 if first_step else None
-    )
-    checkpoints = Checkpoints(output / "checkpoints", settings.checkpoint_every, settings.keep_checkpoints, data)
-    trainer = lightning.Trainer(
+    checkpoints = Checkpoints(settings.checkpoint_every, settings.keep_checkpoints, data)
+    return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=world.devices,
         num_nodes=world.nodes,
         strategy=build_strategy(settings.strategy, world),
         plugins=world.environment,
         precision=by_device if settings.precision == "auto" else settings.precision,  # type: ignore[arg-type]
-        max_epochs=1,  # the loader ends after the stage's steps
-        val_check_interval=settings.validate_every,
+        max_epochs=1 + len(following),  # an epoch is a stage: the loader ends after its steps
+        reload_dataloaders_every_n_epochs=1 if following else 0,
+        val_check_interval=1,  # ValidateWhenDue decides
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        logger=logger,
+        logger=stage_logger(config, first_step),
         callbacks=[
             StepProgress(),
+            Faults(settings.log_every, data),
             Pictures(settings.pictures_every, data),
             checkpoints,
             Signals(checkpoints),
+            ValidateWhenDue(settings.validate_every),
+            StageSwitch(following, data),  # after Checkpoints
         ],
         log_every_n_steps=1,  # Lightning warns of more than a stage has; the module logs by itself
         enable_checkpointing=False,
@@ -173,8 +166,6 @@ def _trainer(config: RunConfig, world: World, output: Path, data: ZooDataModule,
         enable_model_summary=False,
         inference_mode=False,
     )
-    trainer.fit_loop.epoch_loop.batch_progress.total.ready = first_step  # val_check_interval counts from here
-    return trainer
 
 
 def _validate(trainer: lightning.Trainer, module: ZipMapModule, data: ZooDataModule) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import lightning
@@ -10,47 +11,79 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from zipmap_pl.datasets.batch import Batch
-from zipmap_pl.losses.normalisation import normalise
+from zipmap_pl.losses.normalisation import ground_truth
+from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.metrics.reconstruction import ReconstructionMetric
+from zipmap_pl.metrics.reconstruction import BASELINE, ReconstructionMetric
 from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training.compilation import compile_blocks, compiled_graphs
 from zipmap_pl.training.config import RunConfig
+from zipmap_pl.training.ema import Ema
 from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, restore_optimizer, set_learning_rates
-from zipmap_pl.training.strategies import share
+from zipmap_pl.training.strategies import gradient_exchange, share
+from zipmap_pl.training.suspects import Suspects
+
+
+@dataclass
+class MicroBatch:
+    """What one micro-batch of the optimiser step under way has left: loss terms, and (dataset, name) of its scenes."""
+
+    terms: dict[str, Tensor]
+    scenes: list[tuple[str, str]]
 
 
 class ZipMapModule(lightning.LightningModule):
-    """Trains a `ZipMap` on one stage.
+    """Trains a `ZipMap` on one stage, and on others after it that need the same modules (`begin`).
 
     The step is written out (manual optimisation), because a stage needs its own clipping per module and its own answer to numbers
     that are not finite: the step is then skipped by all ranks, counted, and the schedule goes on.
 
     Attributes:
+        config: the run's settings, with the stage that is trained.
+        accumulation: micro-batches of each rank per optimiser step.
         step: optimiser steps of the stage that are done, skipped ones included.
-        skipped: how many of them changed nothing.
+        step_ended: the batch before was the last one of its step.
+        skipped: how many steps of the stage changed nothing.
         whole: weights, optimiser and counters belong to the same step; False inside the update.
+        ema: averages of the weights; None before training and where the stage keeps none.
         saved_optimizer: state for the optimiser when it is built (see `optimizer_state`); None = a fresh one.
-        faults: draws of this process that met unreadable data and were replaced.
+        saved_averages: for `ema` when that is made; None = it starts from the weights.
+        trained_on: dataset slug -> licence, of what the weights saw before this stage.
         last_loss: total loss of the last step.
-        validation: what the last validation said, metric by name, and `validated_step`, when that was.
+        validation: what the last validation said of the weights, metric by name, and `validated_step`, when that was.
     """
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.config = config
         self.model = ZipMap(config.model)
-        self.loss = ReconstructionLoss(config.stage.loss)
+        if config.trainer.compile:
+            compile_blocks(self.model)
         self.metrics = ReconstructionMetric()
+        self.metrics_of_averages = ReconstructionMetric()
+        self.suspects = Suspects()
+        self.accumulation = 1
+        self.begin(config)
+
+    def begin(self, config: RunConfig, trained_on: dict[str, str] | None = None) -> None:
+        """Get ready for the first step of a stage: losses, reference view, counters. `configure_optimizers` does the rest."""
+        self.config = config
+        self.model.set_reference_view(config.model.reference_view)
+        query = QueryLoss(config.stage.loss) if config.data.batches == "state_query" else None
+        self.loss = ReconstructionLoss(config.stage.loss, query).to(self.device)
         self.step = 0
         self.skipped = 0
+        self.step_ended = False
         self.whole = True
+        self.ema: Ema | None = None
         self.saved_optimizer: Mapping[str, dict[str, Any]] | None = None
-        self.faults = 0
+        self.saved_averages: Mapping[str, Tensor] | None = None
+        self.trained_on = trained_on or {}
         self.last_loss = float("nan")
         self.validation: dict[str, float] = {}
         self.validated_step: int | None = None
+        self._micro_batches: list[MicroBatch] = []
         self._interval_start = time.monotonic()
         self._interval_images = 0
 
@@ -58,40 +91,74 @@ class ZipMapModule(lightning.LightningModule):
         """Predict for images [B, S, 3, H, W] in [0, 1]."""
         return self.model(images)
 
+    def predict(self, batch: Batch) -> Prediction:
+        """What the model says of a batch of any kind: of its input views and, of a state-query batch, its targets.
+
+        A streaming model takes the views one after another.
+        """
+        return self.model(batch.inputs().images, target_rays=None if batch.targets is None else batch.target_rays())
+
     def configure_model(self) -> None:
         """Shard the model where the strategy wants that: after its weights were loaded, before the optimiser is built."""
         share(self.model, self.trainer.strategy)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with the groups of the stage, and the state of the checkpoint that the run goes on from."""
+        """AdamW with the groups of the stage, and the state of the checkpoint that the run goes on from; averages beside it."""
         optimizer = build_optimizer(self.model, self.config.stage.optimizer)
         if self.saved_optimizer is not None:
             restore_optimizer(self.model, optimizer, self.saved_optimizer)
             self.saved_optimizer = None
+        if self.config.stage.ema.decay > 0:
+            self.ema = Ema(self.model, self.config.stage.ema)
+            if self.saved_averages is not None:
+                self.ema.load(self.saved_averages)
+                self.saved_averages = None
         return optimizer
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Forward, backward and one optimiser step."""
-        stage = self.config.stage
+        """Forward and backward of one micro-batch; after the last one of a step the optimiser's step.
+
+        Every process goes backward in every micro-batch, whatever its loss: the others wait for its gradients.
+        """
+        last = (batch.number + 1) % self.accumulation == 0
+        self.step_ended = False
+        terms = self.loss(self.predict(batch), *ground_truth(batch))
+        with gradient_exchange(self.trainer.strategy, self.model, wanted=last):
+            self.manual_backward(terms["total"] / self.accumulation)
+        scenes = list(zip(batch.dataset, batch.scene, strict=True))
+        self._micro_batches.append(MicroBatch({name: value.detach() for name, value in terms.items()}, scenes))
+        if last:
+            self._update(batch)
+
+    def _update(self, batch: Batch) -> None:
+        """Take the step, or skip it on all ranks; count it."""
+        stage, micro_batches = self.config.stage, self._micro_batches
         optimizer = cast(LightningOptimizer, self.optimizers())  # there is one
         rates = set_learning_rates(optimizer.optimizer, self.step, stage.steps, stage.optimizer)
-        terms = self.loss(self.model(batch.images), normalise(batch))
-        norms: dict[str, Tensor] = {}
-        if self._all_ranks_finite(terms["total"]):
-            self.manual_backward(terms["total"])
-            norms = clip_by_module(self.model, stage.optimizer)
-        finite = bool(norms) and self._all_ranks_finite(*norms.values())
+        norms = clip_by_module(self.model, stage.optimizer)
+        finite_losses = self._all_ranks_finite(*(part.terms["total"] for part in micro_batches))
+        finite = self._all_ranks_finite(*norms.values()) and finite_losses
         self.whole = False
         if finite:
             optimizer.step()
         else:
             self.skipped += 1
+        if self.ema is not None:
+            self.ema.update(self.step, changed=finite)
         self.step += 1
         self.whole = True
         optimizer.zero_grad(set_to_none=True)
-        self.faults += len(batch.faults)
-        self.last_loss = float(terms["total"].detach())
+        if not finite:
+            # A loss that is not finite, here or elsewhere, spoils the gradients of all; without one, anybody may have.
+            bad = [part for part in micro_batches if finite_losses or not torch.isfinite(part.terms["total"])]
+            self.suspects.add(self.step, (scene for part in bad for scene in part.scenes))
+        terms = {
+            name: torch.stack([part.terms[name] for part in micro_batches]).mean() for name in micro_batches[0].terms
+        }
+        self.last_loss = float(terms["total"])
         self._log(batch, terms, norms, rates)
+        self._micro_batches = []
+        self.step_ended = True
 
     def _all_ranks_finite(self, *values: Tensor) -> bool:
         """Whether the values are finite on every rank, so that all ranks do the same."""
@@ -99,23 +166,26 @@ class ZipMapModule(lightning.LightningModule):
         return float(self.trainer.strategy.reduce(bad, reduce_op="sum")) == 0
 
     def _log(self, batch: Batch, terms: dict[str, Tensor], norms: dict[str, Tensor], rates: dict[str, float]) -> None:
-        self._interval_images += batch.images.shape[0] * batch.images.shape[1]
+        """`batch`: the last micro-batch of the step; all have as many images."""
+        images = batch.images.shape[0] * batch.images.shape[1] * self.accumulation
+        self._interval_images += images
         if self.step % self.config.trainer.log_every and self.step != 1:
             return
         now = time.monotonic()
         # All processes get here; what is written is the mean over them, as is the gradient.
-        means = {name: self.trainer.strategy.reduce(value.detach(), reduce_op="mean") for name, value in terms.items()}
+        means = {name: self.trainer.strategy.reduce(value, reduce_op="mean") for name, value in terms.items()}
         scalars = {f"loss/{name}": float(value) for name, value in means.items()}
         scalars |= {f"gradient_norm/{name}": float(value) for name, value in norms.items()}
         scalars |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
         scalars |= {
             "data/views": batch.images.shape[1],
-            "data/images": batch.images.shape[0] * batch.images.shape[1],
+            "data/images": images,
             "data/valid_share": float(batch.mask.float().mean()),
-            "data/faults": self.faults,
             "steps/skipped": self.skipped,
             "speed/images_per_second": self._interval_images / max(now - self._interval_start, 1e-9),
         }
+        if self.config.trainer.compile:
+            scalars["speed/compiled_graphs"] = compiled_graphs()
         self._interval_start, self._interval_images = now, 0
         self.log_scalars(scalars)
 
@@ -127,13 +197,25 @@ class ZipMapModule(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
         self.metrics.reset()
+        self.metrics_of_averages.reset()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Compare the prediction for fixed view sets with the truth."""
-        self.metrics.update(self.model(batch.images), batch)
+        """Compare the prediction for fixed view sets with the truth: of the weights, and of their averages if there are any."""
+        self.metrics.update(self.predict(batch), batch.inputs())
+        if self._averages_mean_something:
+            with cast(Ema, self.ema).swapped_in():
+                self.metrics_of_averages.update(self.predict(batch), batch.inputs())
 
     def on_validation_epoch_end(self) -> None:
         """Keep and write the metrics."""
         self.validation = {name: float(value) for name, value in self.metrics.compute().items()}
         self.validated_step = self.step
         self.log_scalars({f"validation/{name}": value for name, value in self.validation.items()})
+        if self._averages_mean_something:
+            of_averages = {name: float(value) for name, value in self.metrics_of_averages.compute().items()}
+            of_averages = {name: value for name, value in of_averages.items() if not name.endswith(BASELINE)}
+            self.log_scalars({f"validation_ema/{name}": value for name, value in of_averages.items()})
+
+    @property
+    def _averages_mean_something(self) -> bool:
+        return self.ema is not None and self.ema.started(self.step)

@@ -41,7 +41,9 @@ class Signals(lightning.Callback):
         self._before = {number: signal.signal(number, self._hear) for number in heeded}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
-        """Answer, all processes alike."""
+        """Answer, all processes alike, between two steps."""
+        if not module.step_ended:
+            return
         heard = torch.tensor(self._heard, device=module.device)
         if trainer.world_size > 1:
             torch.distributed.all_reduce(heard, torch.distributed.ReduceOp.MAX)

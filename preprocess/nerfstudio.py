@@ -1,0 +1,136 @@
+"""Nerfstudio's transforms.json: one lens, and camera-to-world matrices with OpenGL's axes.
+
+`w`, `h`, `fl_x`, `fl_y`, `cx`, `cy` are pixels of the pictures as they were reconstructed, from the corner; the pictures
+at hand may be smaller. `k1`, `k2`, `p1`, `p2` (and `k3`) are OpenCV's distortion. `file_path` may name a folder that is
+not there: only the file's name counts. `applied_transform`, which turned COLMAP's world, is not needed.
+"""
+
+import json
+import posixpath
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from zipmap_pl.datasets import cameras
+from zipmap_pl.preprocess.raw import LeftOut, RawFault
+from zipmap_pl.preprocess.sources import Source, read_bytes
+
+PICTURE = re.compile(r"[\w .+-]{1,60}\.(png|jpg|jpeg)", re.IGNORECASE)
+LENS_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
+DISTORTION = ("k1", "k2", "p1", "p2", "k3")  # in OpenCV's order; 0 where the file has none
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The one camera of the file.
+
+    Attributes:
+        width, height: of the pictures that it describes.
+        focal: fx, fy in their pixels.
+        centre: cx, cy, from the picture's corner.
+        distortion: see `DISTORTION`.
+    """
+
+    width: float
+    height: float
+    focal: tuple[float, float]
+    centre: tuple[float, float]
+    distortion: tuple[float, ...]
+
+    def intrinsics(self, width: float, height: float) -> np.ndarray:
+        """[3, 3] of a picture of this size, a pure scaling."""
+        values = np.array((*self.focal, *self.centre))
+        return cameras.intrinsics_matrix(cameras.scale_intrinsics(values, width / self.width, height / self.height))
+
+    def intrinsics_of(self, file: Source, image: np.ndarray) -> np.ndarray:
+        """[3, 3] of a picture. Raises RawFault if it has other proportions than the lens tells, but for rounding."""
+        height, width = image.shape[:2]
+        if abs(width * self.height - height * self.width) > max(self.width, self.height):
+            expected = f"{self.width:g}x{self.height:g} in transforms.json"
+            raise RawFault(file, f"picture is {width}x{height}, expected the proportions of {expected}")
+        return self.intrinsics(width, height)
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """What a transforms.json holds.
+
+    Attributes:
+        file: itself.
+        lens: the camera.
+        pictures: file names by frame name, in the order of the numbers at the ends of these.
+        places: of the frames in the file's list.
+        matrices: as they stand there.
+        left_out: entries that are no frames.
+    """
+
+    file: Source
+    lens: Lens
+    pictures: dict[str, str]
+    places: dict[str, int]
+    matrices: dict[str, object]
+    left_out: tuple[LeftOut, ...]
+
+    def pose(self, frame: str) -> np.ndarray:
+        """Camera to world [4, 4] float64 in OpenCV's axes. Raises RawFault."""
+        if frame not in self.matrices:
+            raise RawFault(self.file, "frames are missing that were there when they were listed")
+        where = f"frame {self.places[frame]}: transform_matrix is"
+        try:
+            pose = np.array(self.matrices[frame], np.float64)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise RawFault(self.file, f"{where} no matrix of numbers") from error
+        if pose.shape != (4, 4):
+            raise RawFault(self.file, f"{where} {list(pose.shape)}, expected [4, 4]")
+        pose[:3, 1:3] *= -1  # OpenGL's y and z point the other way
+        return pose
+
+
+@lru_cache(maxsize=2)
+def read_transforms(file: Source) -> Transforms:
+    """A transforms.json. Raises RawFault if it is none; what is wrong with a single matrix is told by `Transforms.pose`."""
+    try:
+        values = json.loads(read_bytes(file))
+    except (ValueError, RecursionError) as error:
+        raise RawFault(file, f"unreadable JSON ({error})") from error
+    if not isinstance(values, dict) or not isinstance(values.get("frames"), list):
+        raise RawFault(file, "holds no list of frames")
+    lens = _lens(file, values)
+    pictures, places, matrices, left_out = {}, {}, {}, []
+    for place, entry in enumerate(values["frames"]):
+        path = entry.get("file_path") if isinstance(entry, dict) else None
+        picture = posixpath.basename(path) if isinstance(path, str) else ""
+        name = posixpath.splitext(picture)[0]
+        if not PICTURE.fullmatch(picture):
+            left_out.append(LeftOut(str(file), f"frame {place}: file_path is {str(path)[:40]!r}, expected a picture"))
+        elif name in places:
+            left_out.append(LeftOut(str(file), f"frame {place}: {name} stands there twice; the first one is used"))
+        else:
+            pictures[name], places[name], matrices[name] = picture, place, entry.get("transform_matrix")
+    ordered = {name: pictures[name] for name in sorted(pictures, key=by_last_number)}
+    return Transforms(file, lens, ordered, places, matrices, tuple(left_out))
+
+
+def by_last_number(name: str) -> tuple[int, str]:
+    """Sort key of frame names: the number at the end."""
+    match = re.search(r"(\d{1,18})$", name)
+    return int(match[1]) if match else -1, name
+
+
+def _lens(file: Source, values: dict) -> Lens:
+    model = values.get("camera_model", LENS_MODELS[0])
+    if model not in LENS_MODELS:
+        raise RawFault(file, f"camera_model is {str(model)[:40]!r}, expected {', '.join(LENS_MODELS)}")
+    width, height, fx, fy, cx, cy = (_number(file, values, name) for name in ("w", "h", "fl_x", "fl_y", "cx", "cy"))
+    if width < 1 or height < 1:
+        raise RawFault(file, f"w and h are {width:g} and {height:g}, expected the size of a picture")
+    return Lens(width, height, (fx, fy), (cx, cy), tuple(_number(file, values, name, 0.0) for name in DISTORTION))
+
+
+def _number(file: Source, values: dict, name: str, otherwise: float | None = None) -> float:
+    value = values.get(name, otherwise)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e9:
+        raise RawFault(file, f"{name} is {str(value)[:40]}, expected a number")
+    return float(value)

@@ -1,0 +1,94 @@
+"""The weights that a stage starts from: those of another run, published ones, or VGGT-1B's."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
+from zipmap_pl.checkpoints.layout import require_fit
+from zipmap_pl.checkpoints.published import read_published, take_terms
+from zipmap_pl.checkpoints.recognition import VGGT_ONLY
+from zipmap_pl.checkpoints.vggt import start_from_vggt
+from zipmap_pl.models.zipmap import ZipMap
+
+# What a stage may have that the one before it lacks, and the other way round: whole heads, never parts of them.
+EXCHANGEABLE = (
+    "camera_head.",
+    "camera_mlp_head.",
+    "nvs_head.",
+    "aggregator.ray_patch_embed.",
+    "aggregator.ray_cond_token",
+)
+SOFTMAX_MIXER = "aggregator.global_blocks.0.attn."
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Origin:
+    """What weights bring with them besides themselves.
+
+    Attributes:
+        trained_on: dataset slug -> licence, of the runs before; empty where the file does not say.
+    """
+
+    trained_on: dict[str, str] = field(default_factory=dict)
+
+
+def start_from(model: ZipMap, source: str) -> Origin:
+    """Fill `model` with the raw (not averaged) weights of `source`, and log what was copied, remapped and left fresh.
+
+    Heads that only one of the two has start fresh or are left out; everything else has to fit. Softmax attention between
+    views becomes test-time training as `start_from_vggt` says. The model carries on the terms of the weights.
+
+    Args:
+        model: changed in place, or not at all.
+        source: a checkpoint or run folder, a .pt or .safetensors file, or owner/name[/file] on the Hugging Face hub.
+
+    Raises:
+        UserError: nothing there, damaged, or of another model.
+    """
+    if Path(source).is_dir() or (not Path(source).exists() and source.startswith((".", "/"))):
+        folder = find_checkpoint(Path(source))
+        manifest = read_manifest(folder)
+        _fill(model, read_weights(folder), str(folder))
+        model.terms = manifest.terms
+        return Origin(dict(manifest.trained_on))
+    found = read_published(source)
+    _fill(model, found.weights, found.name)
+    take_terms(model, found)
+    return Origin()
+
+
+def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
+    if model.config.global_mixer == "ttt" and any(key.startswith(SOFTMAX_MIXER) for key in weights):
+        start_from_vggt(model, weights)
+        return
+    own = model.state_dict()
+    fresh = [key for key in own if key.startswith(_lacking(weights))]
+    dropped = [key for key in weights if key.startswith((*_lacking(own), *VGGT_ONLY))]
+    used = {key: tensor for key, tensor in own.items() if key not in fresh}
+    given = {key: tensor for key, tensor in weights.items() if key not in dropped}
+    require_fit(used, given, name, "use the model that it was trained with (model=...)")
+    with torch.no_grad():
+        for key, tensor in used.items():
+            tensor.copy_(given[key])
+    log.info(
+        "starting from %s: %d tensors copied%s%s", name, len(used), _of("left fresh", fresh), _of("not used", dropped)
+    )
+
+
+def _lacking(tensors: Iterable[str]) -> tuple[str, ...]:
+    """The heads that the tensors have nothing of."""
+    keys = list(tensors)
+    return tuple(head for head in EXCHANGEABLE if not any(key.startswith(head) for key in keys))
+
+
+def _of(what: str, keys: Iterable[str]) -> str:
+    keys = list(keys)
+    modules = sorted({".".join(key.split(".")[: 2 if key.startswith("aggregator.") else 1]) for key in keys})
+    return f", {len(keys)} {what} ({', '.join(modules)})" if keys else ""
