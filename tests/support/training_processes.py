@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["zipmap_pl.training.fit", "training_processes"])
+SERVER.set_forkserver_preload(["zipmap_pl.training.fit", "training_tasks"])
 PATIENCE = 540  # seconds; below pytest's own, so that the logs are shown
 
 
@@ -38,26 +38,22 @@ def start(task: Callable[..., Any], world: int, *arguments: object, log: Path, n
             "OMP_NUM_THREADS": 1,
         }
         where = log / f"{rank}.txt"
-        process = SERVER.Process(target=_run, args=(task, arguments, environment if world > 1 else {}, where))
+        process = SERVER.Process(target=_run, args=(task, arguments, environment, where))
         process.start()
         processes.append(process)
     return processes
 
 
-def finish(processes: list[BaseProcess], log: Path, expected: int = 0) -> None:
-    """Wait for them; all have to leave with the `expected` status."""
+def run(task: Callable[..., Any], world: int, *arguments: object, log: Path, nodes: int = 1, expected: int = 0) -> None:
+    """Start them and wait for them; all have to leave with the `expected` status."""
+    processes = start(task, world, *arguments, log=log, nodes=nodes)
     for process in processes:
         process.join(PATIENCE)
     found = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
     told = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(log.iterdir()))
-    assert found == [expected] * len(processes), f"they left with {found}\n{told}"
-
-
-def run(task: Callable[..., Any], world: int, *arguments: object, log: Path, nodes: int = 1) -> None:
-    """Start them and wait for them."""
-    finish(start(task, world, *arguments, log=log, nodes=nodes), log)
+    assert found == [expected] * world, f"they left with {found}\n{told}"
 
 
 def _run(task: Callable[..., Any], arguments: tuple[object, ...], environment: dict[str, object], where: Path) -> None:
@@ -76,13 +72,3 @@ def _run(task: Callable[..., Any], arguments: tuple[object, ...], environment: d
 
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
-
-
-def train(overrides: list[str]) -> None:
-    """What `zipmap fit` does."""
-    from zipmap_pl.cli.fit import speak_plainly
-    from zipmap_pl.training.config import compose
-    from zipmap_pl.training.fit import fit
-
-    speak_plainly()
-    fit(compose(overrides))

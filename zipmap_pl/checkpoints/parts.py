@@ -16,7 +16,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Shard
 
 from zipmap_pl.errors import UserError
 
@@ -30,6 +29,8 @@ def part_name(group: str, part: int, parts: int) -> str:
 
 def place_of(tensors: Mapping[str, Tensor]) -> tuple[int, int, bool]:
     """Which part this process holds, of how many, and whether it is the one that writes it (replicas hold the same)."""
+    from torch.distributed.tensor import DTensor  # slow to import, and not needed to read
+
     for tensor in tensors.values():
         if isinstance(tensor, DTensor):
             mesh = tensor.device_mesh
@@ -40,6 +41,8 @@ def place_of(tensors: Mapping[str, Tensor]) -> tuple[int, int, bool]:
 
 def write_part(path: Path, tensors: Mapping[str, Tensor], first: bool) -> None:
     """Write this process's slices of sharded tensors and, into the `first` part, those that are not sharded."""
+    from torch.distributed.tensor import DTensor, Shard
+
     mine: dict[str, Tensor] = {}
     cut: dict[str, int] = {}
     for name, tensor in tensors.items():

@@ -55,6 +55,8 @@ def speak_plainly() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
+    # Nothing is written in place into what a block or a head returns.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
 
 
 def prepare(commands: list[str]) -> None:

@@ -17,6 +17,7 @@ COMMANDS = {
     "data": ("zipmap_pl.cli.data", "look at the batches that a run will train on"),
     "fit": ("zipmap_pl.cli.fit", "train a stage (the same as python train.py)"),
     "reconstruct": ("zipmap_pl.cli.reconstruct", "photos or a video in; cameras, depth and a point cloud out"),
+    "checkpoint": ("zipmap_pl.cli.checkpoint", "make one file of weights out of a checkpoint folder"),
     "demo": ("zipmap_pl.cli.demo", "the whole way on generated scenes: shards, training, reconstruction"),
 }
 RESUMABLE = {"preprocess", "fit", "demo"}

@@ -13,6 +13,7 @@ from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
 from zipmap_pl.models.camera_head import CameraHead, MLPCameraHead
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dpt_head import DPTHead
+from zipmap_pl.models.fast_weights import FastWeights
 from zipmap_pl.models.input_checks import checked_images, checked_rays
 from zipmap_pl.models.long_sequence import (
     ChunkedPass,
@@ -252,7 +253,8 @@ class ZipMap(nn.Module):
     def _check_state(self, state: SceneState, views: Tensor) -> None:
         """Raise UserError if the state is not one of this model and of the scenes of `views`."""
         layers = [layer for layer in self.aggregator.global_blocks.modules() if isinstance(layer, TTTLayer)]
-        state.check([layer.learned_weights for layer in layers], scenes=len(views), device=views.device)
+        learned = [FastWeights(*map(_whole, layer.learned_weights)) for layer in layers]
+        state.check(learned, scenes=len(views), device=views.device)
 
     def _checked_rays(self, rays: Tensor) -> Tensor:
         if not self.config.query_head:
@@ -265,6 +267,11 @@ class ZipMap(nn.Module):
     def _checked(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         # In training the loader answers for the values.
         return checked_images(images, self.config.patch_size, values=not self.training)
+
+
+def _whole(parameter: Tensor) -> Tensor:
+    """A parameter itself, or what all shards of it are together; outside of its block a sharded one is in shards."""
+    return parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
 
 
 def _refuse(storage: Storage | None) -> None:

@@ -1,0 +1,45 @@
+"""A switch of stages, averaged weights and micro-batches in a model whose parameters lie in shards."""
+
+from pathlib import Path
+
+import pytest
+import training_processes
+from torch.testing import assert_close
+
+from zipmap_pl.checkpoints.folder import find_checkpoint, read_averages, read_manifest, read_weights
+
+
+def train(overrides: list[str]) -> None:
+    """What `zipmap fit` does with a curriculum."""
+    from zipmap_pl.cli.fit import speak_plainly
+    from zipmap_pl.training.curriculum import run
+    from zipmap_pl.training.plan import plan
+
+    speak_plainly()
+    run(plan(overrides))
+
+
+@pytest.mark.long
+def test_two_shards_switch_stages_and_give_what_one_process_gives(smallest_run: list[str], tmp_path: Path) -> None:
+    """The second stage goes on in the sharded model; then both are gone on with: from the other number of processes."""
+    kept = [setting for setting in smallest_run if not setting.startswith(("stage.steps", "trainer.pictures"))]
+    settings = [
+        "stage=demo_curriculum", *kept, "curriculum.branches=[dynamic]", "trainer.global_images=32", "stage.steps=2",
+        "trainer.pictures_every=100", "trainer.checkpoint_every=1", "trainer.validate_every=2",
+        "stage.ema={decay:0.5,start_step:0}",
+    ]  # fmt: skip
+    shards, alone = tmp_path / "shards", tmp_path / "alone"
+    two = ["trainer.strategy=fsdp", f"output={shards}"]
+    training_processes.run(train, 2, [*settings, *two], log=tmp_path / "log of two")
+    training_processes.run(train, 1, [*settings, f"output={alone}"], log=tmp_path / "log of one")
+    for stage in ("static", "dynamic"):
+        found, expected = (find_checkpoint(folder / stage) for folder in (shards, alone))
+        assert read_manifest(found).step == read_manifest(expected).step == 2
+        assert (read_manifest(found).parts, read_manifest(expected).parts) == (2, 0)
+        averages, expected_averages = read_averages(found), read_averages(expected)
+        assert averages is not None and expected_averages is not None
+        assert_close(dict(read_weights(found)), dict(read_weights(expected)), rtol=0, atol=1e-4)
+        assert_close(dict(averages), dict(expected_averages), rtol=0, atol=1e-4)
+    longer = [*settings, "stage.steps=3", f"output={shards}", "curriculum.branches=[static]"]
+    training_processes.run(train, 1, longer, log=tmp_path / "log of going on")
+    assert read_manifest(find_checkpoint(shards / "static")).step == 3

@@ -1,0 +1,212 @@
+"""Several processes train as one would: DDP, shards, shards on every node; they stop, die and go on together."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import training_tasks as tasks
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_processes import run
+
+from zipmap_pl.checkpoints.folder import checkpoints_of, read_manifest, read_optimizer, read_weights
+from zipmap_pl.checkpoints.load import load_model
+from zipmap_pl.checkpoints.published import from_published
+from zipmap_pl.cli.main import main
+from zipmap_pl.errors import UserError
+from zipmap_pl.training.config import TrainerConfig
+from zipmap_pl.training.sharding import shard_dimension
+from zipmap_pl.training.strategies import world_of
+
+STEPS = 20
+SAVED = 17
+
+
+@pytest.fixture(scope="module")
+def settings(smallest_run: list[str]) -> list[str]:
+    """Without validation, half of the pictures, and with a group of its own for the layers that are sharded oddly."""
+    return [
+        *(setting for setting in smallest_run if "data.validation" not in setting),
+        "~data.validation.rooms",
+        "data.images_per_gpu=4",
+        "model.ttt.newton_schulz_dtype=float32",
+        "+stage.optimizer.rates={*ttt_block*: 1e-4}",  # the published rates; larger ones make a difference of rounding grow
+        "stage.optimizer.learning_rate=1e-5",
+        f"stage.steps={STEPS}",
+        "trainer.pictures_every=1000",
+        "trainer.validate_every=1000",
+        f"trainer.checkpoint_every={SAVED}",
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(settings: list[str], tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+    """Runs by strategy, number of processes and of nodes; each is made once."""
+    made: dict[tuple[str, int, int], Path] = {}
+
+    def make(strategy: str, world: int, nodes: int = 1) -> Path:
+        key = (strategy, world, nodes)
+        if key not in made:
+            output = tmp_path_factory.mktemp(strategy)
+            run(tasks.train, world, with_output(settings, output, strategy), log=output / "log", nodes=nodes)
+            made[key] = output
+        return made[key]
+
+    return make
+
+
+def with_output(settings: list[str], output: Path, strategy: str) -> list[str]:
+    return [*settings, f"output={output}", f"trainer.strategy={strategy}"]
+
+
+def scalars(run: Path, name: str) -> list[float]:
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return [event.value for event in events.Scalars(name)]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def alone(settings: list[str], tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+    """Losses, norms and rates of one process that accumulates the micro-batches of several."""
+
+    def train(ranks: int) -> dict:
+        output = tmp_path_factory.mktemp("alone")
+        run(tasks.train_alone, 1, ranks, settings, output / "result.pt", log=output / "log")
+        return torch.load(output / "result.pt")
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("strategy", "world", "nodes"),
+    [
+        ("fsdp", 2, 1),
+        pytest.param("ddp", 2, 1, marks=pytest.mark.long),
+        pytest.param("hsdp", 4, 2, marks=pytest.mark.long),
+    ],
+)
+def test_processes_have_the_curve_of_one_that_accumulates(strategy: str, world: int, nodes: int, runs, alone) -> None:
+    found, wanted = runs(strategy, world, nodes), alone(world)
+    assert scalars(found, "loss/total") == pytest.approx(wanted["losses"], rel=1e-5)
+    for module in wanted["norms"][0]:
+        norms = [norms[module] for norms in wanted["norms"]]
+        assert scalars(found, f"gradient_norm/{module}") == pytest.approx(norms, rel=1e-3)
+    for group, rate in wanted["rates"].items():
+        assert scalars(found, f"learning_rate/{group}")[-1] == pytest.approx(rate)
+
+
+def killed(run: Path, at: Path) -> Path:
+    """What is left of a run that was killed after it had saved."""
+    shutil.copytree(run, at, ignore=shutil.ignore_patterns("log", f"step-{STEPS:08d}", "latest"))
+    return at
+
+
+def test_a_killed_run_in_shards_goes_on_bit_for_bit(runs, settings: list[str], tmp_path: Path) -> None:
+    whole = runs("fsdp", 2)
+    again = killed(whole, tmp_path / "again")
+    run(tasks.train, 2, with_output(settings, again, "fsdp"), log=tmp_path / "log")
+    ends = [checkpoints_of(folder / "checkpoints")[-1] for folder in (whole, again)]
+    assert [read_manifest(end).step for end in ends] == [STEPS, STEPS]
+    assert same(read_weights(ends[0]), read_weights(ends[1]))
+    assert all(same(a, read_optimizer(ends[1])[name]) for name, a in read_optimizer(ends[0]).items())
+
+
+STANDING_STILL = [
+    f"stage.steps={SAVED + 1}",
+    "stage.optimizer.learning_rate=1e-30",
+    "stage.optimizer.floor_learning_rate=0",
+    "stage.optimizer.betas=[0.999999999999,0.999999999999]",
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(2, 1), pytest.param(4, 2, marks=pytest.mark.long), pytest.param(4, 1, marks=pytest.mark.long)],
+)
+def test_another_number_of_processes_goes_on_with_the_same_tensors(
+    before: int, after: int, runs, settings: list[str], tmp_path: Path
+) -> None:
+    """One more step that moves nothing writes down what was read."""
+    first = killed(runs("fsdp", before), tmp_path / "first")
+    strategy = "fsdp" if after > 1 else "auto"
+    one_rate = [setting for setting in settings if "rates" not in setting]
+    still = [*with_output(one_rate, first, strategy), *STANDING_STILL]
+    run(tasks.train, after, still, log=tmp_path / "log")
+    old, new = checkpoints_of(first / "checkpoints")
+    assert (read_manifest(old).parts, read_manifest(new).parts) == (before, after if after > 1 else 0)
+    assert same(read_weights(old), read_weights(new))
+    was, now = read_optimizer(old), read_optimizer(new)
+    assert was.keys() == now.keys()
+    for name, state in was.items():
+        assert float(now[name]["step"]) == float(state["step"]) + 1
+        for kind in ("exp_avg", "exp_avg_sq"):
+            torch.testing.assert_close(now[name][kind], state[kind], rtol=1e-5, atol=1e-8)
+
+
+def test_shards_become_a_model_and_one_file_anywhere(runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = runs("fsdp", 2)
+    model = load_model(output).model
+    assert main(["checkpoint", "consolidate", str(output), "--output", str(tmp_path / "model.safetensors")]) == 0
+    assert "model.safetensors" in capsys.readouterr().out
+    published = from_published(tmp_path / "model.safetensors")
+    assert published.config.reference_view == model.config.reference_view
+    assert same(published.state_dict(), model.state_dict())
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", pytest.param("ddp", marks=pytest.mark.long)])
+def test_a_step_that_is_not_finite_on_one_process_is_skipped_by_all(
+    strategy: str, settings: list[str], tmp_path: Path
+) -> None:
+    three = [*with_output(settings, tmp_path, strategy), "stage.steps=3", "trainer.checkpoint_every=1"]
+    run(tasks.train_with, 2, tasks.nan, 1, 2, three, log=tmp_path / "log")
+    first, second, third = checkpoints_of(tmp_path / "checkpoints")
+    assert [read_manifest(folder).skipped for folder in (first, second, third)] == [0, 1, 1]
+    assert same(read_weights(first), read_weights(second))
+    assert not same(read_weights(second), read_weights(third))
+    assert {float(state["step"]) for state in read_optimizer(third).values()} == {2.0}
+
+
+def test_a_warning_to_one_process_is_a_checkpoint_of_all(settings: list[str], tmp_path: Path) -> None:
+    four = [*with_output(settings, tmp_path, "fsdp"), "stage.steps=4"]
+    run(tasks.train_with, 2, tasks.warn, 1, 3, four, log=tmp_path / "log")
+    assert [read_manifest(folder).step for folder in checkpoints_of(tmp_path / "checkpoints")] == [3, 4]
+
+
+def test_the_end_of_one_process_ends_all_after_a_checkpoint(settings: list[str], tmp_path: Path) -> None:
+    four = [*with_output(settings, tmp_path, "fsdp"), "stage.steps=4"]
+    run(tasks.train_with, 2, tasks.terminate, 1, 3, four, log=tmp_path / "log", expected=130)
+    assert [read_manifest(folder).step for folder in checkpoints_of(tmp_path / "checkpoints")] == [3]
+
+
+@pytest.mark.parametrize("recompute", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_model_in_shards_is_queried_and_trained_like_a_whole_one(recompute: bool, tmp_path: Path) -> None:
+    run(tasks.query_and_compare, 2, recompute, log=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dimension"),
+    [((1024, 8), 0), ((1, 1024, 2048), 2), ((1, 1370, 1024), 2), ((3, 5), 0), ((3,), 0), ((9, 2048), 0)],
+)
+def test_a_parameter_is_cut_where_it_is_long(shape: tuple[int, ...], dimension: int) -> None:
+    assert shard_dimension(shape, 8) == dimension
+
+
+TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "job"}
+SRUN = {"SLURM_NTASKS": "16", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "8", "SLURM_JOB_NAME": "train"}
+
+
+@pytest.mark.parametrize(("environment", "nodes", "devices"), [(TORCHRUN, 2, 4), (SRUN, 2, 8), ({}, 1, 1)])
+def test_the_launcher_says_how_many_there_are(
+    environment: dict[str, str], nodes: int, devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    world = world_of(TrainerConfig())
+    assert (world.nodes, world.devices) == (nodes, devices)
+    if environment:
+        with pytest.raises(UserError, match="trainer.devices is 3"):
+            world_of(TrainerConfig(devices=3))
