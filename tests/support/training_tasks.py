@@ -17,7 +17,7 @@ from zipmap_pl.checkpoints.folder import Manifest, SeenPictures
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
 from zipmap_pl.cli.fit import speak_plainly
 from zipmap_pl.datasets.data_module import ZooDataModule
-from zipmap_pl.losses.normalisation import normalise
+from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.zipmap import ZipMap
@@ -29,7 +29,7 @@ from zipmap_pl.training.sharding import shard
 
 
 def train(overrides: list[str]) -> None:
-    """What `zipmap fit` does."""
+    """What `zipmap fit` does for one stage."""
     speak_plainly()
     fit(compose(overrides))
 
@@ -83,7 +83,7 @@ def train_alone(ranks: int, overrides: list[str], result: Path) -> None:
         total = 0.0
         for batch in batches:
             batch.images = batch.images.float() / 255
-            part = loss(model(batch.images), normalise(batch))["total"] / ranks
+            part = loss(model(batch.images), *ground_truth(batch))["total"] / ranks
             part.backward()
             total += float(part.detach())
         losses.append(total)

@@ -9,7 +9,7 @@ import training_tasks as tasks
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_processes import run
 
-from zipmap_pl.checkpoints.folder import checkpoints_of, read_manifest, read_optimizer, read_weights
+from zipmap_pl.checkpoints.folder import checkpoints_of, read_averages, read_manifest, read_optimizer, read_weights
 from zipmap_pl.checkpoints.load import load_model
 from zipmap_pl.checkpoints.published import from_published
 from zipmap_pl.cli.main import main
@@ -32,6 +32,8 @@ def settings(smallest_run: list[str]) -> list[str]:
         "model.ttt.newton_schulz_dtype=float32",
         "+stage.optimizer.rates={*ttt_block*: 1e-4}",  # the published rates; larger ones make a difference of rounding grow
         "stage.optimizer.learning_rate=1e-5",
+        "stage.ema.decay=0.9",
+        "stage.ema.start_step=1",
         f"stage.steps={STEPS}",
         "trainer.pictures_every=1000",
         "trainer.validate_every=1000",
@@ -71,12 +73,15 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 @pytest.fixture(scope="module")
 def alone(settings: list[str], tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
-    """Losses, norms and rates of one process that accumulates the micro-batches of several."""
+    """Losses, norms and rates of one process that accumulates the micro-batches of several; each is made once."""
+    made: dict[int, dict] = {}
 
     def train(ranks: int) -> dict:
-        output = tmp_path_factory.mktemp("alone")
-        run(tasks.train_alone, 1, ranks, settings, output / "result.pt", log=output / "log")
-        return torch.load(output / "result.pt")
+        if ranks not in made:
+            output = tmp_path_factory.mktemp("alone")
+            run(tasks.train_alone, 1, ranks, settings, output / "result.pt", log=output / "log")
+            made[ranks] = torch.load(output / "result.pt")
+        return made[ranks]
 
     return train
 
@@ -90,7 +95,21 @@ def alone(settings: list[str], tmp_path_factory: pytest.TempPathFactory):  # noq
     ],
 )
 def test_processes_have_the_curve_of_one_that_accumulates(strategy: str, world: int, nodes: int, runs, alone) -> None:
-    found, wanted = runs(strategy, world, nodes), alone(world)
+    compare(runs(strategy, world, nodes), alone(world))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", ["fsdp", "ddp"])
+def test_two_that_accumulate_twice_have_the_curve_of_four(
+    strategy: str, settings: list[str], alone, tmp_path: Path
+) -> None:
+    twice = [*with_output(settings, tmp_path, strategy), "trainer.global_images=16"]
+    run(tasks.train, 2, twice, log=tmp_path / "log")
+    compare(tmp_path, alone(4))
+
+
+def compare(found: Path, wanted: dict) -> None:
+    """Losses, norms before clipping and rates, step by step."""
     assert scalars(found, "loss/total") == pytest.approx(wanted["losses"], rel=1e-5)
     for module in wanted["norms"][0]:
         norms = [norms[module] for norms in wanted["norms"]]
@@ -112,7 +131,15 @@ def test_a_killed_run_in_shards_goes_on_bit_for_bit(runs, settings: list[str], t
     ends = [checkpoints_of(folder / "checkpoints")[-1] for folder in (whole, again)]
     assert [read_manifest(end).step for end in ends] == [STEPS, STEPS]
     assert same(read_weights(ends[0]), read_weights(ends[1]))
+    assert same(averages(ends[0]), averages(ends[1]))
+    assert not same(averages(ends[0]), read_weights(ends[0]))
     assert all(same(a, read_optimizer(ends[1])[name]) for name, a in read_optimizer(ends[0]).items())
+
+
+def averages(checkpoint: Path) -> dict[str, torch.Tensor]:
+    found = read_averages(checkpoint)
+    assert found is not None
+    return dict(found)
 
 
 STANDING_STILL = [
@@ -139,6 +166,8 @@ def test_another_number_of_processes_goes_on_with_the_same_tensors(
     old, new = checkpoints_of(first / "checkpoints")
     assert (read_manifest(old).parts, read_manifest(new).parts) == (before, after if after > 1 else 0)
     assert same(read_weights(old), read_weights(new))
+    for name, average in averages(old).items():  # which came a tenth nearer to the weights
+        torch.testing.assert_close(averages(new)[name], average.lerp(read_weights(old)[name], 0.1))
     was, now = read_optimizer(old), read_optimizer(new)
     assert was.keys() == now.keys()
     for name, state in was.items():

@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from zipmap_pl.training.curriculum import run as train
 
     result = train(stages)
-    print(result.summary())
+    if _is_first_process():
+        print(result.summary())
     return 0
 
 
@@ -51,12 +52,19 @@ def speak_plainly() -> None:
 
     import lightning  # noqa: F401  it sets the level of its loggers when it is imported
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[OnTerminal()])
+    level = logging.INFO if _is_first_process() else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", handlers=[OnTerminal()])
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
     # Nothing is written in place into what a block or a head returns.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+
+
+def _is_first_process() -> bool:
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    return rank_zero_only.rank == 0
 
 
 def prepare(commands: list[str]) -> None:
