@@ -315,6 +315,7 @@ def test_percentiles_of_a_few_sparse_points():
 def test_never_upsampled():
     assert stored_size(100, 200, False, 1024) == (100, 200)
     np.testing.assert_array_equal(resample(np.arange(6)[None], 1, 3), [[1, 3, 5]])
+    np.testing.assert_array_equal(resample(np.arange(6)[:, None], 3, 1), [[1], [3], [5]])
 
 
 def test_sky_and_dynamic_masks_are_kept():
