@@ -45,8 +45,6 @@ def resumed_in_the_middle(config, plain, stop, more, ranks, workers):
                 config.workers = count
                 again = as_rank(config, rank, world, start_step=stop, total_steps=stop + more).train_dataloader()
                 assert [plain(batch) for batch in again] == whole[stop:], f"rank {rank} of {world}, {count} workers"
-                first = as_rank(config, rank, world, total_steps=stop + more).train_dataloader()
-                assert [plain(batch) for batch in islice(first, stop)] == whole[:stop]
             config.workers = 0
 
 
