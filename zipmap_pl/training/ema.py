@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import EmaConfig
@@ -30,7 +31,7 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int, changed: bool) -> None:
         """Take in what step `step` (from 0) made of the weights; a skipped step, not `changed`, leaves an average as it is."""
-        averages, weights = list(self.averages.values()), [p.detach() for p in self.parameters.values()]
+        averages, weights = _slices(self.averages), _slices(self.parameters)
         if step == self.config.start_step:
             torch._foreach_copy_(averages, weights)
         elif step > self.config.start_step and changed:
@@ -61,7 +62,12 @@ class Ema:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        for parameter, average in zip(self.parameters.values(), self.averages.values(), strict=True):
-            weights = parameter.detach().clone()
-            parameter.copy_(average)
-            average.copy_(weights)
+        for weights, average in zip(_slices(self.parameters), _slices(self.averages), strict=True):
+            before = weights.clone()
+            weights.copy_(average)
+            average.copy_(before)
+
+
+def _slices(tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """What this process holds of each."""
+    return [tensor.to_local() if isinstance(tensor, DTensor) else tensor.detach() for tensor in tensors.values()]
