@@ -32,7 +32,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from zipmap_pl.datasets.depth_coding import encode_depth, write_png
+from zipmap_pl.datasets.depth_coding import encode_depth, write_codes
 from zipmap_pl.datasets.schema import DATASET_FILE
 from zipmap_pl.preprocess import rgbd_folder, tartanair
 from zipmap_pl.preprocess.encode import JPEG_SETTINGS, resample, stored_size
@@ -149,7 +149,7 @@ def bare_loop(files: list[tuple[Path, Path]], max_side: int) -> None:
         depth = (
             np.load(depth_file) if depth_file.suffix == ".npy" else cv2.imread(str(depth_file), cv2.IMREAD_UNCHANGED)
         )
-        write_png(encode_depth(resample(depth, *size).astype(np.float32))[0])
+        write_codes(encode_depth(resample(depth, *size).astype(np.float32))[0])
 
 
 @dataclass(frozen=True)

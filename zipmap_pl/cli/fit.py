@@ -64,7 +64,7 @@ def speak_plainly() -> None:
 def _is_first_process() -> bool:
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-    return rank_zero_only.rank == 0
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def prepare(commands: list[str]) -> None:
