@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import EmaConfig
-from zipmap_pl.training.sharding import sharded_like
+from zipmap_pl.training.sharding import sharded_like, slice_of
 
 
 class Ema:
@@ -30,7 +30,8 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int, changed: bool) -> None:
         """Take in what step `step` (from 0) made of the weights; a skipped step, not `changed`, leaves an average as it is."""
-        averages, weights = list(self.averages.values()), [p.detach() for p in self.parameters.values()]
+        averages = [slice_of(average) for average in self.averages.values()]
+        weights = [slice_of(parameter.detach()) for parameter in self.parameters.values()]
         if step == self.config.start_step:
             torch._foreach_copy_(averages, weights)
         elif step > self.config.start_step and changed:
