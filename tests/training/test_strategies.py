@@ -9,7 +9,14 @@ import training_tasks as tasks
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_processes import run
 
-from zipmap_pl.checkpoints.folder import checkpoints_of, read_averages, read_manifest, read_optimizer, read_weights
+from zipmap_pl.checkpoints.folder import (
+    checkpoints_of,
+    find_checkpoint,
+    read_averages,
+    read_manifest,
+    read_optimizer,
+    read_weights,
+)
 from zipmap_pl.checkpoints.load import load_model
 from zipmap_pl.checkpoints.published import from_published
 from zipmap_pl.cli.main import main
@@ -184,6 +191,10 @@ def test_shards_become_a_model_and_one_file_anywhere(runs, tmp_path: Path, capsy
     published = from_published(tmp_path / "model.safetensors")
     assert published.config.reference_view == model.config.reference_view
     assert same(published.state_dict(), model.state_dict())
+    assert main(["checkpoint", "consolidate", str(output), "--ema", "--output", str(tmp_path / "ema.pt")]) == 0
+    averaged = from_published(tmp_path / "ema.pt").state_dict()
+    found = averages(find_checkpoint(output))
+    assert same(found, {name: averaged[name] for name in found})
 
 
 @pytest.mark.parametrize("strategy", ["fsdp", pytest.param("ddp", marks=pytest.mark.long)])

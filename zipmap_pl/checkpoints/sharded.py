@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed
 from safetensors import SafetensorError
@@ -45,8 +45,8 @@ def save_sharded(folder: Path, manifest: Manifest, groups: Mapping[str, Mapping[
         written = _together(write)
         manifest.parts = parts
         manifest.files = {name: facts for files in written for name, facts in sorted(files.items())}
-        _together(lambda: leader and folders.close_new(final, manifest))
-    _together(lambda: leader and folders.point_to(final, keep))
+        _together(lambda: folders.close_new(final, manifest) if leader else None)  # type: ignore[func-returns-value]
+    _together(lambda: folders.point_to(final, keep) if leader else None)  # type: ignore[func-returns-value]
     return final
 
 
@@ -58,7 +58,7 @@ def _together(action: Callable[[], T]) -> list[T]:
         result = action()
     except (OSError, SafetensorError) as error:
         fault = str(error)
-    outcomes: list[tuple[T, str | None]] = [(None, None)] * torch.distributed.get_world_size()  # type: ignore[list-item]
+    outcomes: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(outcomes, (result, fault))
     for rank, (_, told) in enumerate(outcomes):
         if told is not None:

@@ -20,16 +20,23 @@ def add_parser(subparsers) -> None:
         metavar="FILE",
         help="to write: .safetensors or .pt; replaced if it is there",
     )
+    consolidate.add_argument("--ema", action="store_true", help="the averages of the weights instead of the weights")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, check, write."""
+    from zipmap_pl.checkpoints.folder import read_averages
     from zipmap_pl.checkpoints.load import load_model
     from zipmap_pl.checkpoints.published import save_published
+    from zipmap_pl.errors import UserError
 
     loaded = load_model(arguments.folder)
+    if arguments.ema:
+        averages = read_averages(loaded.folder)
+        if averages is None:
+            raise UserError(f"{loaded.folder}: holds no averages (stage.ema.decay was 0); leave out --ema")
+        loaded.model.load_state_dict(dict(averages), strict=False)  # what is not trained has none
+    what = "averages" if arguments.ema else "weights"
     save_published(loaded.model, arguments.output)
-    print(
-        f"{arguments.output}: the weights of {loaded.folder}, {loaded.manifest.step} steps of {loaded.manifest.stage}"
-    )
+    print(f"{arguments.output}: the {what} of {loaded.folder}, {loaded.manifest.step} steps of {loaded.manifest.stage}")
     return 0

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import EmaConfig
-from zipmap_pl.training.sharding import sharded_like
+from zipmap_pl.training.sharding import sharded_like, slice_of
 
 
 class Ema:
@@ -70,4 +69,4 @@ class Ema:
 
 def _slices(tensors: Mapping[str, Tensor]) -> list[Tensor]:
     """What this process holds of each."""
-    return [tensor.to_local() if isinstance(tensor, DTensor) else tensor.detach() for tensor in tensors.values()]
+    return [slice_of(tensor.detach()) for tensor in tensors.values()]

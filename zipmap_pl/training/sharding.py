@@ -79,7 +79,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
     """L2 norm of all gradients together; of sharded ones over the slices of all processes, the same number on each."""
-    norm = torch.nn.utils.get_total_norm([_slice_of(gradient) for gradient in gradients], foreach=True)
+    norm = torch.nn.utils.get_total_norm([slice_of(gradient) for gradient in gradients], foreach=True)
     sharded = next((gradient for gradient in gradients if isinstance(gradient, DTensor)), None)
     if sharded is None:
         return norm
@@ -90,10 +90,11 @@ def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
 
 def scale_gradients(gradients: Sequence[Tensor], factor: Tensor) -> None:
     """Multiply gradients, sharded or not, with a plain scalar, in place."""
-    torch._foreach_mul_([_slice_of(gradient) for gradient in gradients], factor)
+    torch._foreach_mul_([slice_of(gradient) for gradient in gradients], factor)
 
 
-def _slice_of(tensor: Tensor) -> Tensor:
+def slice_of(tensor: Tensor) -> Tensor:
+    """What this process holds of a sharded tensor; another one as it is."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
