@@ -63,11 +63,11 @@ class StageConfig:
     """One stage of training. With `data`, `model.reference_view` and the heads that `model` has, all that a stage changes."""
 
     name: str = "demo"
-    parent: str | None = None  # the stage before it in a curriculum
     steps: int = 1100
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EmaConfig = field(default_factory=EmaConfig)
+    parent: str | None = None  # the stage before it in a curriculum
 
     def __post_init__(self) -> None:
         _expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
