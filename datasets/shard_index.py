@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from zipmap_pl.datasets.schema import (
 from zipmap_pl.errors import UserError
 
 NUMBER_COLUMNS = {**FRAME_COLUMNS, **SCENE_COLUMNS}
+# What numpy says of a column whose first bytes are damaged.
+BROKEN_HEADER = (ValueError, EOFError, TokenError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError)
 TEXT_COLUMNS = (*FRAME_TEXT_COLUMNS, *SCENE_TEXT_COLUMNS, *SHARD_TEXT_COLUMNS)
 
 
@@ -207,7 +210,7 @@ def _map(folder: Path, name: str) -> np.ndarray:
     file = folder / INDEX_FOLDER / name
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError) as error:
+    except (FileNotFoundError, *BROKEN_HEADER) as error:
         raise UserError(
             f"{file}: missing or damaged; delete {folder / DATASET_FILE} and run `zipmap shards finish {folder}`"
         ) from error

@@ -27,6 +27,8 @@ def verify(folder: str | Path) -> list[str]:
     """
     index = ShardIndex.open(folder)
     problems = list(_check_columns(index))
+    if problems:  # shards cannot be judged by a damaged index
+        return problems
     for shard in track(range(index.shard_count), "verify", index.shard_count):
         problems += verify_shard(index, shard)
     return problems

@@ -206,6 +206,18 @@ def test_columns_of_unequal_lengths_are_refused(own_stamps):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("place", range(0, 128, 3))
+def test_a_column_with_a_damaged_header_is_refused_by_name(own_stamps, place):
+    file = own_stamps / "index" / "frame.shard.npy"
+    whole = file.read_bytes()
+    for bit in range(8):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
+        try:
+            ShardIndex.open(own_stamps)  # some bits change nothing: spaces, for one
+        except UserError as refused:
+            assert file.name in str(refused) and "\n" not in str(refused)
+
+
 @pytest.mark.long
 def test_verify_finds_every_flipped_bit_of_a_dataset(own_stamps):
     generator = np.random.default_rng(1)
