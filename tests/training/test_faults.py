@@ -111,7 +111,11 @@ def _rank(rank: int, folder: str) -> None:
     data.faults.add(500, ["bad.tar: sample x: bad"] * (11 * rank))
     logged: dict[str, float] = {}
     module = SimpleNamespace(
-        step=10, config=SimpleNamespace(stage=SimpleNamespace(steps=99)), device="cpu", log_scalars=logged.update
+        step=10,
+        step_ended=True,
+        config=SimpleNamespace(stage=SimpleNamespace(steps=99)),
+        device="cpu",
+        log_scalars=logged.update,
     )
     trainer = SimpleNamespace(world_size=2, strategy=SimpleNamespace(reduce=reduced))
     try:
