@@ -20,10 +20,13 @@ def train(overrides: list[str]) -> None:
     run(plan(overrides))
 
 
-def mean_difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Largest mean of a tensor; single elements differ more, where Adam makes a step out of a gradient of rounding errors."""
+def share_that_differs(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Share of the numbers that differ by more than rounding. Adam makes a whole step out of a gradient that is nothing
+    but rounding errors, so there are some; a mistake in the gradients would move nearly all.
+    """
     assert one.keys() == other.keys()
-    return max((one[name] - other[name]).abs().mean().item() for name in one)
+    differ = sum(int(((one[name] - other[name]).abs() > 1e-6).sum()) for name in one)
+    return differ / sum(one[name].numel() for name in one)
 
 
 @pytest.mark.long
@@ -46,8 +49,8 @@ def test_two_shards_switch_stages_and_give_what_one_process_gives(smallest_run: 
         assert (read_manifest(found).parts, read_manifest(expected).parts) == (2, 0)
         averages, expected_averages = read_averages(found), read_averages(expected)
         assert averages is not None and expected_averages is not None
-        assert mean_difference(read_weights(found), read_weights(expected)) < 1e-6
-        assert mean_difference(averages, expected_averages) < 1e-6
+        assert share_that_differs(read_weights(found), read_weights(expected)) < 0.05
+        assert share_that_differs(averages, expected_averages) < 0.05
     longer = [*settings, "stage.steps=3", f"output={shards}", "curriculum.branches=[static]"]
     training_processes.run(train, 1, longer, log=tmp_path / "log of going on")
     assert read_manifest(find_checkpoint(shards / "static")).step == 3
