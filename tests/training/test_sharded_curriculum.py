@@ -21,8 +21,11 @@ def train(overrides: list[str]) -> None:
 
 
 def share_that_differs(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Share of the numbers that differ by more than rounding. Adam makes a whole step out of a gradient that is nothing
-    but rounding errors, so there are some; a mistake in the gradients would move nearly all.
+    """Share of the numbers that differ by more than rounding.
+
+    Adam makes a whole step out of a gradient that is nothing but rounding errors. One process whose first weights are
+    changed in the last bit differs from itself by 0.8 % after the first stage and 3.8 % after the second; two shards
+    differ from one process by 0.7 and 3.7 %. Half of the images in a step make it 75 %.
     """
     assert one.keys() == other.keys()
     differ = sum(int(((one[name] - other[name]).abs() > 1e-6).sum()) for name in one)
