@@ -137,7 +137,8 @@ def test_gradient_of_the_own_scale():
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_but_bad_scenes_gives_zero_gradients_everywhere(mode):
     prediction, truth = scene_pair()
-    terms = ReconstructionLoss(LossConfig(camera_mode=mode))(prediction, without_depth(truth, slice(None)))
+    config = LossConfig(camera_mode=mode, cameras_without_depth=False)
+    terms = ReconstructionLoss(config)(prediction, without_depth(truth, slice(None)))
     assert {name: value.item() for name, value in terms.items()} == dict.fromkeys(terms, 0.0)
     terms["total"].backward()
     for leaf in leaves(prediction):
@@ -157,7 +158,7 @@ def test_a_bad_scene_changes_nothing_for_the_good_one(mode):
         local_points=prediction.local_points[1:],
     )
     good = GroundTruth(*(getattr(truth, name)[1:] for name in GroundTruth.__dataclass_fields__))
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode))
+    loss = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=False))
     both = loss(prediction, without_depth(truth, slice(0, 1)))
     expected = loss(alone, good)
     for name, value in expected.items():
@@ -235,11 +236,11 @@ def without_any_depth(truth: GroundTruth, scene: int = 0) -> GroundTruth:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_scenes_without_depth_can_train_the_cameras_alone(mode):
+def test_scenes_without_depth_train_the_cameras_alone(mode):
     prediction, truth = scene_pair()
     truth = without_any_depth(truth)
-    published = ReconstructionLoss(LossConfig(camera_mode=mode))(prediction, truth)
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=True))
+    published = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=False))(prediction, truth)
+    loss = ReconstructionLoss(LossConfig(camera_mode=mode))
     terms = loss(prediction, truth)
     assert terms["camera"] != published["camera"]
     for name in ("points", "normals", "depth_confidence", "depth_regression", "depth_gradient"):
@@ -266,7 +267,7 @@ def without_depth_of_both(truth: GroundTruth) -> GroundTruth:
 def test_gradient_of_cameras_without_depth(mode):
     prediction, truth = scene_pair(dtype=torch.float64)
     truth = without_depth_of_both(truth)
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=True))
+    loss = ReconstructionLoss(LossConfig(camera_mode=mode))
 
     def total(first, last):
         return loss(replace(prediction, pose_enc=last, pose_enc_list=[first, last]), truth)["total"]
@@ -277,5 +278,5 @@ def test_gradient_of_cameras_without_depth(mode):
 def test_cameras_without_depth_that_do_not_move_train_nothing():
     prediction, truth = scene_pair()
     still = replace(without_depth_of_both(truth), scale=torch.full((2,), 1e-6))
-    terms = ReconstructionLoss(LossConfig(cameras_without_depth=True))(prediction, still)
+    terms = ReconstructionLoss(LossConfig())(prediction, still)
     assert terms["total"] == 0

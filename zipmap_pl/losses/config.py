@@ -18,7 +18,7 @@ class CameraWeights:
 
 @dataclass
 class LossConfig:
-    """Weights of the terms and settings of the losses; the defaults are the published ones."""
+    """Weights of the terms and settings of the losses; the defaults are the published ones unless said otherwise."""
 
     camera: float = 5.0
     points: float = 1.0
@@ -34,12 +34,11 @@ class LossConfig:
     camera_mode: str = "reference_view"  # reference_view or affine_invariant
     reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
     affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))
-    cameras_without_depth: bool = (
-        False  # scenes without any depth train the camera terms; as published they train nothing
-    )
+    cameras_without_depth: bool = True  # scenes without any depth train the camera terms; False: nothing, as published
     alpha: float = 0.2  # reward for confidence
     valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
     scale_samples: int = 4096  # points per scene that the scale solver looks at
+    extra: dict[str, float] = field(default_factory=dict)  # terms of one's own: module.function -> weight
 
     def __post_init__(self) -> None:
         if self.camera_mode not in CAMERA_MODES:

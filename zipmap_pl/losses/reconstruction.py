@@ -9,6 +9,7 @@ from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, reference_view_loss
 from zipmap_pl.losses.config import CameraWeights, LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
+from zipmap_pl.losses.extra import load_terms
 from zipmap_pl.losses.local_points import local_point_loss
 from zipmap_pl.losses.normalisation import SCALE_RANGE, GroundTruth, QueryTruth
 from zipmap_pl.losses.normals import normal_loss
@@ -19,6 +20,8 @@ from zipmap_pl.models.precision import at_least_float32
 from zipmap_pl.models.prediction import Prediction
 
 CAMERA_LOSSES = {"reference_view": reference_view_loss, "affine_invariant": affine_invariant_loss}
+WEIGHTED = ("camera", "points", "normals", "depth_confidence", "depth_regression", "depth_gradient")
+CAMERA_PARTS = ("camera_translation", "camera_rotation", "camera_field_of_view")
 
 
 class ReconstructionLoss(nn.Module):
@@ -26,18 +29,23 @@ class ReconstructionLoss(nn.Module):
 
     Returned terms, all scalars and unweighted but the first: `total`, `camera` (with the weights inside it),
     `camera_translation`, `camera_rotation`, `camera_field_of_view`, `points`, `normals`, `depth_confidence`,
-    `depth_regression`, `depth_gradient`, and those of `query` for batches with queried views. `total` carries the
-    gradient and may be non-finite; whether to skip the step is the trainer's decision, for all ranks.
+    `depth_regression`, `depth_gradient`, the `extra` ones of the settings, and those of `query` for batches with queried
+    views. `total` carries the gradient and may be non-finite; whether to skip the step is the trainer's decision, for all
+    ranks.
 
     Args:
         config: weights and settings.
         query: judges the queried views of state-query stages.
+
+    Raises:
+        UserError: an extra term cannot be found.
     """
 
     def __init__(self, config: LossConfig, query: QueryLoss | None = None) -> None:
         super().__init__()
         self.config = config
         self.query = query
+        self.extra = load_terms(config.extra, taken={"total", *WEIGHTED, *CAMERA_PARTS})
 
     def forward(
         self, prediction: Prediction, truth: GroundTruth, queried: QueryTruth | None = None
@@ -71,8 +79,9 @@ class ReconstructionLoss(nn.Module):
             "depth_regression": depth_regression_loss(error, mask, valid_range),
             "depth_gradient": depth_gradient_loss(error, mask),
         }
-        weighted = ("camera", "points", "normals", "depth_confidence", "depth_regression", "depth_gradient")
-        total = sum(getattr(config, name) * terms[name] for name in weighted)
+        terms |= {name: term(aligned, truth) for name, (term, _) in self.extra.items()}
+        total = sum(getattr(config, name) * terms[name] for name in WEIGHTED)
+        total = total + sum(weight * terms[name] for name, (_, weight) in self.extra.items())
         return {"total": total} | terms
 
     def _camera(self, aligned: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
