@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from timm.layers import LayerScale, Mlp
+from timm.layers import LayerScale
 from torch import Tensor, nn
 
 from zipmap_pl.models.attention import RotaryAttention
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.fast_weights import FastWeights, TTTState
+from zipmap_pl.models.mlp import Mlp
 from zipmap_pl.models.rope import Rotation
 from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer
 

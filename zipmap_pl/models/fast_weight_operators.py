@@ -1,7 +1,8 @@
 """Fitting and reading fast weights for any number of tokens: memory beyond inputs and results does not grow with them.
 
-The results are those of `fast_weights.descent_directions` and `fast_weights.apply`; the tests compare them and their
-gradients. Tokens are taken in chunks, and the backward passes, written out here, compute what they need once more.
+They begin at the projections of the tokens, before SiLU and normalisation, so that these are all that is kept for the
+backward pass. The mathematics is that of `fast_weights`; the tests compare results and gradients with it. Tokens are taken
+in chunks, and the backward passes, written out here, compute what they need once more.
 All of it is opaque to the compiler, because the number of chunks depends on the number of tokens: a loop over them
 inside a compiled block would be compiled again for every length.
 
@@ -9,7 +10,7 @@ Operators know tensors and lists of them only, so weights, directions and rates 
 `autocast` is the dtype of the caller's autocast, if there is one; sums over chunks are in float32 at least.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -19,19 +20,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zipmap_pl.models import fast_weights
-from zipmap_pl.models.fast_weights import FastWeights
+from zipmap_pl.models.fast_weights import NORM_EPSILON, FastWeights, unit_features
 from zipmap_pl.models.precision import at_least_float32
-
-TOKENS_AT_ONCE = 4096  # of all scenes and heads together: enough to keep a large GPU busy
+from zipmap_pl.models.token_chunks import added, as_wide_as, chunks
 
 
 def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWeights) -> FastWeights:
-    """As `fast_weights.descent_directions`, in float32 at least."""
+    """`fast_weights.descent_directions` of keys unit_features(k) and values silu(v), in float32 at least.
+
+    Args:
+        k, v: projections of the tokens [N, L, d].
+        rates: [N, L, 1].
+    """
     return FastWeights(*_descent(list(weights), k, v, list(rates), _autocast_dtype(k)))
 
 
 def apply(weights: FastWeights, q: Tensor) -> Tensor:
-    """As `fast_weights.apply`."""
+    """`fast_weights.apply` to the queries unit_features(q), of projections [N, L, d] -> [N, L, d]."""
     return _apply(list(weights), q, _autocast_dtype(q))
 
 
@@ -42,9 +47,10 @@ def _descent(
     sums: list[Tensor] = []
     with _precision(k, autocast):
         narrow = FastWeights(*_narrowed(weights, autocast))
-        for span in _chunks(k):
+        for span in chunks(k):
             chunk_rates = FastWeights(*(rate[:, span] for rate in rates))
-            sums = _added(sums, fast_weights.descent_directions(narrow, k[:, span], v[:, span], chunk_rates))
+            keys, values = unit_features(k[:, span]), F.silu(v[:, span])
+            sums = added(sums, fast_weights.descent_directions(narrow, keys, values, chunk_rates))
     return sums
 
 
@@ -63,19 +69,20 @@ def _descent_backward(
     with _precision(k, autocast):
         w0, w1, w2 = _narrowed(weights, autocast)
         g0, g1, g2 = _narrowed(gradients, autocast)
-        for span in _chunks(k):
-            keys, values = k[:, span], v[:, span]
+        for span in chunks(k):
+            keys, values = unit_features(k[:, span]), F.silu(v[:, span])
             (x0, x1, x2), (da, de, du), d_chunk_rates = _elementwise_backward(k)(
                 (keys @ w0, values @ w1.mT, keys @ w2),
                 (keys @ g0, values @ g1.mT, keys @ g2),
                 tuple(rate[:, span] for rate in rates),
             )
-            dk[:, span] = x0 @ g0.mT + x2 @ g2.mT + da @ w0.mT + du @ w2.mT
-            dv[:, span] = x1 @ g1 + de @ w1
+            d_keys, d_values = x0 @ g0.mT + x2 @ g2.mT + da @ w0.mT + du @ w2.mT, x1 @ g1 + de @ w1
+            dk[:, span] = _unit_features_backward(d_keys, k[:, span])
+            dv[:, span] = torch.ops.aten.silu_backward(d_values, v[:, span])
             for d_rate, d_chunk in zip(d_rates, d_chunk_rates, strict=True):
                 d_rate[:, span] = d_chunk
-            sums = _added(sums, (keys.mT @ da, de.mT @ values, keys.mT @ du))
-    return [*_as_wide_as(weights, sums), dk, dv, *d_rates]
+            sums = added(sums, (keys.mT @ da, de.mT @ values, keys.mT @ du))
+    return [*as_wide_as(weights, sums), dk, dv, *d_rates]
 
 
 def _backward_between_products(
@@ -123,8 +130,8 @@ def _apply(weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None) -
     out = q.new_empty(q.shape)
     with _precision(q, autocast):
         narrow = FastWeights(*_narrowed(weights, autocast))
-        for span in _chunks(q):
-            out[:, span] = fast_weights.apply(narrow, q[:, span])
+        for span in chunks(q):
+            out[:, span] = fast_weights.apply(narrow, unit_features(q[:, span]))
     return out
 
 
@@ -137,14 +144,23 @@ def _apply_backward(
     dq = q.new_empty(q.shape)
     with _precision(q, autocast):
         w0, w1, w2 = _narrowed(weights, autocast)
-        for span in _chunks(q):
-            queries, d_out = q[:, span], gradient[:, span]
+        for span in chunks(q):
+            queries, d_out = unit_features(q[:, span]), gradient[:, span]
             a, u, dh = queries @ w0, queries @ w2, d_out @ w1.mT
             silu = F.silu(a)
             da, du = torch.ops.aten.silu_backward(dh * u, a), dh * silu
-            dq[:, span] = da @ w0.mT + du @ w2.mT
-            sums = _added(sums, (queries.mT @ da, (silu * u).mT @ d_out, queries.mT @ du))
-    return [*_as_wide_as(weights, sums), dq]
+            dq[:, span] = _unit_features_backward(da @ w0.mT + du @ w2.mT, q[:, span])
+            sums = added(sums, (queries.mT @ da, (silu * u).mT @ d_out, queries.mT @ du))
+    return [*as_wide_as(weights, sums), dq]
+
+
+def _unit_features_backward(gradient: Tensor, projections: Tensor) -> Tensor:
+    """The gradient of the projections from that of `fast_weights.unit_features`."""
+    features, d_unit = at_least_float32(F.silu(projections)), at_least_float32(gradient)
+    norm = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    inverse = 1 / (norm + NORM_EPSILON)
+    along = (d_unit * features).sum(-1, keepdim=True) * inverse / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+    return torch.ops.aten.silu_backward(((d_unit - along * features) * inverse).to(projections.dtype), projections)
 
 
 @_descent.register_fake
@@ -193,23 +209,6 @@ def _differentiate_apply(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
 
 _descent.register_autograd(_differentiate_descent, setup_context=_save_for_descent)
 _apply.register_autograd(_differentiate_apply, setup_context=_save_for_apply)
-
-
-def _chunks(tokens: Tensor) -> Iterator[slice]:
-    """Parts of the L tokens of [N, L, d]."""
-    sequences, length, _ = tokens.shape
-    size = max(1, TOKENS_AT_ONCE // sequences)
-    return (slice(start, start + size) for start in range(0, length, size))
-
-
-def _added(sums: list[Tensor], summands: Sequence[Tensor]) -> list[Tensor]:
-    """The sums with those of one more chunk, in place; the first chunk makes them."""
-    wide = [at_least_float32(summand) for summand in summands]
-    return [a.add_(b) for a, b in zip(sums, wide, strict=True)] if sums else wide
-
-
-def _as_wide_as(tensors: Sequence[Tensor], sums: list[Tensor]) -> list[Tensor]:
-    return [a.to(tensor.dtype) for tensor, a in zip(tensors, sums, strict=True)]
 
 
 def _autocast_dtype(x: Tensor) -> torch.dtype | None:

@@ -2,7 +2,7 @@
 
 Row vectors: f(x) = (silu(x w0) * (x w2)) w1, with w0, w2 [N, d, m] and w1 [N, m, d]; N = scenes x heads, L tokens.
 This is the mathematics of the layer, equations 4 to 6 of the paper: `descent_directions` of the virtual loss, the
-`step` along them, and `apply`. `fast_weight_operators` has the first and the last for any number of tokens.
+`step` along them, and `apply`. `fast_weight_operators` has fitting and reading for any number of tokens.
 """
 
 from typing import NamedTuple
@@ -43,6 +43,13 @@ class TTTState(NamedTuple):
 def start(weights: FastWeights) -> TTTState:
     """A state that begins at `weights` and keeps their column norms (ZipMap: detached, taken before any update)."""
     return TTTState(weights, FastWeights(*(_column_norms(w).detach() for w in weights)))
+
+
+def unit_features(projections: Tensor) -> Tensor:
+    """Keys and queries from their projections [N, L, d]: SiLU, then unit length (measured in float32 at least)."""
+    features = F.silu(projections)
+    wide = at_least_float32(features)
+    return (wide / (torch.linalg.vector_norm(wide, dim=-1, keepdim=True) + NORM_EPSILON)).to(features.dtype)
 
 
 def apply(weights: FastWeights, q: Tensor) -> Tensor:

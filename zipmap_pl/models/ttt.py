@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zipmap_pl.models import fast_weight_operators, fast_weights
+from zipmap_pl.models import activation_checkpointing, fast_weight_operators, fast_weights
 from zipmap_pl.models.config import TTTConfig
-from zipmap_pl.models.fast_weights import NORM_EPSILON, FastWeights, TTTState
-from zipmap_pl.models.precision import at_least_float32, no_autocast
+from zipmap_pl.models.fast_weights import FastWeights, TTTState
+from zipmap_pl.models.precision import at_least_float32, autocast_to, no_autocast
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class TTTLayer(nn.Module):
         """Where the tokens [B, L, C] pull the weights: a sum over tokens, so parts of a scene may be added up."""
         channels = x.shape[-1]
         k, v = self._projected(x, slice(channels, 3 * channels))
-        return fast_weight_operators.descent_directions(weights, _unit(k), v, self._learning_rates(x))
+        return fast_weight_operators.descent_directions(weights, k, v, self._learning_rates(x))
 
     def fit(self, state: TTTState, directions: FastWeights) -> TTTState:
         """The state after one step."""
@@ -118,16 +118,22 @@ class TTTLayer(nn.Module):
         """What the weights answer to the tokens [B, L, C], gated by the tokens themselves (the published weights need
         that, the paper's equation 7 gates by the answer) -> [B, L, C].
         """
-        scenes, tokens, channels = x.shape
-        (q,) = self._projected(x, slice(0, channels))
-        answers = self.o_norm(at_least_float32(fast_weight_operators.apply(weights, _unit(q))))
-        merged = answers.view(scenes, self.heads, tokens, self.head_dim).transpose(1, 2).flatten(2)
-        return self.c_proj(merged if self.gate_fn is None else merged * self.gate_fn(x))
+        x = autocast_to(x)
+        (q,) = self._projected(x, slice(0, x.shape[-1]))
+        answers = fast_weight_operators.apply(weights, q)
+        gates = None if self.gate_fn is None else self.gate_fn[0](x)
+        return self.c_proj(activation_checkpointing.run(self._gated, answers, gates, len(x), recompute=True))
+
+    def _gated(self, answers: Tensor, gates: Tensor | None, scenes: int) -> Tensor:
+        """Answers [B * n, L, d], of unit size -> [B, L, C], times what gates [B, L, C] let through."""
+        normed = self.o_norm(at_least_float32(answers))
+        merged = normed.unflatten(0, (scenes, self.heads)).transpose(1, 2).flatten(2)
+        return merged if gates is None or self.gate_fn is None else merged * self.gate_fn[1](gates)
 
     def _projected(self, x: Tensor, rows: slice) -> tuple[Tensor, ...]:
-        """Those of queries, keys and values that the rows of the projection make, each [B * n, L, d]."""
+        """Projections to those of queries, keys and values that the rows of the matrix stand for, each [B * n, L, d]."""
         scenes, tokens, channels = x.shape
-        parts = F.silu(F.linear(x, self.to_qkv.weight[rows], self.to_qkv.bias[rows])).split(channels, dim=-1)
+        parts = F.linear(x, self.to_qkv.weight[rows], self.to_qkv.bias[rows]).split(channels, dim=-1)
         heads = (part.view(scenes, tokens, self.heads, self.head_dim).transpose(1, 2) for part in parts)
         return tuple(head.reshape(-1, tokens, self.head_dim) for head in heads)
 
@@ -142,9 +148,3 @@ class TTTLayer(nn.Module):
             rates = F.softplus(F.linear(at_least_float32(x), weight, bias) + self.rate_shift)
         rates = rates.view(scenes, tokens, 3, self.heads).permute(2, 0, 3, 1)
         return FastWeights(*rates.reshape(3, scenes * self.heads, tokens, 1))
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Vectors of unit length."""
-    wide = at_least_float32(x)
-    return (wide / (torch.linalg.vector_norm(wide, dim=-1, keepdim=True) + NORM_EPSILON)).to(x.dtype)
