@@ -1,7 +1,7 @@
 """Time and peak memory of one test-time-training update, forward and backward: our operator against plain autograd.
 
     python benchmarks/ttt_update.py                      # a GPU if there is one, else a smaller problem on the CPU
-    python benchmarks/ttt_update.py --tokens 200000
+    python benchmarks/ttt_update.py --tokens 200000 --dtype bfloat16
 
 "Plain" is autograd through the same closed forms of `fast_weights`. The update is the sum over tokens and the step; the
 layer adds projections, reading and gate, the scene block norms and MLP, which are the same in both. Results are ratios
@@ -167,9 +167,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=50_000)
     parser.add_argument("--dim", type=int, default=1024 if gpu else 128, help="width of tokens and model")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16" if gpu else "float32")
     parser.add_argument("--rounds", type=int, default=10 if gpu else 3)
     chosen = parser.parse_args(arguments)
-    dtype = torch.bfloat16 if gpu else torch.float32
+    dtype = getattr(torch, chosen.dtype)
     problem = Problem(chosen.tokens, chosen.dim, dtype, torch.device("cuda" if gpu else "cpu"))
     if not gpu:
         prepare_cpu()
@@ -180,9 +181,7 @@ def main(arguments: list[str]) -> int:
         "scene block, checkpointed": layer_or_block(problem, "block"),
     }
     results = {name: compare(run, problem.device, chosen.rounds) for name, run in cases.items()}
-    print(
-        f"{chosen.tokens} tokens of width {chosen.dim}, {str(dtype).removeprefix('torch.')}, {machine_name(problem.device)}\n"
-    )
+    print(f"{chosen.tokens} tokens of width {chosen.dim}, {chosen.dtype}, {machine_name(problem.device)}\n")
     print(table(results))
     good = all(
         difference(ours, other) <= SAME[dtype] and ours.peak <= MEMORY_LIMIT * other.peak
