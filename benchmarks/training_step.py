@@ -84,8 +84,8 @@ SMALL = Size(
         tokenizer=TokenizerConfig(depth=12, heads=6),
         ttt=TTTConfig(head_dim=384),
     ),
-    112,
-    dict.fromkeys(STAGES, (1, 4)),
+    98,
+    dict.fromkeys(STAGES, (1, 4)) | {"streaming_12": (1, 2)},
 )
 
 
@@ -412,8 +412,10 @@ def model_flops(stage: Stage) -> int:
 
     Nothing is computed: the tensors have shapes only.
     """
-    with FakeTensorMode():
+    with torch.device("meta"):
         model = ZipMap(replace(stage.model, checkpoint_activations=False)).train()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model.to_empty(device="cpu")
         queried = stage.views - stage.inputs
         images = torch.empty(stage.scenes, stage.inputs, 3, stage.side, stage.side)
         rays = torch.empty(stage.scenes, queried, 9, stage.side, stage.side) if queried else None
