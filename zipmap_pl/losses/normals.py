@@ -17,8 +17,7 @@ SMALLEST_ANGLE = math.radians(1)
 LARGEST_ANGLE = math.radians(90)
 LINEAR_FROM = math.radians(3)
 SMALLEST_SINE = 1e-6
-import os
-PIXELS_AT_ONCE = int(os.environ.get('PX',2**20))
+PIXELS_AT_ONCE = 2**20  # of all views taken together
 TINY = 1e-24  # the length of a normal is at least 1e-12
 
 
@@ -76,7 +75,7 @@ def _flat_components(points: Tensor, mask: Tensor) -> Tensor:
     In this layout the neighbours to the right and below of a run of pixels are runs too, which is what makes this
     loss fast.
     """
-    return points.masked_fill(~mask[..., None], 0.0).flatten(0, -2).T.contiguous()
+    return points.flatten(0, -2).T.contiguous().masked_fill(~mask.flatten(), 0.0)
 
 
 def triangle_normals(points: Tensor, width: int) -> tuple[Tensor, ...]:
