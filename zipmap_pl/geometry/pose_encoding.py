@@ -32,6 +32,11 @@ def encode_pose(extrinsics: Tensor, intrinsics: Tensor, height: int, width: int)
     return torch.cat([translation, quaternion_from_rotation(rotation), field_of_view], dim=-1)
 
 
+def identity_encoding(like: Tensor) -> Tensor:
+    """The encoding [9] of a camera that is the world's, with fields of view of one radian; made on the device of `like`."""
+    return torch.cat([like.new_zeros(6), like.new_ones(3)])
+
+
 def decode_extrinsics(encoding: Tensor) -> Tensor:
     """World-to-camera [..., 3, 4] of pose encodings [..., 9]; NaN rotation where the quaternion is zero."""
     return join_rigid(rotation_from_quaternion(encoding[..., 3:7]), encoding[..., :3])

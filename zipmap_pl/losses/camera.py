@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zipmap_pl.geometry.pose_encoding import decode_extrinsics
+from zipmap_pl.geometry.pose_encoding import decode_extrinsics, identity_encoding
 from zipmap_pl.geometry.rigid import pairwise_relative, split_rigid
 from zipmap_pl.losses.safety import bounded
 
@@ -62,7 +62,7 @@ def affine_invariant_loss(pose_encodings: Tensor, truth: Tensor, scenes: Tensor)
 
 def _only(scenes: Tensor, pose_encodings: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Both with the identity camera in scenes that do not count, so that these add no error and a zero gradient."""
-    identity = truth.new_tensor([0, 0, 0, 0, 0, 0, 1, 1, 1])
+    identity = identity_encoding(truth)
     keep = scenes[:, None, None]
     return torch.where(keep, pose_encodings, identity), torch.where(keep, truth, identity)
 

@@ -1,7 +1,7 @@
 """Normal loss: the angle between predicted and true normals of the small triangles of neighbouring pixels."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from zipmap_pl.losses.eager_gradient import loss_of_items
 from zipmap_pl.losses.safety import finite
 
 EDGE_THRESHOLD = 0.03
@@ -16,6 +17,7 @@ SMALLEST_ANGLE = math.radians(1)
 LARGEST_ANGLE = math.radians(90)
 LINEAR_FROM = math.radians(3)
 SMALLEST_SINE = 1e-6
+PIXELS_AT_ONCE = 2**20  # of all views taken together
 TINY = 1e-24  # the length of a normal is at least 1e-12
 
 
@@ -27,22 +29,44 @@ def normal_loss(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     there is no gradient.
     """
     height, width = mask.shape[-2:]
-    mask = mask & ~depth_edges(truth[..., 2])
-    normals = triangle_normals(_flat_components(prediction, mask), width)
-    true_normals = triangle_normals(_flat_components(truth, mask), width)
-    total = prediction.new_zeros(())
-    for normal, true_normal, inside in zip(normals, true_normals, triangles_inside(mask), strict=True):
-        angle = angle_between(normal, true_normal).clamp(SMALLEST_ANGLE, LARGEST_ANGLE)
-        total = total + _smooth_l1(angle).masked_fill(~inside, 0.0).sum()
+    views = (maps.flatten(0, 1) for maps in (prediction, truth, mask))
+    total = loss_of_items(sum_over_triangles, *views, at_once=max(1, PIXELS_AT_ONCE // (height * width))).sum()
     quads = mask[..., 1:, 1:].numel()
     return finite(total / (max(quads, 1) * 4 * max(height, width)))
 
 
+def sum_over_triangles(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Sums [N] of the smooth L1 of the angle over all triangles of N views: points [N, H, W, 3], mask [N, H, W]."""
+    width = mask.shape[-1]
+    mask = mask & ~depth_edges(truth[..., 2])
+    normals = triangle_normals(_flat_components(prediction, mask), width)
+    true_normals = triangle_normals(_flat_components(truth, mask), width)
+    zero = prediction.new_zeros(())
+    total = zero
+    for normal, true_normal, inside in zip(normals, true_normals, triangles_inside(mask), strict=True):
+        angle = angle_between(normal, true_normal).clamp(SMALLEST_ANGLE, LARGEST_ANGLE).masked_fill(~inside, 0.0)
+        total = total + F.smooth_l1_loss(angle, zero.expand_as(angle), reduction="none", beta=LINEAR_FROM)
+    return F.pad(total, (0, width + 1)).unflatten(0, mask.shape).sum((1, 2))
+
+
 def depth_edges(depth: Tensor) -> Tensor:
-    """[B, S, H, W] bool: depth in the 3 x 3 neighbourhood spans over 3 % of the pixel's own. 0 / 0 is no edge."""
-    farthest = F.max_pool2d(depth, kernel_size=3, stride=1, padding=1)
-    nearest = -F.max_pool2d(-depth, kernel_size=3, stride=1, padding=1)
+    """[..., H, W] bool: depth in the 3 x 3 neighbourhood spans over 3 % of the pixel's own. 0 / 0 is no edge."""
+    depth = depth.contiguous()
+    farthest = _of_neighbourhood(torch.maximum, depth)
+    nearest = _of_neighbourhood(torch.minimum, depth)
     return (farthest - nearest) / depth > EDGE_THRESHOLD
+
+
+def _of_neighbourhood(extreme: Callable[..., Tensor], values: Tensor) -> Tensor:
+    """The extreme of each pixel's 3 x 3 neighbourhood in [..., H, W]; ten times faster on the CPU than max_pool2d."""
+    for dim in (-1, -2):
+        before, found = values, values.clone()
+        size = values.shape[dim] - 1
+        for one, other in ((0, 1), (1, 0)):
+            here = found.narrow(dim, one, size)
+            extreme(here, before.narrow(dim, other, size), out=here)
+        values = found
+    return values
 
 
 def _flat_components(points: Tensor, mask: Tensor) -> Tensor:
@@ -51,22 +75,51 @@ def _flat_components(points: Tensor, mask: Tensor) -> Tensor:
     In this layout the neighbours to the right and below of a run of pixels are runs too, which is what makes this
     loss fast.
     """
-    return points.masked_fill(~mask[..., None], 0.0).flatten(0, -2).T.contiguous()
+    return points.flatten(0, -2).T.contiguous().masked_fill(~mask.flatten(), 0.0)
 
 
-def triangle_normals(points: Tensor, width: int) -> Iterator[Tensor]:
-    """Normals (not unit) [3, P - W - 1] of the four corner triangles of the quad that begins at each pixel, in turn.
+def triangle_normals(points: Tensor, width: int) -> tuple[Tensor, ...]:
+    """Normals (not unit) [3, P - W - 1] of the four corner triangles of the quad that begins at each pixel.
 
     points: [3, P]. Every triangle is spanned by one vertical and one horizontal side of the quad: left top, left
     bottom, right top, right bottom. Quads that begin in the last row or column of a picture are meaningless (see
-    `triangles_inside`).
+    `triangles_inside`). Differentiable once.
     """
-    quads = points.shape[-1] - width - 1
-    across = points[:, 1:] - points[:, :-1]
-    down = points[:, width:] - points[:, :-width]
-    for left_or_right in (0, 1):
-        for top_or_bottom in (0, width):
-            yield _cross(down[:, left_or_right:][:, :quads], across[:, top_or_bottom:][:, :quads])
+    return _TriangleNormals.apply(points, width)
+
+
+class _TriangleNormals(torch.autograd.Function):
+    """The sides of the quads are parts of two long maps of differences; so are their gradients, added up in place."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, width: int) -> tuple[Tensor, ...]:
+        across, down = points[:, 1:] - points[:, :-1], points[:, width:] - points[:, :-width]
+        ctx.save_for_backward(across, down)
+        ctx.width = width
+        return tuple(_cross(d, a) for d in _sides(down, 1) for a in _sides(across, width))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        across, down = ctx.saved_tensors
+        d_across, d_down = torch.zeros_like(across), torch.zeros_like(down)
+        corners = iter(gradients)
+        for d, d_d in zip(_sides(down, 1), _sides(d_down, 1), strict=True):
+            for a, d_a in zip(_sides(across, ctx.width), _sides(d_across, ctx.width), strict=True):
+                gradient = next(corners)
+                _add_cross(d_d, a, gradient)
+                _add_cross(d_a, gradient, d)
+        d_points = F.pad(d_across, (1, 0))
+        d_points[:, :-1] -= d_across
+        d_points[:, ctx.width :] += d_down
+        d_points[:, : -ctx.width] -= d_down
+        return d_points, None
+
+
+def _sides(differences: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Two opposite sides of all quads out of the differences between neighbours: the first, and the one `step` further."""
+    quads = differences.shape[-1] - step
+    return differences[:, :quads], differences[:, step:]
 
 
 def angle_between(vector: Tensor, reference: Tensor) -> Tensor:
@@ -104,9 +157,16 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product of [3, ...]; several times faster on the CPU than torch's over the first dimension."""
-    (ax, ay, az), (bx, by, bz) = a.unbind(0), b.unbind(0)
-    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    """Cross product of [3, ...], without a graph."""
+    out = torch.zeros_like(a)
+    _add_cross(out, a, b)
+    return out
+
+
+def _add_cross(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Adds the cross product of [3, ...] in place; several times faster on the CPU than torch's over the first dimension."""
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        out[i].addcmul_(a[j], b[k]).addcmul_(a[k], b[j], value=-1)
 
 
 def triangles_inside(mask: Tensor) -> Iterator[Tensor]:
@@ -120,7 +180,3 @@ def triangles_inside(mask: Tensor) -> Iterator[Tensor]:
     quads = len(d)
     a, b, c, complete = a[:quads], b[:quads], c[:quads], complete.flatten()[:quads]
     yield from (corners & complete for corners in (a & b & c, a & c & d, a & b & d, b & c & d))
-
-
-def _smooth_l1(angle: Tensor) -> Tensor:
-    return torch.where(angle < LINEAR_FROM, angle.square() / (2 * LINEAR_FROM), angle - LINEAR_FROM / 2)

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.losses.eager_gradient import loss_of_items
 
 VGG_FILE = "vgg16-397923af.pth"  # of torchvision; the second part of its name begins its sha256
 VGG_URL = f"https://download.pytorch.org/models/{VGG_FILE}"
@@ -21,8 +21,8 @@ LOAD_ERRORS = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, Valu
 class PerceptualDistance(nn.Module):
     """LPIPS of pairs of pictures, frozen, always in eval mode. Gradients flow to the pictures.
 
-    A few pictures at a time, and their features are made again in the backward pass: those of a batch of large pictures
-    would take more memory than the model.
+    A few pictures at a time, and their gradient together with the distance: the features of a batch of large pictures
+    would take more memory than the model, and making them again in the backward pass much time.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -35,10 +35,7 @@ class PerceptualDistance(nn.Module):
 
     def forward(self, pictures: Tensor, others: Tensor) -> Tensor:
         """Distances [N] >= 0 between pictures [N, 3, H, W] in [0, 1], H and W from 16 pixels on."""
-        parts = zip(pictures.split(PICTURES_AT_ONCE), others.split(PICTURES_AT_ONCE), strict=True)
-        return torch.cat(
-            [checkpoint(self._distances, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
-        )
+        return loss_of_items(self._distances, pictures, others, at_once=PICTURES_AT_ONCE)
 
     def _distances(self, pictures: Tensor, others: Tensor) -> Tensor:
         """What `network` says, but with a finite gradient where all features of a pixel are 0."""

@@ -106,12 +106,19 @@ class ReconstructionLoss(nn.Module):
 
         It keeps scenes with few valid pixels, unless the whole batch has no other.
         """
-        if self.config.normals == 0 or not (truth.normals.any() and mask.any()):
+        chosen = []
+        if self.config.normals != 0:
+            *flags, any_depth = torch.cat([truth.normals, mask.any()[None]]).tolist()  # one wait for a GPU, not three
+            chosen = [scene for scene, flag in enumerate(flags) if flag and any_depth]
+        if not chosen:
             return 0.0 * local_points.sum()
-        if truth.normals.all():
+        if len(chosen) == len(mask):
             return normal_loss(local_points, truth.local_points, truth.mask)
-        chosen = truth.normals
-        return normal_loss(local_points[chosen], truth.local_points[chosen], truth.mask[chosen])
+        maps = (
+            torch.stack([values[scene] for scene in chosen])
+            for values in (local_points, truth.local_points, truth.mask)
+        )
+        return normal_loss(*maps)
 
 
 def _valid_only(prediction: Prediction, mask: Tensor) -> Prediction:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from zipmap_pl.geometry.pose_encoding import decode_extrinsics
+from zipmap_pl.geometry.pose_encoding import decode_extrinsics, identity_encoding
 from zipmap_pl.losses.normalisation import SCALE_RANGE, GroundTruth, mean_camera_distance
 from zipmap_pl.losses.weighting import inverse_depth_weights
 from zipmap_pl.models.prediction import Prediction
@@ -28,7 +28,7 @@ def align_prediction(
     own = own_scale(prediction.local_points, truth.mask)
     if by_cameras:
         empty = ~truth.mask.flatten(1).any(1)
-        identity = own.new_tensor([0, 0, 0, 0, 0, 0, 1, 1, 1])  # others must not carry a gradient, not even a bad one
+        identity = identity_encoding(own)  # others must not carry a gradient, not even a bad one
         poses = torch.where(empty[:, None, None], prediction.pose_enc_list[-1], identity)
         own = torch.where(empty, mean_camera_distance(decode_extrinsics(poses)).clamp(*SCALE_RANGE), own)
     points = prediction.local_points.detach() / own.detach()[:, None, None, None, None]

@@ -3,7 +3,6 @@
 Every YAML is checked against these dataclasses: an unknown key or a value of the wrong type is an error that names it.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,47 +14,11 @@ from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
+from zipmap_pl.training.optimizer_config import EmaConfig, OptimizerConfig, expect
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "fsdp", "hsdp")
 PRECISIONS = ("auto", "bf16-mixed", "32-true")
-
-
-@dataclass
-class OptimizerConfig:
-    """AdamW, its groups and its schedule."""
-
-    learning_rate: float = 1e-5  # peak
-    rates: dict[str, float] = field(default_factory=dict)  # shell-style parameter name pattern -> another peak rate
-    weight_decay: float = 0.05  # not on biases, norms and layer scales
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    warmup_share: float = 0.05
-    floor_learning_rate: float = 1e-8
-    clip_norm: float = 1.0  # per module: backbone, camera head, each dense head
-    clip_norms: dict[str, float] = field(default_factory=dict)  # module name -> another limit
-
-    def __post_init__(self) -> None:
-        rates = {"learning_rate": self.learning_rate, **{f"rates.{name}": rate for name, rate in self.rates.items()}}
-        norms = {"clip_norm": self.clip_norm, **{f"clip_norms.{name}": norm for name, norm in self.clip_norms.items()}}
-        for name, value in (rates | norms).items():
-            _expect(0 < value < math.inf, f"optimizer.{name}", value, "a positive number")
-        for name, value in (("weight_decay", self.weight_decay), ("floor_learning_rate", self.floor_learning_rate)):
-            _expect(0 <= value < math.inf, f"optimizer.{name}", value, "a number from 0 on")
-        _expect(0 <= self.warmup_share < 1, "optimizer.warmup_share", self.warmup_share, "a share from 0 to below 1")
-        two_shares = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _expect(two_shares, "optimizer.betas", self.betas, "two numbers from 0 to below 1")
-
-
-@dataclass
-class EmaConfig:
-    """A running average of the weights, kept beside them."""
-
-    decay: float = 0.999  # share of the old average that an optimiser step keeps; 0 = no average
-    start_step: int = 200  # the average is set to the weights after this step (counted from 0) and runs from there
-
-    def __post_init__(self) -> None:
-        _expect(0 <= self.decay < 1, "ema.decay", self.decay, "a share from 0 (none) to below 1")
-        _expect(self.start_step >= 0, "ema.start_step", self.start_step, "0 or more")
 
 
 @dataclass
@@ -70,7 +33,7 @@ class StageConfig:
     parent: str | None = None  # the stage before it in a curriculum
 
     def __post_init__(self) -> None:
-        _expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
+        expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
 
 
 @dataclass
@@ -114,12 +77,12 @@ class TrainerConfig:
             ("precision", PRECISIONS),
         ):
             value = getattr(self, name)
-            _expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
+            expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
         for name in ("devices", "nodes", "log_every", "pictures_every", "validate_every", "checkpoint_every"):
-            _expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
+            expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
         images = self.global_images
-        _expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")
-        _expect(self.keep_checkpoints >= 0, "trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
+        expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")
+        expect(self.keep_checkpoints >= 0, "trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
 
 
 @dataclass
@@ -135,11 +98,6 @@ class RunConfig:
     seed: int = 42
     output: str = "runs/demo"
     init_from: str | None = None  # checkpoint or run folder, file or hub id whose weights the run starts from
-
-
-def _expect(holds: bool, name: str, found: object, wanted: str) -> None:
-    if not holds:
-        raise UserError(f"settings: {name} is {found}, expected {wanted}")
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> RunConfig:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.training.config import EmaConfig
+from zipmap_pl.training.optimizer_config import EmaConfig
 from zipmap_pl.training.sharding import sharded_like, slice_of
 
 

@@ -142,8 +142,11 @@ class ZipMapModule(lightning.LightningModule):
         optimizer = cast(LightningOptimizer, self.optimizers())  # there is one
         rates = set_learning_rates(optimizer.optimizer, self.step, stage.steps, stage.optimizer)
         norms = clip_by_module(self.model, stage.optimizer)
-        finite_losses = self._all_ranks_finite(*(part.terms["total"] for part in micro_batches))
-        finite = self._all_ranks_finite(*norms.values()) and finite_losses
+        terms = {
+            name: torch.stack([part.terms[name] for part in micro_batches]).mean() for name in micro_batches[0].terms
+        }
+        finite_losses, finite_gradients = self._judge(terms["total"], norms)
+        finite = finite_losses and finite_gradients
         self.whole = False
         if finite:
             optimizer.step()
@@ -158,18 +161,19 @@ class ZipMapModule(lightning.LightningModule):
             # A loss that is not finite, here or elsewhere, spoils the gradients of all; without one, anybody may have.
             bad = [part for part in micro_batches if finite_losses or not torch.isfinite(part.terms["total"])]
             self.suspects.add(self.step, (scene for part in bad for scene in part.scenes))
-        terms = {
-            name: torch.stack([part.terms[name] for part in micro_batches]).mean() for name in micro_batches[0].terms
-        }
-        self.last_loss = float(terms["total"])
         self._log(batch, terms, norms, rates)
         self._micro_batches = []
         self.step_ended = True
 
-    def _all_ranks_finite(self, *values: Tensor) -> bool:
-        """Whether the values are finite on every rank, so that all ranks do the same."""
-        bad = torch.stack([~torch.isfinite(value.detach()) for value in values]).any().float()
-        return float(self.trainer.strategy.reduce(bad, reduce_op="sum")) == 0
+    def _judge(self, loss: Tensor, norms: Mapping[str, Tensor]) -> tuple[bool, bool]:
+        """Whether the losses, and the gradients, are finite on every rank, so that all ranks do the same; keeps the loss.
+
+        The one moment of a step in which a GPU is waited for.
+        """
+        finite = torch.stack([loss.isfinite(), torch.stack(list(norms.values())).isfinite().all()])
+        bad = self.trainer.strategy.reduce((~finite).float(), reduce_op="sum")
+        bad_losses, bad_gradients, self.last_loss = torch.cat([bad, loss[None]]).tolist()
+        return bad_losses == 0, bad_gradients == 0
 
     def _log(self, batch: Batch, terms: dict[str, Tensor], norms: dict[str, Tensor], rates: dict[str, float]) -> None:
         """`batch`: the last micro-batch of the step; all have as many images."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.training.config import OptimizerConfig
+from zipmap_pl.training.optimizer_config import OptimizerConfig
 from zipmap_pl.training.schedule import learning_rate
 from zipmap_pl.training.sharding import gradient_norm, scale_gradients, sharded_like
 
