@@ -51,13 +51,14 @@ class SampleReader:
     def __init__(self, datasets: Sequence[SceneList], readers: Sequence[FrameReader]) -> None:
         self.datasets, self._readers = list(datasets), list(readers)
 
-    def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray) -> Sample:
+    def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray, object_only: bool = False) -> Sample:
         """The sample of a pick. Raises DamagedShard.
 
         Args:
             pick: S views.
             target: height, width.
             zooms: [S], see `crop_resize.plan_crop`.
+            object_only: keep the depth of the scene's one object only; the picture stays.
         """
         dataset, reader = self.datasets[pick.dataset], self._readers[pick.dataset]
         config, index = dataset.config, dataset.index
@@ -77,6 +78,8 @@ class SampleReader:
             images[view] = resize_picture(picture, crop.of_reduced(reduction))
             limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, max_depth)
             read_depth(reader, row, crop, limits, out=depth[view])
+            if object_only:
+                drop_background(reader, row, crop, depth[view])
             extrinsics[view] = index["frame.world_to_cam"][row]
             intrinsics[view] = intrinsics_matrix(crop.intrinsics(index["frame.intrinsics"][row]))
         sample = Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
@@ -101,6 +104,14 @@ def read_depth(reader: FrameReader, row: int, crop: Crop, limits: tuple[float, f
     sparse = float(reader.index["frame.valid_share"][row]) < SPARSE
     resized = resize_sparse(np.where(codes == SKY, UNKNOWN, codes), crop) if sparse else resize_nearest(codes, crop)
     np.take(depth_table(near, far, limits), resized, out=out, mode="clip")  # other modes would make a copy of `out`
+
+
+def drop_background(reader: FrameReader, row: int, crop: Crop, depth: np.ndarray) -> None:
+    """Depth [height, width] at the crop's size becomes 0 wherever the scene's one object is not."""
+    mask = reader.object(row)
+    if mask is None:
+        raise reader.fault(row, "has no object mask")
+    depth[~resize_nearest(mask, crop)] = 0
 
 
 def frame_readers(datasets: Sequence[SceneList], remote: RemoteConfig) -> list[FrameReader]:
@@ -150,7 +161,10 @@ class TrainSamples(Dataset[Sample]):
     def read(self, pick: Pick, request: TrainRequest, attempt: int = 0) -> Sample:
         """What a request shows, with its zoom and colours. Raises DamagedShard."""
         generator = self._key(request, attempt).generator(Purpose.PIXELS)
-        sample = self.reader.read(pick, (request.height, request.width), self._zooms(generator, request.views))
+        zooms = self._zooms(generator, request.views)
+        share = self.reader.datasets[pick.dataset].config.object_only
+        object_only = share > 0 and bool(generator.random() < share)
+        sample = self.reader.read(pick, (request.height, request.width), zooms, object_only)
         sample.images = augment(sample.images, self.config.augmentation, generator)
         return sample
 

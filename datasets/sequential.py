@@ -250,7 +250,7 @@ class SequentialBatches(IterableDataset[Batch]):
             reader.window = window = stream.take()
             faults += stream.faults
             stream.faults = []
-            chosen = stream.dataset.rule.draw(generator, window.visible(reader.index), request.views)
+            chosen = stream.dataset.rule_of(window.scene).draw(generator, window.visible(reader.index), request.views)
             positions = np.array(window.rows, np.int64)[chosen] - reader.index.scene_rows(window.scene).start
             pick = arranged(Pick(number, window.scene, positions), self.config, generator)
             try:
