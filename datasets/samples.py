@@ -18,6 +18,7 @@ from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, depth_table
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
 from zipmap_pl.datasets.faults import TooManyFaults
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
+from zipmap_pl.datasets.last_samples import LastSamples
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.state_query import split_views
@@ -125,12 +126,23 @@ class TrainSamples(Dataset[Sample]):
 
     A draw that meets unreadable data is replaced by the next draw of the same slot, and named in the sample's `faults`;
     after `max_faults` of them in a row it is an error.
+
+    Args:
+        config: all settings.
+        datasets: the mixture.
+        readers: of the datasets, if they are not to read shards at random.
+        last: where workers note what they are at.
     """
 
     def __init__(
-        self, config: DataConfig, datasets: Sequence[SceneList], readers: Sequence[FrameReader] | None = None
+        self,
+        config: DataConfig,
+        datasets: Sequence[SceneList],
+        readers: Sequence[FrameReader] | None = None,
+        last: LastSamples | None = None,
     ) -> None:
         self.config = config
+        self.last = last or LastSamples(0)
         self.stage = stage_number(config.stage)
         self.mixture = Mixture(datasets)
         self.reader = SampleReader(datasets, readers or frame_readers(datasets, config.remote))
@@ -139,7 +151,9 @@ class TrainSamples(Dataset[Sample]):
         faults: list[str] = []
         while True:
             try:
-                sample = self.read(self.pick(request, len(faults)), request, len(faults))
+                pick = self.pick(request, len(faults))
+                self.last.note(request.step, request.slot, pick.dataset, pick.scene)
+                sample = self.read(pick, request, len(faults))
             except DamagedShard as fault:
                 faults.append(str(fault))
                 if len(faults) > self.config.max_faults:
