@@ -49,7 +49,6 @@ RESUME_LIMIT = 10.0  # seconds
 MEMORY_LIMIT = 1.5e9  # bytes of a worker
 SIDES = (1024, 504)  # the default, where pictures stay as large as they are, and one that resizes
 INTRINSICS = "525,525,319.5,239.5"  # of livingroom_open3d
-FRAMES_PER_SHARD = 50
 FRAMES_OF_RESUMED_SHARD = 50
 
 
@@ -184,7 +183,7 @@ def engine_seconds(raw: Raw, max_side: int, workers: int) -> float:
 
     The two are added, although in truth they overlap.
     """
-    settings = EngineSettings(max_side, FRAMES_PER_SHARD)
+    settings = EngineSettings(max_side)
     with tempfile.TemporaryDirectory() as folder:
         output, notes = Path(folder, "out"), Path(folder, "notes")
         notes.mkdir()

@@ -30,6 +30,7 @@ class DatasetConfig:
         sampling: how the views of a scene are chosen: the name of a rule (`rule`), the rule's own fields, and `reverse`,
             the share of samples whose order is turned round. `view_sampling.settings.RULES` names the rules, their
             classes say what the fields mean.
+        sampling_of: other fields of `sampling` for the scenes whose names a shell-style pattern fits; the first that fits.
         scenes: "uniform"; "by_frames": a scene with twice the frames is drawn twice as often; "by_starts": every frame
             that has min_frames frames from itself on is as likely a start as any other, also if that is fewer than views
             (frames are then visited again).
@@ -39,6 +40,7 @@ class DatasetConfig:
         min_depth_percentile: depths below this percentile are dropped; None = keep.
         max_depth: larger depths are dropped; metres where the dataset is metric, else its own raw unit; None = keep.
         max_depth_of: another max_depth for the scenes whose names a shell-style pattern fits; the first that fits.
+        object_only: share of samples that keep the depth of the scene's object only; all views of a sample alike.
         normals: the depth is good enough for the normal loss.
     """
 
@@ -46,12 +48,14 @@ class DatasetConfig:
     weight: float = 1.0
     split: str = "train"
     sampling: dict[str, Any] = field(default_factory=dict)
+    sampling_of: dict[str, dict[str, Any]] = field(default_factory=dict)
     scenes: str = "uniform"
     min_frames: int | None = None
     depth_percentile: float | None = None
     min_depth_percentile: float | None = None
     max_depth: float | None = None
     max_depth_of: dict[str, float] = field(default_factory=dict)
+    object_only: float = 0.0
     normals: bool = False
 
     def __post_init__(self) -> None:
@@ -66,7 +70,9 @@ class DatasetConfig:
             raise UserError(
                 f"{where}: weight is {self.weight}, expected 0 (leave the dataset out) or a positive number"
             )
+        _between(where, "object_only", self.object_only, 0, 1)
         self.rule()
+        self.rules_of()
 
     @property
     def least_frames(self) -> int:
@@ -75,8 +81,18 @@ class DatasetConfig:
 
     def rule(self) -> ViewRule:
         """The rule that this dataset's views are drawn by. Raises UserError for settings that make none."""
+        return self._rule(self.sampling, "sampling")
+
+    def rules_of(self) -> dict[str, ViewRule]:
+        """The rules of scenes that have another one, by the pattern of their names. Raises UserError likewise."""
+        return {
+            pattern: self._rule({**self.sampling, **other}, f"sampling_of {pattern}")
+            for pattern, other in self.sampling_of.items()
+        }
+
+    def _rule(self, settings: dict[str, Any], name: str) -> ViewRule:
         start_frames = self.least_frames if self.scenes == "by_starts" else None
-        return make_rule(self.sampling, f"data of {self.path}: sampling", start_frames)
+        return make_rule(settings, f"data of {self.path}: {name}", start_frames)
 
     def max_depth_in(self, scene: str) -> float | None:
         """Largest depth that training may see in a scene, by its name; None = any."""

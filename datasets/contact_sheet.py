@@ -19,7 +19,7 @@ COLUMNS = 8  # pictures side by side; more frames go on below
 CELL_WIDTH = 168
 ABOVE_HEIGHT = 400  # of the cameras from above
 MIN_WIDTH = 700  # of the sheet, however few frames there are
-DYNAMIC_COLOUR, SKY_COLOUR = (235, 40, 160), (60, 170, 240)
+DYNAMIC_COLOUR, OBJECT_COLOUR, SKY_COLOUR = (235, 40, 160), (250, 190, 40), (60, 170, 240)
 POINTS_PER_FRAME = 2500  # of the points drawn from above
 
 
@@ -75,8 +75,12 @@ class _View:
 
     def masks(self) -> dict[str, tuple[np.ndarray, tuple[int, int, int]]]:
         """Masks [H, W] bool by name, with their colours, in the order in which they are drawn."""
-        dynamic = np.zeros_like(self.frame.sky) if self.frame.dynamic is None else self.frame.dynamic
-        return {"sky": (self.frame.sky, SKY_COLOUR), "moving": (dynamic, DYNAMIC_COLOUR)}
+        frame, nowhere = self.frame, np.zeros_like(self.frame.sky)
+        return {
+            "sky": (frame.sky, SKY_COLOUR),
+            "moving": (nowhere if frame.dynamic is None else frame.dynamic, DYNAMIC_COLOUR),
+            "object": (nowhere if frame.object is None else frame.object, OBJECT_COLOUR),
+        }
 
 
 def _scene_number(index: ShardIndex, scene: str | int | None) -> int:

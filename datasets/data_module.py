@@ -18,6 +18,7 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws import stage_number
 from zipmap_pl.datasets.faults import FaultTally
+from zipmap_pl.datasets.last_samples import LastSamples
 from zipmap_pl.datasets.mixture import Mixture, SceneList
 from zipmap_pl.datasets.remote_files import RemoteConfig
 from zipmap_pl.datasets.remote_index import MissingDataset
@@ -55,6 +56,7 @@ class ZooDataModule(LightningDataModule):
         self.accumulation: int | None = None
         self.start_step = start_step
         self.faults = FaultTally()
+        self._last = LastSamples(0)
         self._train: list[SceneList] | None = None
         self._validation: list[SceneList] = []
         self._missing: list[str] = []
@@ -106,9 +108,10 @@ class ZooDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Training batches of this rank, from `start_step` on."""
+        self._last = LastSamples(self.config.workers)
         samples, batches = self._train_samples(), self._train_batches()
         if self.config.reading == "sequential":
-            return self._loader(SequentialBatches(self.config, self._train or [], batches))
+            return self._loader(SequentialBatches(self.config, self._train or [], batches, self._last))
         return self._loader(samples, batches)
 
     def describe_draws(self, samples: int = 1000) -> str:
@@ -121,6 +124,15 @@ class ZooDataModule(LightningDataModule):
             for number, (dataset, share) in enumerate(zip(train.mixture.datasets, train.mixture.shares, strict=True))
         ]
         return f"drawn in the next {drawn.total():,} samples: {', '.join(parts)}"
+
+    def last_samples(self, error: str) -> list[str]:
+        """What workers that are gone were reading: of each that torch's error names, a line with step, slot and scene."""
+        lines = []
+        for process, step, slot, number, scene in self._last.of_processes(error):
+            dataset = (self._train or [])[number]
+            name = dataset.index.text("scene.name", scene)
+            lines.append(f"worker {process} was at step {step}, slot {slot}: {dataset.slug}, scene {name}")
+        return lines
 
     def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         """The fixed view sets of this rank; an empty list without validation datasets."""
@@ -165,7 +177,7 @@ class ZooDataModule(LightningDataModule):
         if not self._train:
             found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
             raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
-        return TrainSamples(self.config, self._train)
+        return TrainSamples(self.config, self._train, last=self._last)
 
     def _train_batches(self) -> TrainBatches:
         rank, world = self._rank_and_world()

@@ -40,6 +40,7 @@ class Frame:
         depth: [H, W] float32 planar z in normalised units, 0 = invalid.
         sky: [H, W] bool, infinitely far (and so invalid in `depth`).
         dynamic: [H, W] bool, belongs to a moving object; None where the dataset does not say.
+        object: [H, W] bool, belongs to the one object that the scene is about; None where the dataset does not say.
         intrinsics: [4] float64 fx, fy, cx, cy.
         world_to_cam: [3, 4] float64, normalised units.
     """
@@ -48,6 +49,7 @@ class Frame:
     depth: np.ndarray
     sky: np.ndarray
     dynamic: np.ndarray | None
+    object: np.ndarray | None
     intrinsics: np.ndarray
     world_to_cam: np.ndarray
 
@@ -134,7 +136,7 @@ class FrameReader:
         intrinsics, world_to_cam = (
             np.array(self.index[f"frame.{name}"][row]) for name in ("intrinsics", "world_to_cam")
         )
-        return Frame(image, depth, sky, self.dynamic(row), intrinsics, world_to_cam)
+        return Frame(image, depth, sky, self.dynamic(row), self.object(row), intrinsics, world_to_cam)
 
     def picture(self, row: int, reduction: int = 1) -> tuple[np.ndarray, int]:
         """The picture, decoded `reduction` (1, 2, 4 or 8) times smaller if its format can do that. Raises DamagedShard.
@@ -163,6 +165,10 @@ class FrameReader:
     def dynamic(self, row: int) -> np.ndarray | None:
         """Moving objects [H, W] bool; None where the dataset does not say. Raises DamagedShard."""
         return self._decoded(row, "dynamic", lambda data: read_png(data) > 0)
+
+    def object(self, row: int) -> np.ndarray | None:
+        """The scene's one object [H, W] bool; None where the dataset does not say. Raises DamagedShard."""
+        return self._decoded(row, "object", lambda data: read_png(data) > 0)
 
     def part(self, row: int, part: str) -> bytes | None:
         """The checked bytes of one of `schema.PARTS`; None if the frame has no such part. Raises DamagedShard."""

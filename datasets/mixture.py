@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from zipmap_pl.datasets.config import DatasetConfig
+from zipmap_pl.datasets.schema import PARTS
 from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.view_sampling.scene import Scene
+from zipmap_pl.datasets.view_sampling.scene import Scene, ViewRule
 from zipmap_pl.errors import UserError
 
 
@@ -25,7 +27,7 @@ class SceneList:
     def __init__(self, config: DatasetConfig, index: ShardIndex) -> None:
         self.config = config
         self.index = index
-        self.rule = config.rule()
+        self.rule, self._rules_of = config.rule(), config.rules_of()
         if config.split not in index.splits:
             raise UserError(f"{config.path}: no split {config.split!r}, expected one of {', '.join(index.splits)}")
         in_split = index["scene.split"] == index.splits.index(config.split)
@@ -40,6 +42,7 @@ class SceneList:
             )
         self.frame_counts = counts[self.scenes].astype(np.int64)
         self._chances = np.cumsum(self._chance_of_each())
+        self._check_object_masks()
 
     @property
     def slug(self) -> str:
@@ -51,8 +54,25 @@ class SceneList:
         return int(np.searchsorted(self._chances, generator.integers(self._chances[-1]), side="right"))
 
     def draw_views(self, generator: np.random.Generator, place: int, views: int) -> np.ndarray:
-        """[views] int64 frames of the scene at a place of `scenes`, by the dataset's rule."""
-        return self.rule.draw(generator, Scene.of_index(self.index, int(self.scenes[place])), views)
+        """[views] int64 frames of the scene at a place of `scenes`, by its rule."""
+        scene = int(self.scenes[place])
+        return self.rule_of(scene).draw(generator, Scene.of_index(self.index, scene), views)
+
+    def rule_of(self, scene: int) -> ViewRule:
+        """The rule that the views of a scene of the index are drawn by."""
+        if not self._rules_of:
+            return self.rule
+        name = self.index.text("scene.name", scene)
+        return next((rule for pattern, rule in self._rules_of.items() if fnmatchcase(name, pattern)), self.rule)
+
+    def _check_object_masks(self) -> None:
+        """If samples are to keep their object only, the shards say what that is; the first frame of each scene tells."""
+        first_rows = self.index["scene.first_frame"][self.scenes]
+        if self.config.object_only and not self.index["frame.part_length"][first_rows, PARTS.index("object")].all():
+            raise UserError(
+                f"{self.config.path}: object_only is {self.config.object_only:g}, but there are scenes without object masks"
+                " in these shards; set object_only to 0"
+            )
 
     def _chance_of_each(self) -> np.ndarray:
         """[number of scenes] int64, relative."""

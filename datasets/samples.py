@@ -18,6 +18,7 @@ from zipmap_pl.datasets.depth_coding import SKY, UNKNOWN, depth_table
 from zipmap_pl.datasets.draws import DrawKey, Purpose, height_for, stage_number
 from zipmap_pl.datasets.faults import TooManyFaults
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
+from zipmap_pl.datasets.last_samples import LastSamples
 from zipmap_pl.datasets.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.state_query import split_views
@@ -51,13 +52,14 @@ class SampleReader:
     def __init__(self, datasets: Sequence[SceneList], readers: Sequence[FrameReader]) -> None:
         self.datasets, self._readers = list(datasets), list(readers)
 
-    def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray) -> Sample:
+    def read(self, pick: Pick, target: tuple[int, int], zooms: np.ndarray, object_only: bool = False) -> Sample:
         """The sample of a pick. Raises DamagedShard.
 
         Args:
             pick: S views.
             target: height, width.
             zooms: [S], see `crop_resize.plan_crop`.
+            object_only: keep the depth of the scene's one object only; the picture stays.
         """
         dataset, reader = self.datasets[pick.dataset], self._readers[pick.dataset]
         config, index = dataset.config, dataset.index
@@ -77,6 +79,8 @@ class SampleReader:
             images[view] = resize_picture(picture, crop.of_reduced(reduction))
             limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, max_depth)
             read_depth(reader, row, crop, limits, out=depth[view])
+            if object_only:
+                drop_background(reader, row, crop, depth[view])
             extrinsics[view] = index["frame.world_to_cam"][row]
             intrinsics[view] = intrinsics_matrix(crop.intrinsics(index["frame.intrinsics"][row]))
         sample = Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
@@ -103,6 +107,14 @@ def read_depth(reader: FrameReader, row: int, crop: Crop, limits: tuple[float, f
     np.take(depth_table(near, far, limits), resized, out=out, mode="clip")  # other modes would make a copy of `out`
 
 
+def drop_background(reader: FrameReader, row: int, crop: Crop, depth: np.ndarray) -> None:
+    """Depth [height, width] at the crop's size becomes 0 wherever the scene's one object is not."""
+    mask = reader.object(row)
+    if mask is None:
+        raise reader.fault(row, "has no object mask")
+    depth[~resize_nearest(mask, crop)] = 0
+
+
 def frame_readers(datasets: Sequence[SceneList], remote: RemoteConfig) -> list[FrameReader]:
     """Readers of any frame of the datasets, which share what they hold open."""
     near, far = OpenFiles(), RemoteFiles(remote)
@@ -114,12 +126,23 @@ class TrainSamples(Dataset[Sample]):
 
     A draw that meets unreadable data is replaced by the next draw of the same slot, and named in the sample's `faults`;
     after `max_faults` of them in a row it is an error.
+
+    Args:
+        config: all settings.
+        datasets: the mixture.
+        readers: of the datasets, if they are not to read shards at random.
+        last: where workers note what they are at.
     """
 
     def __init__(
-        self, config: DataConfig, datasets: Sequence[SceneList], readers: Sequence[FrameReader] | None = None
+        self,
+        config: DataConfig,
+        datasets: Sequence[SceneList],
+        readers: Sequence[FrameReader] | None = None,
+        last: LastSamples | None = None,
     ) -> None:
         self.config = config
+        self.last = last or LastSamples(0)
         self.stage = stage_number(config.stage)
         self.mixture = Mixture(datasets)
         self.reader = SampleReader(datasets, readers or frame_readers(datasets, config.remote))
@@ -128,7 +151,9 @@ class TrainSamples(Dataset[Sample]):
         faults: list[str] = []
         while True:
             try:
-                sample = self.read(self.pick(request, len(faults)), request, len(faults))
+                pick = self.pick(request, len(faults))
+                self.last.note(request.step, request.slot, pick.dataset, pick.scene)
+                sample = self.read(pick, request, len(faults))
             except DamagedShard as fault:
                 faults.append(str(fault))
                 if len(faults) > self.config.max_faults:
@@ -150,7 +175,10 @@ class TrainSamples(Dataset[Sample]):
     def read(self, pick: Pick, request: TrainRequest, attempt: int = 0) -> Sample:
         """What a request shows, with its zoom and colours. Raises DamagedShard."""
         generator = self._key(request, attempt).generator(Purpose.PIXELS)
-        sample = self.reader.read(pick, (request.height, request.width), self._zooms(generator, request.views))
+        zooms = self._zooms(generator, request.views)
+        share = self.reader.datasets[pick.dataset].config.object_only
+        object_only = share > 0 and bool(generator.random() < share)
+        sample = self.reader.read(pick, (request.height, request.width), zooms, object_only)
         sample.images = augment(sample.images, self.config.augmentation, generator)
         return sample
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 DATASET_FILE: Final = "dataset.json"
 PLAN_FOLDER: Final = "plan"
@@ -28,8 +28,13 @@ SIDECAR_FOLDER: Final = "sidecars"
 INDEX_FOLDER: Final = "index"
 
 # Parts of a sample, in the order in which they lie in the tar. `image` is jpg or png, the rest has one extension.
-PARTS: Final = ("image", "depth", "dynamic", "camera")
-EXTENSIONS: Final = {"depth": "depth.npy.zst", "dynamic": "dynamic.png", "camera": "camera.json"}
+PARTS: Final = ("image", "depth", "dynamic", "object", "camera")
+EXTENSIONS: Final = {
+    "depth": "depth.npy.zst",
+    "dynamic": "dynamic.png",
+    "object": "object.png",
+    "camera": "camera.json",
+}
 
 DEPTH_PERCENTILES: Final = (0.1, 90.0, 95.0, 96.0, 97.0, 98.0, 99.0)
 MAX_NEIGHBOURS: Final = 32

@@ -22,6 +22,7 @@ from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.datasets.draws import DrawKey, Purpose
 from zipmap_pl.datasets.faults import TooManyFaults
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles
+from zipmap_pl.datasets.last_samples import LastSamples
 from zipmap_pl.datasets.mixture import Pick, SceneList
 from zipmap_pl.datasets.remote_files import RemoteFiles
 from zipmap_pl.datasets.samples import Sample, TrainSamples, arranged, collate
@@ -208,8 +209,8 @@ class SequentialBatches(IterableDataset[Batch]):
     A window that meets unreadable data is replaced by the next one, and named in the batch's `faults`.
     """
 
-    def __init__(self, config: DataConfig, datasets: list[SceneList], batches: TrainBatches) -> None:
-        self.config, self.datasets, self.batches = config, datasets, batches
+    def __init__(self, config: DataConfig, datasets: list[SceneList], batches: TrainBatches, last: LastSamples) -> None:
+        self.config, self.datasets, self.batches, self.last = config, datasets, batches, last
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
@@ -223,7 +224,7 @@ class SequentialBatches(IterableDataset[Batch]):
             for place, dataset in enumerate(self.datasets)
         ]
         readers = [StreamedFrames(dataset.index) for dataset in self.datasets]
-        samples = TrainSamples(self.config, self.datasets, readers)
+        samples = TrainSamples(self.config, self.datasets, readers, self.last)
         number += worker
         while batches.total_steps is None or number < batches.total_steps * batches.accumulation:
             yield collate([self._sample(request, streams, readers, samples) for request in batches.batch(number)])
@@ -250,9 +251,10 @@ class SequentialBatches(IterableDataset[Batch]):
             reader.window = window = stream.take()
             faults += stream.faults
             stream.faults = []
-            chosen = stream.dataset.rule.draw(generator, window.visible(reader.index), request.views)
+            chosen = stream.dataset.rule_of(window.scene).draw(generator, window.visible(reader.index), request.views)
             positions = np.array(window.rows, np.int64)[chosen] - reader.index.scene_rows(window.scene).start
             pick = arranged(Pick(number, window.scene, positions), self.config, generator)
+            self.last.note(request.step, request.slot, pick.dataset, pick.scene)
             try:
                 sample = samples.read(pick, request, attempt)
             except DamagedShard as fault:

@@ -72,7 +72,8 @@ def usable_layers(file: str, frame: RawFrame, scene_size: tuple[int, int] | None
     size = image.shape[:2]
     if scene_size is not None and size != scene_size:
         raise RawFault(file, f"picture is {_text(size)}, the pictures of this scene are {_text(scene_size)}")
-    for name, layer in (("depth", frame.depth), ("sky mask", frame.sky), ("dynamic mask", frame.dynamic)):
+    layers = {"depth": frame.depth, "sky mask": frame.sky, "dynamic mask": frame.dynamic, "object mask": frame.object}
+    for name, layer in layers.items():
         if layer is not None and layer.shape != size:
             raise RawFault(file, f"{name} is {_text(layer.shape)}, the picture is {_text(size)}")
 

@@ -91,6 +91,9 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
         dynamic = resample(frame.dynamic, height, width)
         parts["dynamic"] = (EXTENSIONS["dynamic"], write_png(dynamic.astype(np.uint8) * 255))
         still = np.where(dynamic, np.uint16(UNKNOWN), codes)
+    if frame.object is not None:
+        seen = resample(frame.object, height, width)
+        parts["object"] = (EXTENSIONS["object"], write_png(seen.astype(np.uint8) * 255))
     parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
     return EncodedFrame(parts, row, thumbnail, still)
 
@@ -112,16 +115,18 @@ def resample(layer: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resample_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`resample` of a depth map [H, W] that loses no point of a sparse one; 0 where unknown."""
+    """`resample` of a depth map [H, W] that loses no point of a sparse one; what is no depth stays none."""
     if depth.shape == (height, width):
         return depth
-    known = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
-    resized = resample(known, height, width)
-    if np.count_nonzero(known) < SPARSE * known.size:
-        rows, columns = (
-            (2 * np.arange(old) + 1) * new // (2 * old) for old, new in zip(known.shape, resized.shape, strict=True)
-        )
-        keep_points(known, resized, rows, columns)
+    known = np.isfinite(depth) & (depth > 0)
+    if np.count_nonzero(known) >= SPARSE * known.size:
+        return resample(depth, height, width)
+    points = np.where(known, depth, np.float32(0))
+    resized = resample(points, height, width)
+    rows, columns = (
+        (2 * np.arange(old) + 1) * new // (2 * old) for old, new in zip(points.shape, resized.shape, strict=True)
+    )
+    keep_points(points, resized, rows, columns)
     return resized
 
 
@@ -166,7 +171,7 @@ def _percentiles(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
         known = depth[grid][(codes[grid] != UNKNOWN) & (codes[grid] != SKY)]
         if known.size:
             break
-    return np.percentile(known, DEPTH_PERCENTILES)
+    return np.percentile(known, DEPTH_PERCENTILES, overwrite_input=True)
 
 
 def _thumbnail(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -129,17 +129,16 @@ def _overlap(frame: int, others: np.ndarray, scene: ComparedScene) -> np.ndarray
     inverse = np.divide(1, depth, where=valid, out=np.zeros_like(depth))
     rows, columns, z = _seen_at(frame, others, scene, inverse, step)
     limits = scene.shapes[others].astype(np.float32)[:, :, None, None] + 1
-    rows, columns = (np.clip(place, 0, limits[:, axis]).astype(np.int32) for axis, place in enumerate((rows, columns)))
-    padded = scene.stack.shape[2]
+    rows, columns = (np.clip(place, 0, limits[:, axis]).astype(np.intp) for axis, place in enumerate((rows, columns)))
+    padded_height, padded_width = scene.stack.shape[1:]
     if not known:
         height, width = np.moveaxis(scene.shapes[others], 1, 0)[..., None, None]
         inside = (rows > 0) & (rows <= height) & (columns > 0) & (columns <= width)
         return inside.mean(axis=(1, 2))
-    rows *= padded
+    rows += (others * padded_height)[:, None, None]
+    rows *= padded_width
     rows += columns
-    found = np.take_along_axis(
-        scene.stack[others].reshape(len(others), -1), rows.reshape(len(others), -1), axis=1
-    ).astype(np.float32)
+    found = scene.stack.ravel().take(rows.reshape(len(others), -1)).astype(np.float32)
     z = (z * np.where(valid, depth, -1)).reshape(found.shape)  # a negative depth agrees with nothing
     found -= z
     np.abs(found, out=found)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import struct
 import tokenize
 import zlib
 
@@ -15,6 +16,10 @@ from zipmap_pl.preprocess.sources import Source, read_bytes
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of the segments that tell a JPEG's size
+PNG_CHUNK, PNG_CHECKSUM = (
+    struct.Struct(">I4s"),
+    struct.Struct(">I"),
+)  # length and kind before its data, and what follows
 MAX_PIXELS = 1 << 27  # 400 MB as RGB; OpenCV would take eight times as much before it sees that a header lies
 
 
@@ -76,15 +81,27 @@ def read_npy(file: Source) -> np.ndarray:
 
 def _refuse_damage(file: Source, data: bytes) -> None:
     """Damage of PNGs is found here, because libpng would tell it on standard error in its own words; and lying sizes."""
-    place = len(PNG_START)
-    while data.startswith(PNG_START) and data[place + 4 : place + 8] != b"IEND":
-        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
-        if data[end : end + 4] != zlib.crc32(data[place + 4 : end]).to_bytes(4, "big"):
-            raise RawFault(file, "unreadable picture: the PNG is cut off or altered")
-        place = end + 4
+    if data.startswith(PNG_START) and not _is_whole_png(data):
+        raise RawFault(file, "unreadable picture: the PNG is cut off or altered")
     width, height = _promised_size(data)
     if width * height > MAX_PIXELS:
         raise RawFault(file, f"unreadable picture: its header promises {width}x{height} pixels")
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Whether every chunk up to the last one has the checksum that it tells."""
+    view, place = memoryview(data), len(PNG_START)
+    try:
+        while True:
+            length, kind = PNG_CHUNK.unpack_from(data, place)
+            if kind == b"IEND":
+                return True
+            end = place + PNG_CHUNK.size + length
+            if PNG_CHECKSUM.unpack_from(data, end) != (zlib.crc32(view[place + 4 : end]),):
+                return False
+            place = end + PNG_CHECKSUM.size
+    except struct.error:  # the data end before
+        return False
 
 
 def _promised_size(data: bytes) -> tuple[int, int]:

@@ -48,6 +48,7 @@ class RawFrame:
         depth: [H, W] float32 planar z in raw units, registered to `image`; 0, negative or non-finite = unknown. None = no depth.
         sky: [H, W] bool, infinitely far. None = the dataset cannot tell sky from unknown.
         dynamic: [H, W] bool, belongs to a moving object. None = the dataset does not say.
+        object: [H, W] bool, belongs to the one object that the scene is about. None = the dataset does not say.
     """
 
     camera: RawCamera
@@ -56,6 +57,7 @@ class RawFrame:
     depth: np.ndarray | None = None
     sky: np.ndarray | None = None
     dynamic: np.ndarray | None = None
+    object: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def resampled(frame: RawFrame, columns: np.ndarray, rows: np.ndarray, intrinsics
         depth=nearest(frame.depth),
         sky=nearest(frame.sky),
         dynamic=nearest(frame.dynamic),
+        object=nearest(frame.object),
     )
 
 

@@ -107,7 +107,7 @@ class TartanAir:
         if depth.dtype.kind != "f":
             raise RawFault(file, f"depth is {depth.dtype}, expected floats (metres)")
         camera = replace(camera, intrinsics=intrinsics(image.shape[1], image.shape[0]))
-        return RawFrame(camera, image, depth=depth.astype(np.float32), sky=depth >= FAR)
+        return RawFrame(camera, image, depth=depth.astype(np.float32, copy=False), sky=depth >= FAR)
 
     def _scene(self, name: str) -> RawScene:
         """Frames are the numbers that pictures, depths and lines of poses have between them."""

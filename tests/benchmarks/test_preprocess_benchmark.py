@@ -20,7 +20,6 @@ def rows(text):
 
 def test_speed(benchmark, shared_data, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "SIDES", (300,))
-    monkeypatch.setattr(benchmark, "FRAMES_PER_SHARD", 2)
     tiny = ["--data", str(shared_data), "--only", "speed", "--frames", "4", "--rounds", "1"]
     assert benchmark.main(tiny) == 0
     found = rows(capsys.readouterr().out)

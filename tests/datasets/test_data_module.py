@@ -24,6 +24,7 @@ from zipmap_pl.datasets.depth_coding import depth_table
 from zipmap_pl.datasets.draws import DrawKey, Purpose, stage_number
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
 from zipmap_pl.datasets.mixture import Mixture
+from zipmap_pl.datasets.schema import PARTS
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine import preprocess
@@ -386,10 +387,59 @@ def test_batches_hold_no_depth_beyond_the_limits(shards):
             assert depth == pytest.approx(9.0 if name in far else WALL, rel=2e-3)
 
 
+@pytest.mark.parametrize("reading", ["random", "sequential"])
+def test_scenes_have_another_rule_by_their_names(shards, reading):
+    rules = {"sampling": {"rule": "video_intervals", "max": 3}, "sampling_of": {"a*": {"max": 1}}}
+    train = {"wall": DatasetConfig(str(shards / "wall"), **rules)}
+    module = ZooDataModule(config(shards, train=train, reading=reading, views=(3, 3)), total_steps=20)
+    longest = {"a": 0, "b": 0}
+    for batch in module.train_dataloader():
+        for name, frames in zip(batch.scene, batch.frames, strict=True):
+            longest[name] = max(longest[name], int(frames.diff().max()))
+    assert longest["a"] == 1 < longest["b"]
+
+
+@dataclass(frozen=True)
+class WallWithObject(WallReader):
+    """All that is left of the principal point, but for its own column, is the object."""
+
+    def frame(self, scene, frame):
+        mask = np.zeros((HEIGHT, WIDTH), bool)
+        mask[:, :38] = True
+        return replace(super().frame(scene, frame), object=mask)
+
+
+@pytest.mark.parametrize("reading", ["random", "sequential"])
+def test_a_share_of_the_samples_keeps_the_depth_of_the_object_only(tmp_path, shards, reading):
+    preprocess(WallWithObject(), tmp_path / "wall", EngineSettings(), workers=1)
+    batches = {}
+    for share in (0.0, 0.3, 1.0):
+        train = {"wall": DatasetConfig(str(tmp_path / "wall"), object_only=share)}
+        quiet = config(shards, train=train, reading=reading, augmentation=AugmentationConfig(**QUIET))
+        batches[share] = list(ZooDataModule(quiet, total_steps=20).train_dataloader())
+    cut, samples = 0, 0
+    for whole, some, alone in zip(*batches.values(), strict=True):
+        assert torch.equal(whole.images, some.images) and torch.equal(whole.images, alone.images)
+        half = whole.depth.shape[-1] // 2  # where the principal point is
+        assert not alone.depth[..., half:].any() and not alone.mask[..., half:].any()
+        assert torch.equal(alone.depth[..., : half - 4], whole.depth[..., : half - 4]) and alone.mask.any()
+        for number in range(len(some.scene)):  # all views of a sample alike
+            is_cut = torch.equal(some.depth[number], alone.depth[number])
+            assert is_cut or torch.equal(some.depth[number], whole.depth[number])
+            cut, samples = cut + is_cut, samples + 1
+    assert 0.15 < cut / samples < 0.45
+
+
+def test_an_object_that_the_shards_do_not_know_is_refused_at_the_start(shards):
+    train = {"wall": DatasetConfig(str(shards / "wall"), object_only=0.1)}
+    with pytest.raises(UserError, match=r"wall: object_only is 0.1, but there are scenes without object masks"):
+        ZooDataModule(config(shards, train=train)).setup()
+
+
 def flip_byte(index, part, scene="a"):
     """Damage one byte of a part of frame 9 of a scene."""
     row = index.scene_rows(scene_number(index, scene))[9]
-    column = ("image", "depth", "dynamic", "camera").index(part)
+    column = PARTS.index(part)
     path = index.shard_file(int(index["frame.shard"][row]))
     place = int(index["frame.part_offset"][row, column]) + int(index["frame.part_length"][row, column]) // 2
     data = bytearray(path.read_bytes())

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
 from zipmap_pl.datasets.range_cache import RangeCache
-from zipmap_pl.datasets.samples import TrainSamples
+from zipmap_pl.datasets.samples import SampleReader, TrainSamples
 from zipmap_pl.datasets.schema import FRAME_COLUMNS, FRAME_TEXT_COLUMNS, SCENE_COLUMNS, SCHEMA_VERSION
 from zipmap_pl.datasets.shard_index import TEXT_COLUMNS
 
@@ -155,14 +156,45 @@ def test_handles_stay_the_same_when_everything_is_damaged(own_stamps, stamp_conf
 
 
 @pytest.mark.timeout(60)
-def test_a_killed_worker_ends_the_loader_by_name(stamps, stamp_config):
-    batches = iter(ZooDataModule(stamp_config(stamps, workers=2)).train_dataloader())
+@pytest.mark.parametrize("reading", ["random", "sequential"])
+def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, stamp_config, reading):
+    module = ZooDataModule(stamp_config(stamps, workers=2, reading=reading))
+    batches = iter(module.train_dataloader())
     next(batches)
     victim = batches._workers[1].pid
     os.kill(victim, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match=rf"DataLoader worker \(pid(\(s\))? {victim}\)"):
+    with pytest.raises(RuntimeError, match=rf"DataLoader worker \(pid(\(s\))? {victim}\)") as caught:
         for _ in range(1000):
             next(batches)
+    assert len(module.last_samples(str(caught.value))) == 1
+    assert re.fullmatch(
+        rf"worker {victim} was at step [1-9]\d*, slot \d+: synthetic, scene \S+", module.last_samples(str(caught.value))[0]
+    )
+    assert module.last_samples("DataLoader worker (pid 1) is killed by signal: Killed.") == []
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_a_sample_kills_tells_which(stamps, stamp_config, monkeypatch):
+    read = SampleReader.read
+
+    def fatal(self, pick, *rest):
+        if os.getpid() != trainer and pick.scene == 3:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
+        return read(self, pick, *rest)
+
+    trainer = os.getpid()
+    monkeypatch.setattr(SampleReader, "read", fatal)
+    module = ZooDataModule(stamp_config(stamps, workers=2))
+    samples, number = module.train_dataloader().dataset, 0
+    name = open_dataset(module.config.train["stamps"]).index.text("scene.name", 3)
+    with pytest.raises(RuntimeError, match="DataLoader worker") as caught:
+        for _ in module.train_dataloader():
+            number += 1
+    (line,) = module.last_samples(str(caught.value))
+    _, step, slot = map(int, re.findall(r"\d+", line)[:3])
+    assert line.endswith(f"scene {name}") and step >= number
+    (request,) = (request for request in module._train_batches().batch(step) if request.slot == slot)
+    assert samples.pick(request).scene == 3
 
 
 TRAINING = """

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed
 from zipmap_pl.datasets.view_sampling.intervals import VideoIntervals, VideoOrCollection
 from zipmap_pl.datasets.view_sampling.settings import ONE_OF, RULES
@@ -110,6 +111,11 @@ def test_some_datasets_as_published():
     assert dl3dv.rule() == VideoOrCollection(1, 20, 0.8, 0.5, 25, 24)
     assert (dl3dv.weight, dl3dv.depth_percentile, dl3dv.normals) == (2.0, 90.0, False)
     assert data("dynamic").train["spring"].rule() == VideoIntervals(1, 16, 1.0)
+    waymo = train["waymo"]
+    assert waymo.rule() == VideoOrCollection(1, 6, 0.9, 0.9, 24, 24)
+    assert waymo.rules_of() == {"*/side_left": VideoOrCollection(1, 3, 0.9, 0.9, 24, 24)}
+    assert data("streaming_24").train["waymo"].rules_of()["*/side_left"].video == 1
+    assert {slug: dataset.object_only for slug, dataset in train.items() if dataset.object_only} == {"wildrgbd": 0.1}
     city = train["matrixcity"]
     assert (
         city.max_depth_in("small_city/street/train/road_down") == 200
@@ -123,6 +129,8 @@ def test_one_word_adds_a_dataset_and_a_mistake_is_one_line():
         with pytest.raises(UserError, match="data of shards/tartanair: sampling: rule video_or_collection: ") as caught:
             data("static", override)
         assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"data of waymo: sampling_of \*/left: rule video_or_collection: max is 'soon'"):
+        DatasetConfig("waymo", sampling_of={"*/left": {"max": "soon"}})
 
 
 def test_the_page_names_every_rule_and_every_mixture():

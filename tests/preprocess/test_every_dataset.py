@@ -429,9 +429,11 @@ def compare_frame(index, scene, row, found, frame, miniature, with_pictures):
     np.testing.assert_allclose(found.depth * unit, depth, rtol=miniature.depth_tolerance, err_msg=where)
     sky = np.zeros(depth.shape, bool) if frame.sky is None else frame.sky
     np.testing.assert_array_equal(found.sky, sky, err_msg=f"{where}: sky")
-    assert (found.dynamic is None) == (frame.dynamic is None)
-    if frame.dynamic is not None:
-        np.testing.assert_array_equal(found.dynamic, frame.dynamic, err_msg=f"{where}: dynamic")
+    for mask in ("dynamic", "object"):
+        of_shard, true = getattr(found, mask), getattr(frame, mask)
+        assert (of_shard is None) == (true is None), f"{where}: {mask}"
+        if true is not None:
+            np.testing.assert_array_equal(of_shard, true, err_msg=f"{where}: {mask}")
     if with_pictures:
         difference = np.abs(found.image.astype(int) - frame.image).mean()
         assert difference <= miniature.picture_tolerance, f"{where}: picture differs by {difference:.2f}"

@@ -59,11 +59,12 @@ def test_resampling_through_the_pixels_themselves_is_exact():
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     depth, moving = rng.random((HEIGHT, WIDTH), np.float32), rng.random((HEIGHT, WIDTH)) > 0.5
     columns, rows = np.meshgrid(np.arange(WIDTH) + np.float32(0.5), np.arange(HEIGHT) + np.float32(0.5))
-    frame = RawFrame(RawCamera(INTRINSICS, np.eye(4)), image, depth=depth, dynamic=moving)
+    frame = RawFrame(RawCamera(INTRINSICS, np.eye(4)), image, depth=depth, dynamic=moving, object=~moving)
     same = resampled(frame, columns, rows, INTRINSICS)
     np.testing.assert_array_equal(same.image, image)
     np.testing.assert_array_equal(same.depth, depth)
     np.testing.assert_array_equal(same.dynamic, moving)
+    np.testing.assert_array_equal(same.object, ~moving)
     beside = resampled(frame, columns + WIDTH, rows, INTRINSICS)
     assert not beside.depth.any() and not beside.dynamic.any()
 

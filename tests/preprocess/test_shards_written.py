@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.agreement import scene_agreement
-from zipmap_pl.datasets.depth_coding import SKY, decode_depth, read_codes
+from zipmap_pl.datasets.depth_coding import SKY, decode_depth, read_codes, read_png
 from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader
 from zipmap_pl.datasets.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
 from zipmap_pl.datasets.shard_index import ShardIndex
@@ -318,16 +318,20 @@ def test_never_upsampled():
     np.testing.assert_array_equal(resample(np.arange(6)[:, None], 3, 1), [[1], [3], [5]])
 
 
-def test_sky_and_dynamic_masks_are_kept():
+def test_masks_are_kept():
     sky = np.zeros((100, 200), bool)
     sky[:20] = True
-    frame = raw_frame(depth=np.full((100, 200), 2.0, np.float32), sky=sky, dynamic=sky)
+    thing = np.zeros((100, 200), bool)
+    thing[40:60, 50:90] = True
+    frame = raw_frame(depth=np.full((100, 200), 2.0, np.float32), sky=sky, dynamic=sky, object=thing)
     encoded = encode_frame(frame, planned(frame), 0, EngineSettings())
     codes = read_codes(encoded.parts["depth"][1], (100, 200))
     depth = decode_depth(codes, *encoded.row["frame.depth_range"])
     np.testing.assert_array_equal(codes == SKY, sky)
     np.testing.assert_array_equal(depth > 0, ~sky)
-    assert encoded.parts["dynamic"][0] == "dynamic.png"
+    assert (encoded.parts["dynamic"][0], encoded.parts["object"][0]) == ("dynamic.png", "object.png")
+    for part, mask in (("dynamic", sky), ("object", thing)):
+        np.testing.assert_array_equal(read_png(encoded.parts[part][1]), 255 * mask)
 
 
 def test_unit_without_depth_and_without_motion():

@@ -12,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zipmap_pl.datasets.faults import FaultTally, TooManyFaults, list_of_faults, too_many
+from zipmap_pl.datasets.mixture import Pick
 from zipmap_pl.datasets.samples import TrainSamples
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.datasets.step_batches import TrainRequest
@@ -63,16 +64,17 @@ def test_too_much_damage_stops_the_run_with_the_list(damaged_run: list[str], tmp
 def test_a_worker_that_is_killed_is_told_in_one_line(
     smallest_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = TrainSamples.__getitem__
+    read = TrainSamples.read
 
-    def killed(self: TrainSamples, request: TrainRequest) -> object:
+    def killed(self: TrainSamples, pick: Pick, request: TrainRequest, attempt: int) -> object:
         if request.step == 2:
             os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
-        return read(self, request)
+        return read(self, pick, request, attempt)
 
-    monkeypatch.setattr(TrainSamples, "__getitem__", killed)
+    monkeypatch.setattr(TrainSamples, "read", killed)
     with pytest.raises(
-        UserError, match=r"data: DataLoader worker \(pid.* (killed|exited).*lower data\.workers"
+        UserError,
+        match=r"data: DataLoader worker \(pid.* (killed|exited).*was at step 2, slot 0: .*lower data\.workers",
     ) as caught:
         fit(compose([*smallest_run, "data.workers=1", f"output={tmp_path}"]))
     assert "\n" not in str(caught.value)

@@ -86,8 +86,9 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
         if trainer.received_sigterm:
             raise KeyboardInterrupt from error
         if "DataLoader worker" in str(error):
+            last = "".join(f" ({line})" for line in data.last_samples(str(error)))
             raise UserError(
-                f"data: {str(error).splitlines()[0]} If the system ended it for want of memory, lower data.workers or"
+                f"data: {str(error).splitlines()[0]}{last} If the system ended it for want of memory, lower data.workers or"
                 " data.prefetch; the same command goes on from the last checkpoint"
             ) from error
         raise

@@ -24,6 +24,7 @@ class TrueFrame:
         depth: [H, W] planar, raw units, 0 = unknown or sky; None where the dataset has none.
         sky: [H, W] bool; None = none anywhere.
         dynamic: [H, W] bool; None where the dataset does not say.
+        object: [H, W] bool, the one object of the scene; None where the dataset does not say.
         seen: where pictures are rectified (by the engine or the reader), what a camera at the same place with the
             intrinsics [3, 3] that come out sees. Then `intrinsics` is not compared, and `image`, `depth` and `sky` only
             say the size and what there is: picture and depth must be those of `seen`, to the accuracy of resampling.
@@ -36,6 +37,7 @@ class TrueFrame:
     depth: np.ndarray | None = None
     sky: np.ndarray | None = None
     dynamic: np.ndarray | None = None
+    object: np.ndarray | None = None
     seen: Callable[[np.ndarray], View] | None = None
 
 
