@@ -1,6 +1,6 @@
-"""A real browser without a window, driven through Chromium's DevTools pipe with the standard library only.
+"""A real browser without a window, driven through Chromium's DevTools pipe, for which nothing has to be installed but it.
 
-It waits on conditions inside the page, never for a length of time.
+It waits on conditions, never for a length of time.
 """
 
 import base64
@@ -10,11 +10,16 @@ import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+import cv2
+import numpy as np
+
+NAMES = ("chromium", "google-chrome", "google-chrome-stable")
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # tests often run as root in a container, where Chromium refuses its sandbox
@@ -41,7 +46,7 @@ window.words = (root = document.body) => {
     if (node.shadowRoot) text += words(node.shadowRoot) + ' ';
     text += words(node) + ' ';
   }
-  return text;
+  return text.replace(/\\s+/g, ' ');
 };
 window.until = (condition, milliseconds) => new Promise(resolve => {
   const end = performance.now() + milliseconds;
@@ -123,15 +128,28 @@ class Browser:
             raise RuntimeError(said["exceptionDetails"])
         return said["result"].get("value")
 
-    def until(self, condition: str, seconds: float = 60) -> Any:
-        """The first true value of a JavaScript expression; AssertionError with the page's words where there is none."""
-        value = self.value(f"until(() => ({condition}), {1000 * seconds})")
-        assert value, f"not on the page: {condition}; there is: {' '.join(self.value('words()').split())[:2000]}"
+    def until(self, condition: str, seconds: float = 60) -> None:
+        """Wait until a JavaScript expression is true; AssertionError with the page's words if it never is."""
+        came = self.value(f"until(() => Boolean({condition}), {1000 * seconds})")
+        assert came, f"not on the page: {condition}; there is: {self.value('words()')[:2000]}"
         return value
 
-    def screenshot(self, path: Path) -> None:
-        """Write what is seen as PNG."""
-        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
+    def until_seen(self, element: str, holds: Callable[[np.ndarray], bool], seconds: float = 60) -> None:
+        """Scroll to an element and look at it, RGB [H, W, 3] uint8, until that `holds`; AssertionError if it never does."""
+        self.until(element)
+        self.value(f"{element}.scrollIntoView({{block: 'center'}})")
+        box = f"(r => [r.top, r.bottom, r.left, r.right].map(Math.round))({element}.getBoundingClientRect())"
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            top, bottom, left, right = (max(0, edge) for edge in self.value(box))
+            if holds(self.screenshot()[top:bottom, left:right]):
+                return
+        raise AssertionError(f"{element} is on the page, but not as expected")
+
+    def screenshot(self) -> np.ndarray:
+        """What is seen, RGB [H, W, 3] uint8."""
+        file = base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
+        return cv2.cvtColor(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command, wait for its answer; what the page tells meanwhile is not looked at."""
