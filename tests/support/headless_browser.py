@@ -132,7 +132,6 @@ class Browser:
         """Wait until a JavaScript expression is true; AssertionError with the page's words if it never is."""
         came = self.value(f"until(() => Boolean({condition}), {1000 * seconds})")
         assert came, f"not on the page: {condition}; there is: {self.value('words()')[:2000]}"
-        return value
 
     def until_seen(self, element: str, holds: Callable[[np.ndarray], bool], seconds: float = 60) -> None:
         """Scroll to an element and look at it, RGB [H, W, 3] uint8, until that `holds`; AssertionError if it never does."""

@@ -81,9 +81,12 @@ def address(run: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert PROGRAM is not None
     with Browser(PROGRAM, tmp_path_factory.mktemp("profile")) as browser:
+        browser.open(address)
+        # Of two points TensorBoard takes both for outliers and draws none.
+        browser.until("(localStorage.setItem('_ignoreYOutliers', 'false'), true)")
         yield browser
 
 
