@@ -106,3 +106,11 @@ def test_points_are_drawn_in_their_colours_behind_the_cameras():
     blue = (picture[..., 2].astype(int) - picture[..., 0]) > 60
     assert blue.sum() > 1000
     assert len(places(picture, RED)) > 30
+
+
+@pytest.mark.parametrize("text_height", [10, 20, 40])
+def test_large_letters_come_with_strong_lines_and_all_cameras_stay_inside(text_height):
+    path = CameraPath(level_cameras([[0, 0, 0], [1, 0, 3], [-1, 0, 4]]), "truth", RED)
+    found = places(cameras_from_above([path], None, None, 400, 400, "m", text_height), RED)
+    assert len(found) > 20 * text_height
+    assert found.min() > 2 and found.max() < 397

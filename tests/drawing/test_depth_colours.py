@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from zipmap_pl.drawing.depth_colours import INVALID_COLOUR, colour_depth, colour_values, depth_limits, depth_scale
+from zipmap_pl.drawing.depth_colours import (
+    INVALID_COLOUR,
+    colour_depth,
+    colour_values,
+    depth_key,
+    depth_limits,
+    depth_scale,
+    values_key,
+)
+from zipmap_pl.drawing.text import BACKGROUND, text_width
 
 
 def test_near_is_warm_and_far_is_cold():
@@ -71,3 +80,18 @@ def test_values_outside_the_limits_look_like_the_limits_and_unknown_ones_are_gre
     assert colours[1].sum() < colours[2].sum() < colours[3].sum()
     assert (colours[5:] == INVALID_COLOUR).all()
     assert (colour_values(np.ones((2, 3)), None, 1, 1) == colour_values(np.zeros((2, 3)), None, 0, 1)).all()
+
+
+@pytest.mark.parametrize("height", [10, 20])
+def test_keys_show_the_colours_of_their_limits_between_two_numbers(height):
+    ends = {
+        "depth": (depth_key(0.5, 5, height), "0.5", "5", colour_depth(np.array([[0.5, 5.0]]), None, 0.5, 5)[0]),
+        "values": (values_key("0", "30%", height), "0", "30%", colour_values(np.array([[0.0, 1.0]]), None, 0, 1)[0]),
+    }
+    for key, low, high, colours in ends.values():
+        line = key[key.shape[0] // 2]
+        first, last = (np.flatnonzero((line == colour).all(-1)) for colour in colours)
+        assert first[0] >= text_width(low, height)
+        assert last[-1] < key.shape[1] - text_width(high, height)
+        assert (key[:, : first[0] - 2] != BACKGROUND).any()
+        assert (key[:, last[-1] + 3 :] != BACKGROUND).any()

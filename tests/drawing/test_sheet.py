@@ -72,3 +72,30 @@ def test_a_drawing_may_span_columns():
     black = np.argwhere((sheet == 0).all(-1))
     assert (np.ptp(black, axis=0) + 1 == 3 * 60 + 2 * 8).all()
     assert not ink(sheet)[:, -4:].any()
+
+
+def test_labels_above_take_no_width_and_keys_stand_at_the_right_end():
+    key = np.full((12, 50, 3), (200, 0, 0), np.uint8)
+    left, above = (
+        draw_sheet([Row([SOLID, SOLID], "depth", key=key)], cell_width=100, labels_above=place)
+        for place in (False, True)
+    )
+    assert above.shape[1] == 8 + 2 * 108 < left.shape[1]
+    for sheet in (left, above):
+        rows, columns = np.nonzero((sheet == (200, 0, 0)).all(-1))
+        assert len(rows) == 12 * 50
+        assert columns.max() == sheet.shape[1] - 9
+        assert rows.max() < np.nonzero((sheet == 0).all(-1))[0].min()
+    assert ink(above)[:25, :60].any()
+
+
+@pytest.mark.parametrize("labels_above", [False, True])
+@pytest.mark.parametrize("text_height", [10, 20, 40])
+def test_text_of_any_size_stays_inside_and_off_the_pictures(text_height, labels_above):
+    text = "a caption that cannot possibly fit " * 3
+    key = np.full((30, 500, 3), (200, 0, 0), np.uint8)
+    rows = [Row([SOLID, SOLID], text, [text, text], key=key)] * 2
+    sheet = draw_sheet(rows, text, 90, text_height, labels_above)
+    marked = ink(sheet)
+    assert not marked[:, :4].any() and not marked[:, -4:].any() and not marked[:3].any() and not marked[-3:].any()
+    assert (sheet == 0).all(-1).sum() == 4 * 90 * 90

@@ -104,11 +104,19 @@ def test_single_views_have_no_pose_to_judge():
     metric = ReconstructionMetric()
     metric.update(*random_scenes(0, 2, 1))
     values = metric.compute()
-    assert values["rotation_deg"].isnan()
+    assert not {"rotation_deg", "rotation_deg_baseline", "trajectory_error"} & values.keys()
     assert values["depth_abs_rel"].isfinite()
+
+
+def test_two_views_have_no_trajectory_and_no_number_is_nan():
+    metric = ReconstructionMetric()
     metric.update(*random_scenes(1, 1, 2))
-    assert metric.compute()["pose_auc_30"].isfinite()
-    assert metric.compute()["trajectory_error"].isnan()
+    values = metric.compute()
+    assert not {"trajectory_error", "trajectory_error_baseline"} & values.keys()
+    assert all(value.isfinite() for value in values.values())
+    assert {"rotation_deg", "pose_auc_30", "point_accuracy"} <= values.keys()
+    metric.update(*random_scenes(2, 1, 3))
+    assert metric.compute()["trajectory_error"].isfinite()
 
 
 def test_scenes_without_depth_count_for_their_cameras_alone():

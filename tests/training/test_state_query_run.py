@@ -43,7 +43,7 @@ def test_every_curve_is_there(events: EventAccumulator) -> None:
     wanted |= {f"gradient_norm/{name}" for name in ("aggregator", "camera_head", "depth_head", "nvs_head")}
     wanted |= {"data/views", "data/images", "speed/images_per_second", "speed/peak_memory_gib"}
     wanted |= {"steps/skipped_share", "mixture/synthetic"}
-    wanted |= {f"validation/{name}" for name in ("pose_auc_5", "trajectory_error", "point_accuracy", "query_lpips")}
+    wanted |= {f"validation/{name}" for name in ("pose_auc_5", "rotation_deg", "point_accuracy", "query_lpips")}
     assert wanted <= scalars
     assert any(name.startswith("learning_rate/") for name in scalars)
     assert events.Scalars("mixture/synthetic")[-1].value == 1

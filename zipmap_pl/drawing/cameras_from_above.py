@@ -18,6 +18,7 @@ POINT_COLOUR = (205, 205, 205)
 MARGIN = 0.12  # of the shorter side, on all sides of the drawing
 MAX_TICKS = 40  # viewing directions drawn per path
 MAX_POINTS = 20_000
+TEXT_HEIGHT = 10
 SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 
 
@@ -40,33 +41,35 @@ def cameras_from_above(
     width: int = 360,
     height: int = 360,
     unit: str = "",
+    text_height: int = TEXT_HEIGHT,
 ) -> np.ndarray:
     """Draw camera paths as seen from above, RGB [height, width, 3] uint8.
 
     The ground is perpendicular to the mean up direction of the first path that has cameras, whose mean viewing
     direction points up in the picture. Both axes have one scale: all cameras fit, and most of the `points` [P, 3]
     (world), but not far ones. Points are drawn faintly, grey or in `point_colours` [P, 3] uint8. A bar tells the scale
-    in `unit`. A ring marks the first camera of each path.
+    in `unit`. A ring marks the first camera of each path. Lines are as strong as suits letters `text_height` pixels high.
     """
     poses = [_finite_poses(path.cam_to_world) for path in paths]
     picture = np.full((height, width, 3), BACKGROUND, np.uint8)
     known = [pose for pose in poses if len(pose)]
     if not known:
-        put_text(picture, "no cameras", (width - text_width("no cameras", 10)) // 2, height // 2, 10, FAINT_INK)
+        left = (width - text_width("no cameras", text_height)) // 2
+        put_text(picture, "no cameras", left, height // 2, text_height, FAINT_INK)
         return picture
     ground = _ground_axes(known[0])
     places = np.concatenate([pose[:, :, 3] for pose in known]) @ ground.T
     chosen = _some_finite(points)
     spots = points[chosen] @ ground.T if points is not None else np.zeros((0, 2))
-    view = _View.around(_with_surroundings(places, spots), width, height)
+    view = _View.around(_with_surroundings(places, spots), width, height, text_height / TEXT_HEIGHT)
     _draw_points(picture, view.pixels(spots), None if point_colours is None else point_colours[chosen])
     labels = []
     for number, (path, pose) in enumerate(zip(paths, poses, strict=True)):
         colour = path.colour or PATH_COLOURS[number % len(PATH_COLOURS)]
-        _draw_path(picture, view, pose, ground, colour)
+        _draw_path(picture, view, pose, ground, colour, text_height / TEXT_HEIGHT)
         labels.append((path.label, colour))
-    _draw_labels(picture, labels)
-    _draw_scale_bar(picture, view.pixels_per_unit, unit)
+    _draw_labels(picture, labels, text_height)
+    _draw_scale_bar(picture, view.pixels_per_unit, unit, text_height)
     return picture
 
 
@@ -79,10 +82,10 @@ class _View:
     picture_middle: np.ndarray
 
     @staticmethod
-    def around(places: np.ndarray, width: int, height: int) -> "_View":
+    def around(places: np.ndarray, width: int, height: int, strength: float) -> "_View":
         low, high = places.min(axis=0), places.max(axis=0)
-        margin = MARGIN * min(width, height) + 12
-        room = np.maximum(np.array([width - 2 * margin, height - 2 * margin - 24]), 8)
+        margin = MARGIN * min(width, height) + 12 * strength
+        room = np.maximum(np.array([width - 2 * margin, height - 2 * margin - 24 * strength]), 8)
         span = max(np.max((high - low) / room), 1e-9 * max(1.0, float(np.abs(places).max())))
         spread = np.max(high - low)
         scale = 1 / span if spread > 1e-6 * max(1.0, float(np.abs(places).max())) else float(min(room)) / 2
@@ -120,7 +123,12 @@ def _unit(vector: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
 
 
 def _draw_path(
-    picture: np.ndarray, view: _View, poses: np.ndarray, ground: np.ndarray, colour: tuple[int, int, int]
+    picture: np.ndarray,
+    view: _View,
+    poses: np.ndarray,
+    ground: np.ndarray,
+    colour: tuple[int, int, int],
+    strength: float,
 ) -> None:
     if not len(poses):
         return
@@ -128,13 +136,14 @@ def _draw_path(
     tick = 0.07 * min(picture.shape[:2])
     directions = poses[:, :, 2] @ ground.T * np.array([1, -1])
     pale = tuple(int(0.45 * c + 0.55 * b) for c, b in zip(colour, BACKGROUND, strict=True))
+    thickness, unit = max(1, round(strength)), round(strength * (1 << SHIFT))
     for k in np.unique(np.linspace(0, len(places) - 1, MAX_TICKS).round().astype(int)):
-        _line(picture, places[k], places[k] + tick * directions[k], pale, 1)
+        _line(picture, places[k], places[k] + tick * directions[k], pale, thickness)
     for start, end in zip(places[:-1], places[1:], strict=True):
-        _line(picture, start, end, colour, 1)
+        _line(picture, start, end, colour, thickness)
     for place in places:
-        cv2.circle(picture, _fixed(place), 2 << SHIFT, colour, -1, cv2.LINE_AA, SHIFT)
-    cv2.circle(picture, _fixed(places[0]), 5 << SHIFT, colour, 1, cv2.LINE_AA, SHIFT)
+        cv2.circle(picture, _fixed(place), 2 * unit, colour, -1, cv2.LINE_AA, SHIFT)
+    cv2.circle(picture, _fixed(places[0]), 5 * unit, colour, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _some_finite(points: np.ndarray | None) -> np.ndarray:
@@ -168,30 +177,35 @@ def _draw_points(picture: np.ndarray, pixels: np.ndarray, colours: np.ndarray | 
         picture[corner[seen, 1] + down, corner[seen, 0] + right] = pale
 
 
-def _draw_labels(picture: np.ndarray, labels: list[tuple[str, tuple[int, int, int]]]) -> None:
-    baseline = 18
+def _draw_labels(picture: np.ndarray, labels: list[tuple[str, tuple[int, int, int]]], text_height: int) -> None:
+    line, baseline = round(1.8 * text_height), round(1.8 * text_height)
     for label, colour in labels:
         if label:
-            picture[baseline - 14 : baseline + 5, 4 : 28 + text_width(label, 10)] = BACKGROUND
-            cv2.circle(picture, (12, baseline - 5), 4, colour, -1, cv2.LINE_AA)
-            put_text(picture, label, 22, baseline, 10, INK)
-            baseline += 18
+            left, dot = round(2.2 * text_height), round(0.4 * text_height)
+            top = max(0, baseline - round(1.4 * text_height))
+            picture[top : baseline + dot, 4 : left + text_width(label, text_height) + 6] = BACKGROUND
+            cv2.circle(picture, (left // 2 + 1, baseline - text_height // 2), dot, colour, -1, cv2.LINE_AA)
+            put_text(picture, label, left, baseline, text_height, INK)
+            baseline += line
 
 
-def _draw_scale_bar(picture: np.ndarray, pixels_per_unit: float, unit: str) -> None:
+def _draw_scale_bar(picture: np.ndarray, pixels_per_unit: float, unit: str, text_height: int) -> None:
     """A bar of 1, 2 or 5 times a power of ten, at most 40 % of the width."""
     height, width = picture.shape[:2]
     longest = 0.4 * width / pixels_per_unit
     power = 10.0 ** np.floor(np.log10(longest))
     length = max(step * power for step in (1, 2, 5) if step * power <= longest)
     pixels = round(length * pixels_per_unit)
+    thickness, end_height = max(1, text_height // 10), round(0.4 * text_height)
     x, y = 10, height - 12
     text = f"{length:g} {unit}".strip()
-    picture[y - 24 : y + 8, x - 6 : x + max(pixels, text_width(text, 10) + 4) + 6] = BACKGROUND
-    cv2.line(picture, (x, y), (x + pixels, y), INK, 2)
+    text_baseline = y - round(0.7 * text_height)
+    over = max(pixels, text_width(text, text_height) + 4)
+    picture[max(0, text_baseline - round(1.7 * text_height)) : y + 8, x - 6 : x + over + 6] = BACKGROUND
+    cv2.line(picture, (x, y), (x + pixels, y), INK, 2 * thickness)
     for end in (x, x + pixels):
-        cv2.line(picture, (end, y - 4), (end, y + 4), INK, 1)
-    put_text(picture, text, x + 4, y - 7, 10, INK)
+        cv2.line(picture, (end, y - end_height), (end, y + end_height), INK, thickness)
+    put_text(picture, text, x + 4, text_baseline, text_height, INK)
 
 
 def _fixed(place: np.ndarray) -> tuple[int, int]:

@@ -50,8 +50,7 @@ def colour_values(values: np.ndarray, mask: np.ndarray | None, low: float, high:
     """
     valid = np.isfinite(values) if mask is None else np.isfinite(values) & mask.astype(bool)
     share = (np.where(valid, values, low) - low) / max(high - low, 1e-12)
-    level = (255 * np.clip(share, 0, 1)).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    colours = _inferno(share)
     colours[~valid] = INVALID_COLOUR
     return colours
 
@@ -67,10 +66,39 @@ def depth_scale(near: float, far: float, unit: str = "", width: int = 300) -> np
     return picture
 
 
+def depth_key(near: float, far: float, text_height: int) -> np.ndarray:
+    """The colours of `colour_depth` in one line, with a number on each side: RGB [H, W, 3] uint8."""
+    return _key(_turbo(np.linspace(1, 0, 4 * text_height)[None]), f"{near:.2g}", f"{far:.2g}", text_height)
+
+
+def values_key(low: str, high: str, text_height: int) -> np.ndarray:
+    """The colours of `colour_values` in one line, between the names of its limits: RGB [H, W, 3] uint8."""
+    return _key(_inferno(np.linspace(0, 1, 4 * text_height)[None]), low, high, text_height)
+
+
+def _key(colours: np.ndarray, low: str, high: str, text_height: int) -> np.ndarray:
+    """Colours [1, N, 3] as a strip as high as the text around it."""
+    gap, length = text_height // 2, colours.shape[1]
+    start = text_width(low, text_height) + gap
+    width = start + length + gap + text_width(high, text_height)
+    picture = np.full((round(1.5 * text_height), width, 3), BACKGROUND, np.uint8)
+    top = text_height // 4
+    picture[top : top + text_height, start : start + length] = colours
+    put_text(picture, low, 0, top + text_height, text_height, INK)
+    put_text(picture, high, start + length + gap, top + text_height, text_height, INK)
+    return picture
+
+
 def _turbo(nearness: np.ndarray) -> np.ndarray:
     """[H, W] in 0..1 to RGB [H, W, 3] uint8. The ends of the colour map are nearly black and are left out."""
     level = (12 + 231 * np.clip(nearness, 0, 1)).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+
+
+def _inferno(share: np.ndarray) -> np.ndarray:
+    """[H, W] in 0..1 to RGB [H, W, 3] uint8."""
+    level = (255 * np.clip(share, 0, 1)).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
 def _valid(depth: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

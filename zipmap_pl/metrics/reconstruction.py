@@ -32,7 +32,7 @@ class ReconstructionMetric(RunningMeans):
 
     Depth: `depth_abs_rel` and `depth_delta_1.25` after one median scale per scene. Cameras: `rotation_deg` and
     `translation_direction_deg` over all pairs of views, `centre_error` relative to view 0, `pose_auc_5`, `_15`, `_30`
-    (0 to 1), `trajectory_error` (ATE; of scenes with three views or more). Points, from depth and cameras:
+    (0 to 1), `trajectory_error` (ATE; of scenes with three views or more: two always fit). Points, from depth and cameras:
     `point_accuracy`, `point_completeness`. Trajectory and points are in the unit of the batch, after one similarity per
     scene. The baseline `<name>_baseline` is constant depth, and cameras in one place that look the same way.
     """

@@ -31,6 +31,6 @@ class RunningMeans(Metric):
         self.counts[column] += valid.sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Mean by name; NaN for a number that nothing was added to."""
+        """Mean by name; without those that nothing was added to, such as a trajectory where scenes have two views."""
         means = (self.sums / self.counts).float()
-        return dict(zip(self.names, means.unbind(), strict=True))
+        return {name: means[column] for column, name in enumerate(self.names) if self.counts[column] > 0}

@@ -1,20 +1,24 @@
 """Pictures that tell how training goes: depth, its error and confidence, camera paths from above, queried views, points."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
-from zipmap_pl.drawing.depth_colours import colour_depth, colour_values, depth_limits
-from zipmap_pl.drawing.sheet import Row, draw_sheet
+from zipmap_pl.drawing.depth_colours import colour_depth, colour_values, depth_key, depth_limits, values_key
+from zipmap_pl.drawing.sheet import GAP, Row, draw_sheet
 from zipmap_pl.geometry.alignment import median_scale
 from zipmap_pl.geometry.pose_encoding import decode_extrinsics, decode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import invert_rigid, relative_to_first
 from zipmap_pl.models.prediction import Prediction
 
-MAX_VIEWS = 6
+MAX_VIEWS, MIN_COLUMNS = 4, 2
+# TensorBoard shows a panel about 350 pixels wide, half the size of four views: what is to be read there must be large.
+VIEW_WIDTH, TEXT_HEIGHT, ABOVE_HEIGHT = 180, 20, 400
 MAX_POINTS = 20_000
 LARGEST_ERROR = 0.3  # relative; all above looks alike
 LEAST_CONFIDENT = 0.2  # share of the pixels that the cloud leaves out
@@ -26,7 +30,7 @@ def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarra
     """Draw the input views of the first scene of a batch, [H, W, 3] uint8.
 
     Predicted depth and camera path are brought to the true scale by the ratio of the median valid depths. Cameras that
-    are not finite are left out.
+    are not finite are left out. Of more than four views the first four are shown, and the cameras of all.
     """
     batch = batch.inputs()
     mask = batch.mask[0]
@@ -38,13 +42,17 @@ def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarra
             _cam_to_world(decode_extrinsics(prediction.pose_enc[0].float()), scale), "predicted", PREDICTED_COLOUR
         ),
     ]
-    return draw_sheet(
+    photos = _photos(batch.images[0])
+    columns = max(len(photos), MIN_COLUMNS)
+    width = columns * (VIEW_WIDTH + GAP) - GAP
+    above = cameras_from_above(paths, width=width, height=ABOVE_HEIGHT, text_height=TEXT_HEIGHT)
+    return _sheet(
         [
-            Row(_photos(batch.images[0]), "picture"),
+            Row(photos, "input"),
             *_depth_rows(depth, predicted * scale, mask, prediction.depth_conf[0].float()),
-            Row([cameras_from_above(paths)], "from above", span=2),
+            Row([above], "cameras from above", span=columns),
         ],
-        title=title,
+        title,
     )
 
 
@@ -61,13 +69,13 @@ def query_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarray:
     noise = (pictures - truth).square().mean((1, 2, 3)).clamp(min=1e-10)
     captions = [f"{float(-10 * error.log10()):.1f} dB" for error in noise[:MAX_VIEWS]]
     depth = said[..., 3] * _scale(batch.inputs(), prediction)
-    return draw_sheet(
+    return _sheet(
         [
             Row(_photos(truth), "target"),
             Row(_photos(pictures), "predicted", captions),
             *_depth_rows(targets.depth[0], depth, targets.mask[0], prediction.nvs_depth_conf[0].float()),
         ],
-        title=title,
+        title,
     )
 
 
@@ -95,6 +103,14 @@ def predicted_cloud(batch: Batch, prediction: Prediction) -> tuple[Tensor, Tenso
     return points.cpu(), colours.cpu()
 
 
+def _sheet(rows: list[Row], title: str) -> np.ndarray:
+    """Labels, keys and title have room above the pictures, however few these are."""
+    rows = [
+        replace(row, pictures=[*row.pictures, *[None] * (MIN_COLUMNS - len(row.pictures) * row.span)]) for row in rows
+    ]
+    return draw_sheet(rows, title, VIEW_WIDTH, TEXT_HEIGHT, labels_above=True)
+
+
 def _depth_rows(depth: Tensor, predicted: Tensor, mask: Tensor, confidence: Tensor) -> list[Row]:
     """True and predicted depth, error and confidence of maps [S, H, W], each kind in colours of its own."""
     views = range(min(len(mask), MAX_VIEWS))
@@ -107,17 +123,23 @@ def _depth_rows(depth: Tensor, predicted: Tensor, mask: Tensor, confidence: Tens
     )
     near, far = depth_limits(list(true_maps), list(masks))
     return [
-        Row([colour_depth(true_maps[i], masks[i], near, far) for i in views], "true depth"),
-        Row([colour_depth(predicted_maps[i], None, near, far) for i in views], "predicted"),
+        Row(
+            [colour_depth(true_maps[i], masks[i], near, far) for i in views],
+            "true depth",
+            key=depth_key(near, far, TEXT_HEIGHT),
+        ),
+        Row([colour_depth(predicted_maps[i], None, near, far) for i in views], "predicted depth"),
         Row(
             [colour_values(error_maps[i], masks[i], 0, LARGEST_ERROR) for i in views],
-            f"error, 0 to {LARGEST_ERROR:.0%}",
+            "error",
             [f"mean {value:.1%}" if value == value else "no depth" for value in mean_errors],
+            key=values_key("0", f"{LARGEST_ERROR:.0%}", TEXT_HEIGHT),
         ),
         Row(
             [colour_values(certainty_maps[i], None, low, high) for i in views],
             "confidence",
             [f"median {float(confidence[i].median()):.3g}" for i in views],
+            key=values_key(f"{1 + 10**low:.2g}", f"{1 + 10**high:.2g}", TEXT_HEIGHT),
         ),
     ]
 
