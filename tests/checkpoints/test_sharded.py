@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import training_tasks as tasks
-from training_processes import run, start
+from training_processes import end_all, run, start
 
 from zipmap_pl.checkpoints.folder import latest_checkpoint, read_manifest, read_optimizer, read_weights
 from zipmap_pl.checkpoints.parts import Parts, write_part
@@ -115,9 +115,7 @@ def test_a_death_at_a_random_moment_leaves_a_whole_checkpoint(
         time.sleep(draw.uniform(0, 0.1))  # the moment is what is drawn
         processes[dying].kill()
         processes[dying].join()
-        for process in processes:  # torchrun ends the others
-            process.kill()
-            process.join()
+        end_all(processes)
         steps.append(whole(folder))
     assert max(steps) > 1
 

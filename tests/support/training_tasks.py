@@ -25,6 +25,7 @@ from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training import fit as fit_module
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import fit
 from zipmap_pl.training.module import ZipMapModule
@@ -33,7 +34,8 @@ from zipmap_pl.training.sharding import shard
 
 
 def train(overrides: list[str]) -> None:
-    """What `zipmap fit` does for one stage."""
+    """What `zipmap fit` does for one stage, with one thread: several processes share the machine."""
+    fit_module._leave_cores_to_the_loader = lambda *_: torch.set_num_threads(1)  # type: ignore[assignment]
     speak_plainly()
     fit(compose(overrides))
 
@@ -72,6 +74,30 @@ def warn() -> None:
 def terminate() -> None:
     """What a machine that shuts down does."""
     signal.raise_signal(signal.SIGTERM)
+
+
+def terminate_twice() -> None:
+    """What a machine that has no more time does."""
+    terminate()
+    terminate()
+
+
+def train_in_a_group(sent: dict[int, signal.Signals], overrides: list[str]) -> None:
+    """This process and its loader's workers get signals together, inside the steps of these numbers (0: before training)."""
+    os.setpgid(0, 0)
+    world_of = fit_module.world_of
+
+    def send(number: int) -> None:
+        if number in sent:
+            os.killpg(0, sent[number])
+
+    def warned_early(*arguments: object) -> object:
+        send(0)
+        return world_of(*arguments)  # type: ignore[arg-type]
+
+    fit_module.world_of = warned_early  # type: ignore[assignment]
+    _in_each_step(send)
+    train(overrides)
 
 
 def die() -> None:
