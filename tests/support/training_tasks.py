@@ -43,11 +43,11 @@ def train(overrides: list[str]) -> None:
 def train_with(action: Callable[[], float | None], rank: int, call: int, overrides: list[str]) -> None:
     """In one process, `action` happens inside the loss of training step `call`, counted from 1; its answer multiplies it."""
     if int(os.environ.get("RANK", 0)) == rank:
-        _in_each_step(lambda number: action() if number == call else None)
+        in_each_step(lambda number: action() if number == call else None)
     train(overrides)
 
 
-def _in_each_step(action: Callable[[int], float | None]) -> None:
+def in_each_step(action: Callable[[int], float | None]) -> None:
     """Inside the loss of every training step, `action` gets its number, counted from 1; its answer multiplies the loss."""
     calls, forward = 0, ReconstructionLoss.forward
 
@@ -96,7 +96,7 @@ def train_in_a_group(sent: dict[int, signal.Signals], overrides: list[str]) -> N
         return world_of(*arguments)  # type: ignore[arg-type]
 
     fit_module.world_of = warned_early  # type: ignore[assignment]
-    _in_each_step(send)
+    in_each_step(send)
     train(overrides)
 
 
@@ -281,7 +281,7 @@ def train_on_a_full_disk(rank: int, first: int, last: int, largest: int, overrid
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest if call == first else unlimited, unlimited))
 
     if int(os.environ.get("RANK", 0)) == rank:
-        _in_each_step(limit)
+        in_each_step(limit)
     try:
         train(overrides)
     except OSError as error:
