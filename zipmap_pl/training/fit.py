@@ -124,7 +124,7 @@ def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> list[Path
             module.trained_on = start_from(module.model, config.init_from).trained_on
         return []
     older = [checkpoint for checkpoint in checkpoints_of(newest.parent) if checkpoint < newest]
-    damaged = []
+    damaged: list[Path] = []
     for checkpoint in (newest, *reversed(older)):
         try:
             _go_on_from(checkpoint, module, config, output)
