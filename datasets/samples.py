@@ -1,5 +1,6 @@
 """From a request to arrays: the map-style datasets that run in the loader's workers, and how samples become a batch."""
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -274,6 +275,11 @@ def _room(dtype: torch.dtype, *shape: int) -> torch.Tensor:
 
 
 def start_worker(_worker: int) -> None:
-    """First thing in a loader's worker: one thread, because there is a worker per core already; Ctrl-C is the trainer's."""
+    """First thing in a loader's worker: one thread, because there is a worker per core already; signals are the trainer's.
+
+    Terminals and SLURM send Ctrl-C, SIGTERM and the warning SIGUSR1 to the whole process group.
+    """
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgid(0, 0)
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

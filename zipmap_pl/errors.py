@@ -8,3 +8,7 @@ class UserError(Exception):
         if message.startswith("Caught "):  # a loader's worker hands an error over as the text of its traceback
             message = message.rsplit(f"{type(self).__name__}: ", 1)[-1]
         super().__init__(" ".join(message.split()))
+
+
+class DamagedFile(UserError):
+    """A file is not what was once written: cut, changed, lost, or full of numbers that are none."""

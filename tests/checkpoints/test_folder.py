@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from zipmap_pl.checkpoints import folder as folders
 from zipmap_pl.checkpoints.folder import (
     Manifest,
     SeenPictures,
@@ -17,6 +18,7 @@ from zipmap_pl.checkpoints.folder import (
     read_weights,
     save_checkpoint,
 )
+from zipmap_pl.checkpoints.parts import Parts, write_part
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import ModelConfig
 
@@ -83,6 +85,50 @@ def test_the_highest_steps_are_kept_and_the_new_one_always(tmp_path: Path) -> No
     newest = save(tmp_path, 2, keep=2)  # a run that was taken back to an earlier step
     assert newest in checkpoints_of(tmp_path)
     assert latest_checkpoint(tmp_path) == newest
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a network file system that keeps what somebody reads."""
+
+    def refuse(path: Path) -> None:
+        raise OSError(16, "Device or resource busy", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders.shutil, "rmtree", refuse)
+        for step in (1, 2, 3):
+            save(tmp_path, step, keep=1)
+        assert latest_checkpoint(tmp_path) == tmp_path / "step-00000003"
+    assert checkpoints_of(tmp_path) == [tmp_path / "step-00000003"]
+    assert "step-00000001.partial: not removed ([Errno 16] Device or resource busy" in caplog.text
+    save(tmp_path, 4, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "step-00000004"]
+
+
+def test_a_checkpoint_that_cannot_be_renamed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, rename = save(tmp_path, 1), Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path == old:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    newest = save(tmp_path, 2, keep=1)
+    assert latest_checkpoint(tmp_path) == newest
+    assert checkpoints_of(tmp_path) == [old, newest]
+    assert "step-00000001: not removed" in caplog.text
+    assert read_weights(old).keys() == WEIGHTS.keys()
+
+
+def test_a_reader_has_the_whole_of_a_checkpoint_that_is_removed_meanwhile(tmp_path: Path) -> None:
+    write_part(tmp_path / "part", WEIGHTS, first=True)
+    opened = Parts([tmp_path / "part"])
+    (tmp_path / "part").unlink()
+    assert all(torch.equal(opened[name], tensor) for name, tensor in WEIGHTS.items())
 
 
 @pytest.mark.parametrize("file", READERS)

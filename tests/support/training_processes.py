@@ -5,6 +5,7 @@ They come from a server that has torch loaded, because loading it takes longer t
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["zipmap_pl.training.fit", "training_tasks"])
+KILLED = -signal.SIGKILL  # exit code
 PATIENCE = 540  # seconds; below pytest's own, so that the logs are shown
 
 
@@ -54,6 +56,14 @@ def run(task: Callable[..., Any], world: int, *arguments: object, log: Path, nod
         process.kill()
     told = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(log.iterdir()))
     assert found == [expected] * world, f"they left with {found}\n{told}"
+
+
+def end_all(processes: list[BaseProcess]) -> None:
+    """What a launcher does when one of them is gone."""
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
 
 
 def _run(task: Callable[..., Any], arguments: tuple[object, ...], environment: dict[str, object], where: Path) -> None:

@@ -1,7 +1,11 @@
 """What the processes of `training_processes` do: runs, with things that happen to one of them in the middle."""
 
+import itertools
 import os
+import resource
 import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from zipmap_pl.checkpoints import folder as folders
-from zipmap_pl.checkpoints import sharded
+from zipmap_pl.checkpoints import parts, sharded
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
 from zipmap_pl.cli.fit import speak_plainly
@@ -21,6 +25,7 @@ from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training import fit as fit_module
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import fit
 from zipmap_pl.training.module import ZipMapModule
@@ -29,7 +34,8 @@ from zipmap_pl.training.sharding import shard
 
 
 def train(overrides: list[str]) -> None:
-    """What `zipmap fit` does for one stage."""
+    """What `zipmap fit` does for one stage, with one thread: several processes share the machine."""
+    fit_module._leave_cores_to_the_loader = lambda *_: torch.set_num_threads(1)  # type: ignore[assignment]
     speak_plainly()
     fit(compose(overrides))
 
@@ -37,17 +43,22 @@ def train(overrides: list[str]) -> None:
 def train_with(action: Callable[[], float | None], rank: int, call: int, overrides: list[str]) -> None:
     """In one process, `action` happens inside the loss of training step `call`, counted from 1; its answer multiplies it."""
     if int(os.environ.get("RANK", 0)) == rank:
-        calls, forward = 0, ReconstructionLoss.forward
-
-        def forward_and_act(self: ReconstructionLoss, *arguments: object) -> dict[str, Tensor]:
-            nonlocal calls
-            calls += 1
-            terms = forward(self, *arguments)
-            answer = action() if calls == call else None
-            return terms if answer is None else terms | {"total": terms["total"] * answer}
-
-        ReconstructionLoss.forward = forward_and_act  # type: ignore[method-assign]
+        in_each_step(lambda number: action() if number == call else None)
     train(overrides)
+
+
+def in_each_step(action: Callable[[int], float | None]) -> None:
+    """Inside the loss of every training step, `action` gets its number, counted from 1; its answer multiplies the loss."""
+    calls, forward = 0, ReconstructionLoss.forward
+
+    def forward_and_act(self: ReconstructionLoss, *arguments: object) -> dict[str, Tensor]:
+        nonlocal calls
+        calls += 1
+        terms = forward(self, *arguments)
+        answer = action(calls)
+        return terms if answer is None else terms | {"total": terms["total"] * answer}
+
+    ReconstructionLoss.forward = forward_and_act  # type: ignore[method-assign]
 
 
 def nan() -> float:
@@ -63,6 +74,30 @@ def warn() -> None:
 def terminate() -> None:
     """What a machine that shuts down does."""
     signal.raise_signal(signal.SIGTERM)
+
+
+def terminate_twice() -> None:
+    """What a machine that has no more time does."""
+    terminate()
+    terminate()
+
+
+def train_in_a_group(sent: dict[int, signal.Signals], overrides: list[str]) -> None:
+    """This process and its loader's workers get signals together, inside the steps of these numbers (0: before training)."""
+    os.setpgid(0, 0)
+    world_of = fit_module.world_of
+
+    def send(number: int) -> None:
+        if number in sent:
+            os.killpg(0, sent[number])
+
+    def warned_early(*arguments: object) -> object:
+        send(0)
+        return world_of(*arguments)  # type: ignore[arg-type]
+
+    fit_module.world_of = warned_early  # type: ignore[assignment]
+    in_each_step(send)
+    train(overrides)
 
 
 def die() -> None:
@@ -144,39 +179,89 @@ def _same_twice() -> tuple[ZipMap, ZipMap]:
     return model, whole
 
 
-def save_twice(folder: Path, action: Callable[[], None], rank: int, call: int) -> None:
+def save_twice(folder: Path, kind: str, action: Callable[[], None], rank: int, call: int) -> None:
     """Two checkpoints, of ones and of twos. In one process `action` happens at file operation `call` of the second."""
+    model = _model_of_all(kind)
+    save_one(folder, kind, model, 1)
+    if torch.distributed.get_rank() == rank:
+        arm(action, call)
+    save_one(folder, kind, model, 2)
+
+
+def save_on_and_on(folder: Path, kind: str, slow: int) -> None:
+    """Checkpoints of ones, of twos, of threes, ... until somebody ends it; process `slow` takes its time to write."""
+    model = _model_of_all(kind)
+    if torch.distributed.get_rank() == slow:
+        arm(lambda: time.sleep(0.01), None)
+    for value in itertools.count(1):
+        save_one(folder, kind, model, value)
+
+
+def _model_of_all(kind: str) -> nn.Module:
     torch.distributed.init_process_group("gloo")
-    world = torch.distributed.get_world_size()
     model = nn.Sequential(nn.Linear(8, 5), nn.Linear(5, 3))
-    fully_shard(model, mesh=init_device_mesh("cpu", (world,)))
-    for value in (1, 2):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.fill_(value)
-        if value == 2 and torch.distributed.get_rank() == rank:
-            _arm(action, call)
-        state = {name: {"exp_avg": p.detach(), "step": torch.tensor(value)} for name, p in model.named_parameters()}
+    if kind == "sharded":
+        fully_shard(model, mesh=init_device_mesh("cpu", (torch.distributed.get_world_size(),)))
+    return model
+
+
+def save_one(folder: Path, kind: str, model: nn.Module, value: int) -> None:
+    """A checkpoint of step `value` in which every number is `value`; of a "whole" model the first process writes it."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    state = {name: {"exp_avg": p.detach(), "step": torch.tensor(value)} for name, p in model.named_parameters()}
+    manifest = Manifest(value, 0, "demo", ModelConfig(), SeenPictures(56, [1.0, 1.0], [2, 4]), {})
+    if kind == "sharded":
         groups = {"weights": model.state_dict(), "optimizer": by_parameter_and_kind(state)}
-        pictures = SeenPictures(56, [1.0, 1.0], [2, 4])
-        sharded.save_sharded(folder, Manifest(value, 0, "demo", ModelConfig(), pictures, {}), groups)
+        sharded.save_sharded(folder, manifest, groups, keep=2)
+        return
+    leader = torch.distributed.get_rank() == 0
+    sharded.together(
+        lambda: folders.save_checkpoint(folder, manifest, model.state_dict(), state, keep=2) if leader else None
+    )
 
 
-def _arm(action: Callable[[], None], call: int) -> None:
-    """All that changes files on the way to a checkpoint goes through here."""
+def train_and_die_saving(rank: int, call: int, overrides: list[str]) -> None:
+    """In one process the end comes at file operation `call` in the folder of checkpoints."""
+    if int(os.environ.get("RANK", 0)) == rank:
+        arm(die, call, Path(compose(overrides).output) / "checkpoints")
+    train(overrides)
+
+
+def arm(action: Callable[[], None], call: int | None, below: Path = Path("/")) -> None:
+    """Let `action` happen at one (None: every) operation that changes a file of a checkpoint `below` a folder.
+
+    All of them go through here. Files of tensors count twice: before they are there and when half of them is.
+    """
     calls = 0
 
+    def act_if_due(path: Path) -> None:
+        nonlocal calls
+        calls += below in path.parents
+        if below in path.parents and call in (calls, None):
+            action()
+
     def counted(operation: Callable[..., object]) -> Callable[..., object]:
-        def act_then_do(*arguments: object, **options: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == call:
-                action()
-            return operation(*arguments, **options)
+        def act_then_do(path: Path, *arguments: object, **options: object) -> object:
+            act_if_due(path)
+            return operation(path, *arguments, **options)
 
         return act_then_do
 
-    sharded.write_part = counted(sharded.write_part)  # type: ignore[assignment]
+    def torn(write: Callable[..., object]) -> Callable[..., object]:
+        def act_then_write(path: Path, *arguments: object) -> None:
+            act_if_due(path)
+            write(path, *arguments)
+            content = path.read_bytes()
+            path.write_bytes(content[: len(content) // 2])
+            act_if_due(path)
+            path.write_bytes(content)
+
+        return act_then_write
+
+    folders.write_safetensors = parts.write_safetensors = torn(folders.write_safetensors)  # type: ignore[assignment]
+    folders.write_pt = torn(folders.write_pt)  # type: ignore[assignment]
     sharded.sync = folders.sync = counted(folders.sync)  # type: ignore[assignment]
     for name in ("mkdir", "write_text", "rename", "replace"):
         setattr(Path, name, counted(getattr(Path, name)))
@@ -185,3 +270,20 @@ def _arm(action: Callable[[], None], call: int) -> None:
 def fill_the_disk() -> None:
     """What the system says then."""
     raise OSError(28, "No space left on device")
+
+
+def train_on_a_full_disk(rank: int, first: int, last: int, largest: int, overrides: list[str]) -> None:
+    """In one process no file can grow beyond `largest` bytes from training step `first` to `last`, both included."""
+
+    def limit(call: int) -> None:
+        if call in (first, last + 1):
+            unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest if call == first else unlimited, unlimited))
+
+    if int(os.environ.get("RANK", 0)) == rank:
+        in_each_step(limit)
+    try:
+        train(overrides)
+    except OSError as error:
+        print(f"told: {error}")
+        sys.exit(2)

@@ -158,4 +158,6 @@ def test_the_whole_tree_goes_on_inside_each_stage_and_around_each_switch(
         except Killed:
             continue
     assert (attempts, calls[0]) == (2 * len(TREE) + 1, 2 * 2 * len(TREE))
+    flags = [read_manifest(find_checkpoint(Path(stage.output))).model.reference_view for stage in killed]
+    assert flags == [name in ("static", "dynamic", "state_query") for name in TREE]
     assert differing(whole, killed) == []

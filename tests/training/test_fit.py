@@ -1,6 +1,7 @@
 """A whole run in seconds: what it leaves behind, going on after a kill, and steps whose numbers are not finite."""
 
 import logging
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -10,12 +11,21 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from zipmap_pl.checkpoints.folder import SeenPictures, checkpoints_of, read_manifest, read_optimizer, read_weights
+from zipmap_pl.checkpoints.folder import (
+    SeenPictures,
+    checkpoints_of,
+    read_averages,
+    read_manifest,
+    read_optimizer,
+    read_weights,
+    save_checkpoint,
+)
 from zipmap_pl.checkpoints.load import load_model
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.training.config import compose
-from zipmap_pl.training.fit import FitResult, fit
+from zipmap_pl.training.fit import FitResult, _restore, fit
+from zipmap_pl.training.module import ZipMapModule
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +153,97 @@ def test_a_run_goes_on_with_the_settings_it_is_given_and_names_what_changed(
     assert same(read_weights(longer.checkpoint), read_weights(whole_run.checkpoint))  # the new rate moves nothing
     steps = {state["step"].item() for state in read_optimizer(longer.checkpoint).values()}
     assert steps == {9.0}  # and the optimiser's memory went on
+
+
+def spoil(path: Path) -> None:
+    """One bit."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def not_a_number(checkpoint: Path) -> None:
+    """A checkpoint that is whole, of weights that are none."""
+    weights = read_weights(checkpoint)
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    manifest, optimizer = read_manifest(checkpoint), read_optimizer(checkpoint)
+    averages = read_averages(checkpoint)
+    shutil.rmtree(checkpoint)
+    save_checkpoint(checkpoint.parent, manifest, weights, dict(optimizer), averages=averages)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "cut": (lambda folder: os.truncate(folder / "weights.safetensors", 1000), "weights.safetensors: damaged"),
+    "one bit": (lambda folder: spoil(folder / "optimizer.pt"), "optimizer.pt: damaged"),
+    "lost": (lambda folder: (folder / "ema.safetensors").unlink(), "ema.safetensors: damaged, found nothing"),
+    "manifest": (lambda folder: os.truncate(folder / "manifest.json", 100), "manifest.json: not readable"),
+    "not a number": (not_a_number, "numbers that are not finite"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_gone_on_from(
+    kind: str, whole_run: FitResult, smallest_run: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both damaged: that is for the user to say; so is anything about the one that is asked for by its path."""
+    damage, told = DAMAGE[kind]
+    output = tmp_path / "run"
+    shutil.copytree(whole_run.output, output)
+    old, new = checkpoints_of(output / "checkpoints")
+    damage(new)
+    config = compose([*smallest_run, f"output={output}"])
+    start = compose([*smallest_run, f"output={tmp_path / 'other'}", f"init_from={new}"])
+    if kind != "one bit" and kind != "lost":  # of what a start does not read
+        with pytest.raises(DamagedFile, match=told):
+            fit(start)
+    if kind == "cut":
+        resumed = fit(config)
+        assert same(read_weights(resumed.checkpoint), read_weights(whole_run.checkpoint))
+        assert sorted(path.name for path in old.parent.iterdir()) == [
+            "damaged-" + new.name,
+            "latest",
+            old.name,
+            new.name,
+        ]
+    else:
+        module = ZipMapModule(config)
+        assert _restore(module, config, output) == [new]
+        assert module.step == 3 and module.saved_optimizer is not None and module.saved_averages is not None
+        assert same(module.model.state_dict(), read_weights(old))
+    assert told in caplog.text and "the checkpoint before it is gone on from" in caplog.text
+    for checkpoint in checkpoints_of(output / "checkpoints"):
+        os.truncate(checkpoint / "optimizer.pt", 10)
+    with pytest.raises(DamagedFile, match="optimizer.pt: damaged|" + told):
+        fit(config)
+
+
+def test_a_checkpoint_of_another_version_is_not_passed_over(
+    whole_run: FitResult, smallest_run: list[str], tmp_path: Path
+) -> None:
+    shutil.copytree(whole_run.output, tmp_path / "run")
+    manifest = checkpoints_of(tmp_path / "run" / "checkpoints")[-1] / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 99'))
+    with pytest.raises(UserError, match="checkpoint format 99"):
+        fit(compose([*smallest_run, f"output={tmp_path / 'run'}"]))
+
+
+def test_too_many_steps_in_a_row_that_are_not_finite_end_the_run(
+    smallest_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bad step, a good one, then only bad ones."""
+    forward, calls = ReconstructionLoss.forward, [0]
+
+    def never_finite(self: ReconstructionLoss, *arguments: object) -> dict[str, torch.Tensor]:
+        calls[0] += 1
+        terms = forward(self, *arguments)
+        return terms if calls[0] == 2 else terms | {"total": terms["total"] * float("nan")}
+
+    monkeypatch.setattr(ReconstructionLoss, "forward", never_finite)
+    settings = [*smallest_run, f"output={tmp_path}", "trainer.max_skipped=2", "trainer.checkpoint_every=1"]
+    with pytest.raises(UserError, match=r"2 steps in a row were not finite, up to step 4; .*trainer.max_skipped"):
+        fit(compose(settings))
+    assert read_manifest(checkpoints_of(tmp_path / "checkpoints")[-1]).skipped == 2
+    assert (calls[0], read_manifest(checkpoints_of(tmp_path / "checkpoints")[-1]).step) == (4, 3)
 
 
 def test_a_finished_run_is_not_trained_again(whole_run: FitResult, smallest_run: list[str]) -> None:

@@ -1,11 +1,14 @@
 """A switch of stages, averaged weights and micro-batches in a model whose parameters lie in shards."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import training_processes
+import training_tasks as tasks
 from torch import Tensor
+from training_results import differing
 
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_averages, read_manifest, read_weights
 
@@ -57,3 +60,54 @@ def test_two_shards_switch_stages_and_give_what_one_process_gives(smallest_run: 
     longer = [*settings, "stage.steps=3", f"output={shards}", "curriculum.branches=[static]"]
     training_processes.run(train, 1, longer, log=tmp_path / "log of going on")
     assert read_manifest(find_checkpoint(shards / "static")).step == 3
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_two_shards_killed_around_the_switches_end_as_if_they_had_not_been(
+    smallest_run: list[str], tmp_path: Path
+) -> None:
+    """Three stages of two steps in one model: killed in the last step of one, inside the checkpoint at its end, after it."""
+    left_out = ("stage.steps", "trainer.pictures", "data.validation", "trainer.validate_every")
+    settings = [
+        "stage=demo_curriculum", *(setting for setting in smallest_run if not setting.startswith(left_out)),
+        "~data.validation.rooms", "curriculum.branches=[affine_invariant]", "trainer.strategy=fsdp", "stage.steps=2",
+        "trainer.pictures_every=100", "trainer.checkpoint_every=1", "stage.ema={decay:0.5,start_step:0}",
+        "data.images_per_gpu=4",
+    ]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    training_processes.run(train, 2, [*settings, f"output={whole}"], log=tmp_path / "log of the whole")
+    again = [*settings, f"output={killed}"]
+    # (process, training step counted from where it goes on, or file operation among the checkpoints of a stage)
+    for number, (rank, step, stage, operation) in enumerate(
+        [
+            (1, 2, None, 0),  # in the last step of the first stage
+            (0, 0, "static", 6),  # inside the checkpoint at its end
+            (1, 2, None, 0),  # in the first step of the second stage
+            (1, 0, "dynamic", 9),  # inside one of its checkpoints
+            (0, 2, None, 0),
+            (0, 1, None, 0),
+        ]
+    ):
+        log = tmp_path / f"log {number}"
+        processes = training_processes.start(train_and_die, 2, rank, step, stage, operation, again, log=log)
+        processes[rank].join()
+        exitcode = processes[rank].exitcode
+        training_processes.end_all(processes)
+        assert exitcode == training_processes.KILLED, (log / f"{rank}.txt").read_text()
+    training_processes.run(train, 2, again, log=tmp_path / "log")
+    for stage, reference_view in (("static", True), ("dynamic", True), ("affine_invariant", False)):
+        assert differing(whole / stage, killed / stage) == []
+        manifest = read_manifest(find_checkpoint(killed / stage))
+        assert (manifest.step, manifest.model.reference_view) == (2, reference_view)
+
+
+def train_and_die(rank: int, step: int, stage: str | None, operation: int, overrides: list[str]) -> None:
+    """One process dies in the loss of a step, or at a file operation in the folder of a stage's checkpoints."""
+    output = Path(next(setting for setting in overrides if setting.startswith("output=")).removeprefix("output="))
+    if int(os.environ["RANK"]) == rank:
+        if stage is None:
+            tasks.in_each_step(lambda number: tasks.die() if number == step else None)
+        else:
+            tasks.arm(tasks.die, operation, output / stage / "checkpoints")
+    train(overrides)

@@ -18,6 +18,7 @@ Loading never executes anything: safetensors, `weights_only`, and settings parse
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -28,14 +29,14 @@ from typing import Any, cast
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from safetensors.torch import save_file
 from torch import Tensor
 
 from zipmap_pl import __version__
 from zipmap_pl.checkpoints.parts import Parts, StateByParameter, part_name
+from zipmap_pl.checkpoints.tensor_files import write_pt, write_safetensors
 from zipmap_pl.checkpoints.weight_file import read_pt, read_weight_file
 from zipmap_pl.durable import sync
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.models.config import ModelConfig
 
 FORMAT_VERSION = 1
@@ -46,6 +47,9 @@ EMA = "ema"  # the name of the averages, in parts too
 AVERAGES = f"{EMA}.safetensors"
 LATEST = "latest"
 PARTIAL = ".partial"
+DAMAGED = "damaged-"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -113,8 +117,8 @@ def save_checkpoint(
         temporary = temporary_name(final)
         for name, tensors in ((WEIGHTS, weights), (AVERAGES, averages)):
             if tensors is not None:
-                save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary / name)
-        torch.save(optimizer, temporary / OPTIMIZER)
+                write_safetensors(temporary / name, tensors)
+        write_pt(temporary / OPTIMIZER, optimizer)
         for path in sorted(temporary.iterdir()):
             sync(path)
             manifest.files[path.name] = facts_of(path)
@@ -128,7 +132,9 @@ def open_new(final: Path) -> bool:
     if (final / MANIFEST).is_file():
         return False
     final.parent.mkdir(parents=True, exist_ok=True)
-    _remove(final.parent, final)  # without a manifest it is no checkpoint
+    _sweep(final.parent)
+    if final.exists():  # without a manifest it is no checkpoint
+        shutil.rmtree(final.rename(temporary_name(final)))
     temporary_name(final).mkdir()
     return True
 
@@ -144,7 +150,10 @@ def close_new(final: Path, manifest: Manifest) -> None:
 
 
 def point_to(final: Path, keep: int) -> None:
-    """Let `latest` name the checkpoint; remove those with lower steps beyond `keep` (0: none)."""
+    """Let `latest` name the checkpoint; remove those with lower steps beyond `keep` (0: none).
+
+    One that cannot be removed is told in the log, and tried again with the next checkpoint.
+    """
     folder = final.parent
     temporary = folder / f".{LATEST}.{os.getpid()}"
     temporary.write_text(final.name + "\n")
@@ -152,15 +161,28 @@ def point_to(final: Path, keep: int) -> None:
     temporary.replace(folder / LATEST)
     for old in checkpoints_of(folder)[:-keep] if keep else []:
         if old != final:
-            _remove(folder, old)
+            try:
+                old.rename(temporary_name(old))  # so that no moment shows a part of it
+            except OSError as error:
+                log.warning("%s: not removed (%s); it is tried again with the next checkpoint", old, error)
+    _sweep(folder)
 
 
-def _remove(folder: Path, checkpoint: Path) -> None:
-    """Remove what killed processes left in `folder`, and a checkpoint of it so that no moment shows a part of that."""
+def set_aside(checkpoint: Path) -> Path:
+    """Give a damaged checkpoint a name under which nobody takes it for one. Returns that."""
+    aside = checkpoint.with_name(DAMAGED + checkpoint.name)
+    if aside.exists():
+        shutil.rmtree(aside)
+    return checkpoint.rename(aside)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what has a temporary name: of checkpoints that are wanted no more, and of killed processes."""
     for left in folder.glob(f".step-*{PARTIAL}"):
-        shutil.rmtree(left)
-    if checkpoint.exists():
-        shutil.rmtree(checkpoint.rename(temporary_name(checkpoint)))
+        try:
+            shutil.rmtree(left)
+        except OSError as error:
+            log.warning("%s: not removed (%s); it is tried again with the next checkpoint", left, error)
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -211,12 +233,16 @@ def read_manifest(checkpoint: Path) -> Manifest:
     """The manifest of a checkpoint folder. The files are checked when they are read: optimiser states are large.
 
     Raises:
-        UserError: unreadable manifest, another format version, a key or value that this version does not know.
+        DamagedFile: not readable.
+        UserError: another format version, a key or value that this version does not know.
     """
     path = checkpoint / MANIFEST
     try:
         settings = json.loads(path.read_text())
         version = settings["format_version"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DamagedFile(_not_a_manifest(path, error)) from error
+    try:
         if version != FORMAT_VERSION:
             raise UserError(
                 f"{path}: checkpoint format {version} of zipmap_pl {settings.get('zipmap_pl_version')}, "
@@ -225,9 +251,13 @@ def read_manifest(checkpoint: Path) -> Manifest:
         if "${" in str(settings):
             raise UserError(f"{path}: holds an interpolation (`${{`), expected plain values; do not trust this file")
         return cast(Manifest, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Manifest), settings)))
-    except (OSError, ValueError, TypeError, KeyError, OmegaConfBaseException) as error:
-        reason = (str(error).splitlines() or ["empty"])[0]
-        raise UserError(f"{path}: not readable as a checkpoint manifest ({reason}); take another checkpoint") from error
+    except (ValueError, TypeError, KeyError, OmegaConfBaseException) as error:
+        raise UserError(_not_a_manifest(path, error)) from error
+
+
+def _not_a_manifest(path: Path, error: Exception) -> str:
+    reason = (str(error).splitlines() or ["empty"])[0]
+    return f"{path}: not readable as a checkpoint manifest ({reason}); take another checkpoint"
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -273,7 +303,7 @@ def _whole(checkpoint: Path, name: str) -> Path:
     path, wanted = checkpoint / name, read_manifest(checkpoint).files.get(name)
     found = facts_of(path) if path.is_file() else None
     if found is None or found != wanted:
-        raise UserError(
+        raise DamagedFile(
             f"{path}: damaged, found {_in_words(found)}, the manifest says {_in_words(wanted)}; "
             "take another checkpoint, or remove this one and its run goes on from the one before"
         )

@@ -1,10 +1,10 @@
-"""Do tensors fit a model? The answer names what does not, in one line."""
+"""Do tensors fit a model, and are they numbers? The answer names what does not, in one line."""
 
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import DamagedFile, UserError
 
 NAMED = 3  # of each kind of misfit
 
@@ -26,6 +26,16 @@ def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], nam
     told = [f"{len(keys)} {kind} ({some_of(keys)})" for kind, keys in faults.items() if keys]
     if told:
         raise UserError(f"{name}: its tensors do not fit the model: {'; '.join(told)}; {advice}")
+
+
+def require_finite(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Raise DamagedFile if a number is infinite or none. `name` is the file's."""
+    bad = [key for key, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if bad:
+        raise DamagedFile(
+            f"{name}: {len(bad)} tensors with numbers that are not finite ({some_of(bad)}), expected none; "
+            "take another checkpoint"
+        )
 
 
 def some_of(keys: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, find_checkpoint, read_manifest, read_weights
-from zipmap_pl.checkpoints.layout import require_fit
+from zipmap_pl.checkpoints.layout import require_finite, require_fit
 from zipmap_pl.checkpoints.published import from_published
 from zipmap_pl.checkpoints.weight_file import SUFFIXES
 from zipmap_pl.errors import UserError
@@ -62,7 +62,8 @@ def load_any(path: Path, reference_view: bool | None = None) -> tuple[ZipMap, Se
 
 
 def load_weights(model: ZipMap, folder: Path) -> None:
-    """Copy the tensors of a checkpoint folder into `model`; every key and shape has to fit, or it is a UserError.
+    """Copy the tensors of a checkpoint folder into `model`; every key and shape has to fit, or it is a UserError, and
+    every number to be finite.
 
     The model carries on the terms of the weights.
     """
@@ -73,4 +74,5 @@ def load_weights(model: ZipMap, folder: Path) -> None:
 def _fitting_weights(model: ZipMap, folder: Path) -> dict[str, Tensor]:
     weights = read_weights(folder)
     require_fit(model.state_dict(), weights, str(folder), "use the model that it was trained with (model=...)")
+    require_finite(weights, str(folder))
     return weights

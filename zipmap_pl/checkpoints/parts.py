@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from zipmap_pl.checkpoints.tensor_files import write_safetensors
 from zipmap_pl.errors import UserError
 
 CUT = "cut along"
@@ -54,8 +54,8 @@ def write_part(path: Path, tensors: Mapping[str, Tensor], first: bool) -> None:
         elif not first:
             continue
         if tensor.numel() or first:
-            mine[name] = tensor.detach().cpu().contiguous()
-    save_file(mine, path, metadata={CUT: json.dumps(cut)})
+            mine[name] = tensor
+    write_safetensors(path, mine, {CUT: json.dumps(cut)})
 
 
 class Parts(Mapping[str, Tensor]):

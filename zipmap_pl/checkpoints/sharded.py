@@ -29,7 +29,7 @@ def save_sharded(folder: Path, manifest: Manifest, groups: Mapping[str, Mapping[
     part, parts, writes = place_of(groups["weights"])
     final = folders.path_of(folder, manifest.step)
     leader = torch.distributed.get_rank() == 0
-    there = _together(lambda: leader and folders.open_new(final))
+    there = together(lambda: leader and folders.open_new(final))
     if any(there):
         temporary = folders.temporary_name(final)
 
@@ -42,15 +42,15 @@ def save_sharded(folder: Path, manifest: Manifest, groups: Mapping[str, Mapping[
                 facts[path.name] = folders.facts_of(path)
             return facts
 
-        written = _together(write)
+        written = together(write)
         manifest.parts = parts
         manifest.files = {name: facts for files in written for name, facts in sorted(files.items())}
-        _together(lambda: folders.close_new(final, manifest) if leader else None)  # type: ignore[func-returns-value]
-    _together(lambda: folders.point_to(final, keep) if leader else None)  # type: ignore[func-returns-value]
+        together(lambda: folders.close_new(final, manifest) if leader else None)  # type: ignore[func-returns-value]
+    together(lambda: folders.point_to(final, keep) if leader else None)  # type: ignore[func-returns-value]
     return final
 
 
-def _together(action: Callable[[], T]) -> list[T]:
+def together(action: Callable[[], T]) -> list[T]:
     """The results of all processes by rank, when all are done; OSError on all if it failed on one."""
     fault: str | None = None
     result: T | None = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
-from zipmap_pl.checkpoints.layout import require_fit
+from zipmap_pl.checkpoints.layout import require_finite, require_fit
 from zipmap_pl.checkpoints.published import read_published, take_terms
 from zipmap_pl.checkpoints.recognition import VGGT_ONLY
 from zipmap_pl.checkpoints.vggt import start_from_vggt
@@ -66,6 +66,7 @@ def start_from(model: ZipMap, source: str) -> Origin:
 
 
 def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
+    require_finite(weights, name)
     if model.config.global_mixer == "ttt" and any(key.startswith(SOFTMAX_MIXER) for key in weights):
         start_from_vggt(model, weights)
         return

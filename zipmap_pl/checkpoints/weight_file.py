@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from zipmap_pl.checkpoints.tensor_files import write_pt, write_safetensors
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
 
@@ -122,13 +122,13 @@ def write_weight_file(path: Path, weights: Mapping[str, Tensor], carried: dict[s
     """Write .pt or .safetensors; an existing file is replaced when the new one is whole. Raises UserError: other suffix."""
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: found suffix {path.suffix or 'none'}, expected one of {', '.join(SUFFIXES)}")
-    tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     partial = path.with_name(f".{path.name}.partial")
     try:
         if path.suffix == ".safetensors":
-            save_file(tensors, partial, metadata={"format": "pt", OUR_KEY: json.dumps(carried)})
+            write_safetensors(partial, weights, {"format": "pt", OUR_KEY: json.dumps(carried)})
         else:
-            torch.save({STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried}, partial)
+            tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+            write_pt(partial, {STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried})
         sync(partial)
         partial.replace(path)
     finally:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zipmap_pl.durable import sync
+from zipmap_pl.durable import sync, usual_rights
 from zipmap_pl.errors import UserError
 from zipmap_pl.models import fast_weights
 from zipmap_pl.models.fast_weights import FastWeights, TTTState
@@ -43,7 +43,9 @@ class SceneState:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             # Clones, because safetensors refuses tensors that share memory.
-            save_file({name: tensor.detach().cpu().clone() for name, tensor in self._named()}, temporary, FILE_FORMAT)
+            tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._named()}
+            with usual_rights(temporary):
+                save_file(tensors, temporary, FILE_FORMAT)
             sync(temporary)
             temporary.replace(path)
         finally:

@@ -6,6 +6,7 @@
 import logging
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -13,12 +14,14 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from zipmap_pl.checkpoints.folder import EMA, Manifest, SeenPictures, save_checkpoint
+from zipmap_pl.checkpoints.folder import EMA, Manifest, SeenPictures, save_checkpoint, set_aside
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
-from zipmap_pl.checkpoints.sharded import save_sharded
+from zipmap_pl.checkpoints.sharded import save_sharded, together
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.datasets.faults import TooManyFaults, list_of_faults, too_many
+from zipmap_pl.errors import UserError
 from zipmap_pl.progress import Progress
+from zipmap_pl.training.config import TrainerConfig
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.optimizer import optimizer_state
 from zipmap_pl.training.sharding import is_sharded
@@ -75,15 +78,30 @@ class Checkpoints(lightning.Callback):
     """Writes a checkpoint folder below the stage's output every N steps, at its end, and when the run is stopped.
 
     Several processes save together; only at the end of a step do they all get here (see `signals`).
+
+    Args:
+        config: when, how many to keep, and whether one that is due in between may fail.
+        damaged: checkpoints of this run that turned out to be none; they are set aside before others take their places.
     """
 
-    def __init__(self, every: int, keep: int, data: ZooDataModule) -> None:
-        self.every, self.keep, self.data = every, keep, data
+    def __init__(self, config: TrainerConfig, data: ZooDataModule, damaged: Sequence[Path] = ()) -> None:
+        self.config, self.data, self.damaged = config, data, damaged
+
+    def on_train_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """All processes have read what they go on from."""
+        for checkpoint in self.damaged if trainer.is_global_zero else ():
+            log.warning("the damaged checkpoint is now called %s", set_aside(checkpoint))
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
         """Save when it is due."""
-        if module.step_ended and module.step % self.every == 0:
+        if not module.step_ended or module.step % self.config.checkpoint_every:
+            return
+        try:
             self.save(trainer, module)
+        except OSError as error:  # on all processes alike
+            if self.config.checkpoint_or_stop:
+                raise
+            log.error("step %d: going on without this checkpoint (%s)", module.step, error)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Save the end of the stage."""
@@ -103,17 +121,23 @@ class Checkpoints(lightning.Callback):
             log.info("stopped after step %d; the checkpoint is written", module.step)
 
     def save(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
-        """Save now; called by all processes."""
+        """Save now; called by all processes. Raises OSError, on all of them, if one could not write."""
         weights, manifest = module.model.state_dict(), self._manifest(module)
         state = optimizer_state(module.model, trainer.optimizers[0])
         averages = None if module.ema is None else module.ema.averages
-        folder = Path(module.config.output) / "checkpoints"
+        folder, keep = Path(module.config.output) / "checkpoints", self.config.keep_checkpoints
+
+        def save_whole() -> None:
+            if trainer.is_global_zero:
+                save_checkpoint(folder, manifest, weights, state, keep, averages)
+
         if is_sharded(module.model):
             groups = {"weights": weights, "optimizer": by_parameter_and_kind(state)}
-            save_sharded(folder, manifest, groups if averages is None else groups | {EMA: averages}, self.keep)
-        elif trainer.is_global_zero:
-            save_checkpoint(folder, manifest, weights, state, self.keep, averages)
-        trainer.strategy.barrier()  # nobody looks for a checkpoint that is not there yet
+            save_sharded(folder, manifest, groups if averages is None else groups | {EMA: averages}, keep)
+        elif trainer.world_size > 1:
+            together(save_whole)  # nobody looks for a checkpoint that is not there yet
+        else:
+            save_whole()
 
     def _manifest(self, module: ZipMapModule) -> Manifest:
         config = module.config
@@ -152,6 +176,30 @@ class Faults(lightning.Callback):
         if world > 1:
             torch.distributed.all_gather_object(everybody, self.data.faults.files)
         return sum(everybody, Counter())
+
+
+class SkippedSteps(lightning.Callback):
+    """Stops all ranks alike after `limit` steps in a row that changed nothing: the steps after them will not either."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self._in_a_row, self._before = limit, 0, 0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """Count anew in every stage, and where a run goes on."""
+        self._in_a_row, self._before = 0, module.skipped
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
+        """Count. Raises UserError where it is too much."""
+        if not module.step_ended:
+            return
+        self._in_a_row = self._in_a_row + 1 if module.skipped > self._before else 0
+        self._before = module.skipped
+        if self._in_a_row >= self.limit:
+            raise UserError(
+                f"stage {module.config.stage.name}: loss or gradient of {self._in_a_row} steps in a row were not finite, up"
+                f" to step {module.step}; {self.limit} in a row end a run (trainer.max_skipped); lower the learning rate"
+                " (stage.optimizer), or look at the scenes that were named"
+            )
 
 
 class Pictures(lightning.Callback):

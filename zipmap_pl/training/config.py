@@ -65,6 +65,10 @@ class TrainerConfig:
     validate_every: int = 500
     checkpoint_every: int = 500
     keep_checkpoints: int = 3  # the newest; 0 keeps all
+    checkpoint_or_stop: bool = (
+        True  # false: if one cannot be written (disk full), say so and train on; the last one has to be
+    )
+    max_skipped: int = 100  # so many steps in a row whose numbers are not finite end the run
     global_images: int | None = (
         None  # per optimiser step, reached by accumulating micro-batches; None = one of each rank
     )
@@ -78,7 +82,15 @@ class TrainerConfig:
         ):
             value = getattr(self, name)
             expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
-        for name in ("devices", "nodes", "log_every", "pictures_every", "validate_every", "checkpoint_every"):
+        for name in (
+            "devices",
+            "nodes",
+            "log_every",
+            "pictures_every",
+            "validate_every",
+            "checkpoint_every",
+            "max_skipped",
+        ):
             expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
         images = self.global_images
         expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zipmap_pl.checkpoints.folder import latest_checkpoint, read_manifest
+from zipmap_pl.errors import DamagedFile
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.fit import FitResult, fit
 from zipmap_pl.training.stages import check_stage, same_modules
@@ -56,9 +57,12 @@ def in_one_model(stages: Sequence[RunConfig]) -> list[RunConfig]:
 
 
 def finished(config: RunConfig) -> bool:
-    """Whether the stage's folder holds its end."""
+    """Whether the stage's folder holds its end. If that cannot be told, `fit` goes on from the checkpoint before."""
     newest = _newest(config)
-    return newest is not None and read_manifest(newest).step >= config.stage.steps
+    try:
+        return newest is not None and read_manifest(newest).step >= config.stage.steps
+    except DamagedFile:
+        return False
 
 
 def _newest(config: RunConfig) -> Path | None:

@@ -11,6 +11,7 @@ import lightning
 import torch
 
 from zipmap_pl.checkpoints.folder import (
+    checkpoints_of,
     find_checkpoint,
     latest_checkpoint,
     read_averages,
@@ -20,13 +21,20 @@ from zipmap_pl.checkpoints.folder import (
 from zipmap_pl.checkpoints.load import load_weights
 from zipmap_pl.checkpoints.start import start_from
 from zipmap_pl.datasets.data_module import ZooDataModule
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.metrics.running_means import BASELINE
-from zipmap_pl.training.callbacks import Checkpoints, Faults, Pictures, StepProgress, ValidateWhenDue
+from zipmap_pl.training.callbacks import (
+    Checkpoints,
+    Faults,
+    Pictures,
+    SkippedSteps,
+    StepProgress,
+    ValidateWhenDue,
+)
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.run_settings import changes
-from zipmap_pl.training.signals import Signals
+from zipmap_pl.training.signals import Signals, warnings_ignored
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
 from zipmap_pl.training.strategies import World, build_strategy, world_of
 
@@ -56,6 +64,7 @@ class FitResult:
 def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     """Train the stage of `config`, going on from the newest checkpoint of its output folder if there is one.
 
+    A damaged checkpoint is told in the log and set aside, and the one before it is gone on from.
     A run that goes on follows the settings it is given now; those that changed are named in the log. The stages that
     follow go on in the same model, each from its first step on (see `stages.StageSwitch`); the result is the last one's.
 
@@ -65,15 +74,22 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     """
     for stage in (config, *following):
         check_stage(stage)
+    with warnings_ignored():
+        return _fit(config, following)
+
+
+def _fit(config: RunConfig, following: Sequence[RunConfig]) -> FitResult:
     world = world_of(config.trainer)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
     data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data.setup("fit")
     module = ZipMapModule(config)
-    _restore(module, config, Path(config.output))
+    damaged = _restore(module, config, Path(config.output))
     data.start_step = module.step
     _leave_cores_to_the_loader(config.data.workers, world.devices)
-    trainer = _trainer(config, world, data, module.step, following)
+    checkpoints = Checkpoints(config.trainer, data, damaged)
+    signals = Signals(checkpoints)
+    trainer = _trainer(config, world, data, module.step, following, checkpoints, signals)
     begin_stage(config, module, data, trainer)
     try:
         before = _validate(trainer, module, data) if module.step == 0 else {}
@@ -83,7 +99,7 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C and SIGTERM
         raise KeyboardInterrupt from stopped
     except RuntimeError as error:  # what torch makes of a loader's worker that got the SIGTERM too
-        if trainer.received_sigterm:
+        if signals.stopping or trainer.received_sigterm:
             raise KeyboardInterrupt from error
         if "DataLoader worker" in str(error):
             last = "".join(f" ({line})" for line in data.last_samples(str(error)))
@@ -101,14 +117,29 @@ def _leave_cores_to_the_loader(workers: int, processes: int) -> None:
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes - workers))
 
 
-def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
-    """Take over the newest checkpoint of this run, or the weights that the run starts from."""
+def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> list[Path]:
+    """Take over the newest whole checkpoint of this run, or the weights that it starts from. Returns damaged ones, newer ones."""
     newest = latest_checkpoint(output / "checkpoints")
     if newest is None:
         if config.init_from is not None:
             module.trained_on = start_from(module.model, config.init_from).trained_on
-        return
-    manifest = read_manifest(newest)
+        return []
+    older = [checkpoint for checkpoint in checkpoints_of(newest.parent) if checkpoint < newest]
+    damaged: list[Path] = []
+    for checkpoint in (newest, *reversed(older)):
+        try:
+            _go_on_from(checkpoint, module, config, output)
+            return damaged
+        except DamagedFile as error:  # raised before anything that is written
+            damaged.append(checkpoint)
+            if len(damaged) > len(older):  # all of them: to start anew is for the user to say
+                raise
+            log.warning("%s: the checkpoint before it is gone on from", error)
+    return damaged
+
+
+def _go_on_from(checkpoint: Path, module: ZipMapModule, config: RunConfig, output: Path) -> None:
+    manifest = read_manifest(checkpoint)
     differs = [
         f"{name} {found}, asked for {wanted}"
         for name, found, wanted in (
@@ -121,14 +152,20 @@ def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> None:
         raise UserError(
             f"{output}: holds a run of {'; '.join(differs)}; choose another folder (output=...) or remove this one"
         )
-    load_weights(module.model, newest)
-    module.saved_optimizer, module.saved_averages = read_optimizer(newest), read_averages(newest)
+    load_weights(module.model, checkpoint)
+    module.saved_optimizer, module.saved_averages = read_optimizer(checkpoint), read_averages(checkpoint)
     module.step, module.skipped, module.trained_on = manifest.step, manifest.skipped, manifest.trained_on
-    log.info("going on from %s", newest)
+    log.info("going on from %s", checkpoint)
 
 
 def _trainer(
-    config: RunConfig, world: World, data: ZooDataModule, first_step: int, following: Sequence[RunConfig]
+    config: RunConfig,
+    world: World,
+    data: ZooDataModule,
+    first_step: int,
+    following: Sequence[RunConfig],
+    checkpoints: Checkpoints,
+    signals: Signals,
 ) -> lightning.Trainer:
     settings = config.trainer
     on_gpu = settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
@@ -138,7 +175,6 @@ def _trainer(
             f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
         )
     by_device = "bf16-mixed" if on_gpu else "32-true"
-    checkpoints = Checkpoints(settings.checkpoint_every, settings.keep_checkpoints, data)
     return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=world.devices,
@@ -156,9 +192,10 @@ def _trainer(
         callbacks=[
             StepProgress(),
             Faults(settings.log_every, data),
+            SkippedSteps(settings.max_skipped),
             Pictures(settings.pictures_every, data),
             checkpoints,
-            Signals(checkpoints),
+            signals,
             ValidateWhenDue(settings.validate_every),
             StageSwitch(following, data),  # after Checkpoints
         ],

@@ -20,7 +20,9 @@ def keep_settings(path: Path, config: RunConfig) -> None:
         for name, old, new in changes(cast(dict, before), cast(dict, now)):
             log.info("changed since this run was last started: %s is %s, was %s", name, new, old)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(settings)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(settings)
+    partial.replace(path)  # half of a file would be in the way of the next start
 
 
 def changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -6,6 +6,8 @@
 import logging
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -23,13 +25,18 @@ GO_ON, SAVE, STOP = range(3)  # the highest of what the processes heard counts
 class Signals(lightning.Callback):
     """SIGUSR1 (SLURM's warning, `--signal=USR1@300`): a checkpoint after this step, and the run goes on.
 
-    SIGTERM and Ctrl-C with several processes: a checkpoint after this step, and all of them stop; the second one counts at
-    once. (A single process is stopped by Lightning, see `Checkpoints.on_exception`.) A process that is killed cannot tell
-    the others: they wait for it until their launcher ends them, and the last checkpoint counts.
+    SIGTERM, and Ctrl-C with several processes: a checkpoint after this step, and all of them stop; the second one counts
+    at once. (A single process is stopped by Lightning, by Ctrl-C at once, see `Checkpoints.on_exception`.) A process that
+    is killed cannot tell the others: they wait for it until their launcher ends them, and the last checkpoint counts.
+
+    Attributes:
+        stopping: this process was told to stop.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
+        self.stopping = False
+        self._alone = True
         self._heard = GO_ON
         self._before: dict[signal.Signals, Any] = {}
 
@@ -37,7 +44,8 @@ class Signals(lightning.Callback):
         """Listen; Lightning's own answers to these signals would be collective calls in the middle of others."""
         if threading.current_thread() is not threading.main_thread():
             return
-        heeded = [signal.SIGUSR1, *([signal.SIGTERM, signal.SIGINT] if trainer.world_size > 1 else [])]
+        self._alone = trainer.world_size == 1
+        heeded = [signal.SIGUSR1, signal.SIGTERM, *([] if self._alone else [signal.SIGINT])]
         self._before = {number: signal.signal(number, self._hear) for number in heeded}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
@@ -64,7 +72,27 @@ class Signals(lightning.Callback):
         self._before = {}
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGUSR1 and self._heard == STOP:
+        if number == signal.SIGUSR1:
+            self._heard = max(self._heard, SAVE)
+            return
+        if self.stopping:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._heard = max(self._heard, SAVE if number == signal.SIGUSR1 else STOP)
+        self.stopping = True
+        if self._alone:
+            self._before[signal.Signals(number)](number, frame)
+        else:
+            self._heard = STOP
+
+
+@contextmanager
+def warnings_ignored() -> Iterator[None]:
+    """Inside, SIGUSR1 does not end the process, which is what it does by itself: before training there is nothing to save."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)

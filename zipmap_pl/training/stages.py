@@ -69,9 +69,10 @@ def begin_stage(config: RunConfig, module: ZipMapModule, data: ZooDataModule, tr
 def stage_logger(config: RunConfig, first_step: int) -> TensorBoardLogger:
     """TensorBoard below the stage's folder.
 
-    What was logged after the checkpoint that a run goes on from is logged again: TensorBoard forgets the first time.
+    What was logged after the checkpoint that a run goes on from is logged again: TensorBoard forgets the first time. Where
+    a run was killed before its first checkpoint, that is everything.
     """
-    purge = first_step + 1 if first_step else None
+    purge = first_step + 1 if first_step else 0
     return TensorBoardLogger(config.output, "tensorboard", "", default_hp_metric=False, purge_step=purge)
 
 
