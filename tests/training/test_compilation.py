@@ -12,10 +12,17 @@ def test_compiled_blocks_give_the_same_and_are_not_compiled_anew_for_other_shape
     model = ZipMap(compose(["model.embed_dim=48", "model.tokenizer.depth=1", "model.ttt.head_dim=16"]).model)
     images = torch.rand(1, 4, 3, 56, 56)
     plain = model(images[:, :3]).depth
+    plain.sum().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
     keys = list(model.state_dict())
     compile_blocks(model, backend="eager")  # the same graphs as inductor, without its compiler
     before = compiled_graphs()
-    torch.testing.assert_close(model(images[:, :3]).depth, plain)
+    compiled = model(images[:, :3]).depth
+    torch.testing.assert_close(compiled, plain)
+    compiled.sum().backward()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(model.get_parameter(name).grad, gradient)
     model(images[:, :2, :, :42])
     warm = compiled_graphs()
     assert warm > before
