@@ -168,7 +168,8 @@ def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, stamp_c
             next(batches)
     assert len(module.last_samples(str(caught.value))) == 1
     assert re.fullmatch(
-        rf"worker {victim} was at step [1-9]\d*, slot \d+: synthetic, scene \S+", module.last_samples(str(caught.value))[0]
+        rf"worker {victim} was at step [1-9]\d*, slot \d+: synthetic, scene \S+",
+        module.last_samples(str(caught.value))[0],
     )
     assert module.last_samples("DataLoader worker (pid 1) is killed by signal: Killed.") == []
 
