@@ -160,7 +160,7 @@ def _read_member(source: Zipped) -> bytes:
     except KeyError as error:
         raise RawFault(source, "missing") from error
     except DAMAGED_ZIP as error:
-        raise RawFault(source, f"unreadable in its archive ({error})") from error
+        raise RawFault(source, f"unreadable in its archive ({str(error) or type(error).__name__})") from error
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class _OpenZip:
 def _open(archive: Path) -> _OpenZip:
     try:
         found = archive.stat()
-        return _opened(archive, found.st_size, found.st_mtime_ns)
+        return _opened(archive, found.st_size, found.st_mtime_ns, os.getpid())
     except FileNotFoundError as error:
         raise RawFault(archive, "missing") from error
     except DAMAGED_ZIP as error:
@@ -191,8 +191,12 @@ def _open(archive: Path) -> _OpenZip:
 
 
 @lru_cache(maxsize=OPEN_ZIPS)
-def _opened(archive: Path, size: int, changed: int) -> _OpenZip:
-    """Kept open per process; an archive that was replaced is opened afresh."""
+def _opened(archive: Path, size: int, changed: int, process: int) -> _OpenZip:
+    """Kept open per process; an archive that was replaced is opened afresh.
+
+    A process that was forked opens it afresh, too: it would share the place in the file with the other one, and both
+    would read nonsense.
+    """
     opened = zipfile.ZipFile(archive)
     names = [info.filename for info in opened.infolist() if not info.is_dir()]
     seen: set[str] = set()

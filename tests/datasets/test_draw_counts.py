@@ -87,7 +87,7 @@ def rules_of(folder):
     ]
 
 
-@pytest.mark.parametrize("draws", [2_000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("draws", [2_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("kind", [{}, {"batches": "state_query"}, {"batches": "streaming", "views": [5, 5]}])
 def test_view_sets_keep_their_bounds(uneven, stamp_config, kind, draws):
     config = stamp_config(uneven, views=[2, 24], images_per_gpu=24, width=56, aspect=[0.33, 1.0])

@@ -53,6 +53,7 @@ def test_resume_with_ranks_and_workers(stamps, stamp_config, plain):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_resume_with_all_numbers_of_ranks_and_workers(stamps, stamp_config, plain):
     resumed_in_the_middle(stamp_config(stamps), plain, stop=40, more=64, ranks=(1, 2, 4, 8), workers=(0, 1, 2, 4))
 

@@ -51,9 +51,9 @@ def test_mixtures_have_the_published_sums(name, datasets, weight, dynamic_share)
     assert dynamic / total == pytest.approx(dynamic_share, abs=5e-4)
 
 
-def test_every_dataset_of_the_zoo_is_in_the_dynamic_mixture():
+def test_every_published_dataset_is_in_the_dynamic_mixture():
     train = data("dynamic", "data.shards=/zoo").train
-    assert set(train) == {path.stem for path in ZOO.glob("*.yaml")}
+    assert set(train) <= {path.stem for path in ZOO.glob("*.yaml")} and len(train) == 29  # others may stand beside them
     assert {slug for slug, dataset in train.items() if not dataset.normals} == WITHOUT_NORMALS
     assert all(dataset.path == f"/zoo/{slug}" and dataset.min_frames == 24 for slug, dataset in train.items())
     reversing = {slug for slug, dataset in train.items() if isinstance(dataset.rule(), Reversed)}

@@ -210,6 +210,7 @@ def test_kill_while_a_shard_with_faults_is_written_again(toys, reader, unbroken,
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_kill_at_every_file_operation_and_go_on(toys, reader, unbroken, tmp_path):
     assert check_kills(toys, reader, unbroken, tmp_path, range(250)) >= 150
 

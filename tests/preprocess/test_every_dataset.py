@@ -281,6 +281,7 @@ def test_killed_and_resumed_the_bytes_are_the_same(prepared, toys, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_killed_and_resumed_often_the_bytes_are_the_same(prepared, toys, tmp_path):
     check_kills(prepared, toys, tmp_path, kills=40, most_workers=2)
 

@@ -1,10 +1,12 @@
 """Raw files in folders and in zips: the same to a reader, and nothing leads out of either."""
 
+import os
 import re
 import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from miniatures import damage, tartanair
 
@@ -139,3 +141,17 @@ def test_excluded_environments_and_a_folder_without_any(tmp_path, capsys):
 
 def test_names_of_messages_are_paths():
     assert str(Zipped(Path("/raw/a.zip"), "b/c.png")) == "/raw/a.zip/b/c.png"
+
+
+def test_a_process_that_was_forked_does_not_disturb_the_archives_of_the_other(tmp_path):
+    contents = {f"{k}.bin": np.random.default_rng(k).bytes(3000) for k in range(40)}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    for name, data in contents.items():
+        assert read_bytes(Zipped(tmp_path / "a.zip", name)) == data
+        child = os.fork()
+        if child == 0:
+            read_bytes(Zipped(tmp_path / "a.zip", "39.bin"))
+            os._exit(0)
+        os.waitpid(child, 0)
