@@ -419,7 +419,7 @@ def model_flops(stage: Stage) -> int:
         queried = stage.views - stage.inputs
         images = torch.empty(stage.scenes, stage.inputs, 3, stage.side, stage.side)
         rays = torch.empty(stage.scenes, queried, 9, stage.side, stage.side) if queried else None
-        counter = FlopCounterMode(display=False, custom_mapping=FAST_WEIGHT_FLOPS)
+        counter = FlopCounterMode(display=False, custom_mapping=FLOPS_OF_OUR_OPERATORS)
         with sdpa_kernel(SDPBackend.MATH), counter, NothingUncounted():
             made = [tensor for tensor in tensors_in(model(images, target_rays=rays)) if tensor.requires_grad]
             torch.autograd.backward(made, [torch.empty_like(tensor) for tensor in made])
@@ -437,11 +437,13 @@ def _products(count: int, weights: int) -> Callable[..., int]:
 
 
 # Without what the backward passes compute a second time.
-FAST_WEIGHT_FLOPS: dict[Any, Callable[..., int]] = {
+FLOPS_OF_OUR_OPERATORS: dict[Any, Callable[..., int]] = {
     torch.ops.zipmap_pl.descent_directions: _products(6, weights=0),
     torch.ops.zipmap_pl.descent_directions_backward: _products(12, weights=1),
     torch.ops.zipmap_pl.apply_fast_weights: _products(3, weights=0),
     torch.ops.zipmap_pl.apply_fast_weights_backward: _products(6, weights=1),
+    torch.ops.zipmap_pl.mlp: lambda tokens, w1, *_, **__: 4 * math.prod(tokens) * w1[0],
+    torch.ops.zipmap_pl.mlp_backward: lambda _, tokens, w1, *__, **___: 8 * math.prod(tokens) * w1[0],
 }
 
 
@@ -449,7 +451,7 @@ class NothingUncounted(TorchDispatchMode):
     """Refuses operators of ours whose FLOPs nobody wrote down: the counter would leave them out without a word."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.namespace == "zipmap_pl" and func.overloadpacket not in FAST_WEIGHT_FLOPS:
+        if func.namespace == "zipmap_pl" and func.overloadpacket not in FLOPS_OF_OUR_OPERATORS:
             raise NotImplementedError(f"{func}: write down its FLOPs in benchmarks/training_step.py")
         return func(*args, **(kwargs or {}))
 

@@ -140,7 +140,7 @@ def test_flops_of_the_fast_weights_are_those_of_plain_autograd(step):
         weights = FastWeights(draw(2, 8, 16), draw(2, 16, 8), draw(2, 8, 16))
         k, v, q = draw(2, 40, 8), draw(2, 40, 8), draw(2, 40, 8)
         rates = FastWeights(draw(2, 40, 1), draw(2, 40, 1), draw(2, 40, 1))
-        with FlopCounterMode(display=False, custom_mapping=step.FAST_WEIGHT_FLOPS) as counter:
+        with FlopCounterMode(display=False, custom_mapping=step.FLOPS_OF_OUR_OPERATORS) as counter:
             directions = module.descent_directions(weights, k, v, rates)
             answers = module.apply(weights, q)
             (sum(d.square().sum() for d in directions) + answers.square().sum()).backward()
@@ -154,14 +154,14 @@ def test_flops_of_shapes_are_those_of_numbers(step):
     stage = replace(stage, views=2, model=replace(stage.model, checkpoint_activations=False))
     training = step.Training(stage, CPU)
     batch = step.to_device(training.batch, CPU)
-    with FlopCounterMode(display=False, custom_mapping=step.FAST_WEIGHT_FLOPS) as counter:
+    with FlopCounterMode(display=False, custom_mapping=step.FLOPS_OF_OUR_OPERATORS) as counter:
         prediction = training.predict(batch)
         sum(tensor.sum() for tensor in step.tensors_in(prediction)).backward()
     assert step.model_flops(stage) == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
 def test_an_operator_whose_flops_nobody_wrote_down_is_refused(step, monkeypatch):
-    monkeypatch.delitem(step.FAST_WEIGHT_FLOPS, torch.ops.zipmap_pl.apply_fast_weights)
+    monkeypatch.delitem(step.FLOPS_OF_OUR_OPERATORS, torch.ops.zipmap_pl.apply_fast_weights)
     with pytest.raises(NotImplementedError, match="write down its FLOPs"):
         step.model_flops(step.stage_of("static", step.SMALL))
 
