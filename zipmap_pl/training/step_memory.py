@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import _engine_run_backward
 from torch.overrides import TorchFunctionMode
 
 from zipmap_pl.datasets.batch import Batch
@@ -82,11 +83,14 @@ def step_memory(
         model, loss = build(config, numerics)
         live = LiveBytes([*model.parameters(), *loss.parameters(), *loss.buffers()])
 
+        waiting = {id(p): p for p in model.parameters() if p.requires_grad}
+
         def arrived(parameter: Tensor) -> None:
             parameter.grad = None
-            live.gradients += gradient_bytes(parameter)
+            if waiting.pop(id(parameter), None) is not None:  # the first time: queries use the blocks a second time
+                live.gradients += gradient_bytes(parameter)
 
-        rest = {id(p): p for p in model.parameters() if p.requires_grad}
+        rest = dict(waiting)
         for parent, name, block in units(model):
             unused_state = parent is model.aggregator.global_blocks and not config.model.query_head
             setattr(parent, name, RepeatedBlock(block, costs, live, arrived, unused_state, gathered(block)))
@@ -118,7 +122,10 @@ def _step(config: RunConfig, model: ZipMap, loss: nn.Module, shape: StepShape, l
     of_batch = live.live
     total, after_forward = loss_of(batch)
     ends("loss")
-    total.backward()
+    # Tensor.backward would switch GpuAutocast off, and what is computed once more would differ.
+    _engine_run_backward(
+        (total,), (torch.ones_like(total),), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
     ends("backward")
     phase = max(phases, key=lambda name: phases[name].total)
     return StepMemory(of_batch, after_forward - of_batch, phases[phase], phase)
@@ -187,6 +194,8 @@ def units(model: ZipMap) -> list[tuple[nn.Module, str, nn.Module]]:
 def _as_in_training(numerics: Numerics) -> Iterator[None]:
     """What Lightning's precision does around a training step, backward pass included."""
     with ExitStack() as contexts:
+        contexts.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # of rms_norm, about speed
         contexts.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=numerics.autocast))
         if numerics.gpu_rules:
             contexts.enter_context(GpuAutocast())
