@@ -6,8 +6,12 @@ import sys
 import pytest
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.training.config import compose
+from zipmap_pl.datasets.draws import StepShape
+from zipmap_pl.training import memory_plan
+from zipmap_pl.training.config import RunConfig, compose
+from zipmap_pl.training.live_bytes import Moment
 from zipmap_pl.training.memory_plan import GIB, plan_memory
+from zipmap_pl.training.step_memory import StepMemory
 from zipmap_pl.training.strategies import World
 
 
@@ -20,7 +24,12 @@ def test_the_demo_fits(capsys) -> None:
     assert told.endswith("fits (computed, not measured on a GPU)\n")
 
 
-def test_what_does_not_fit_comes_with_changes(capsys) -> None:
+def test_what_does_not_fit_comes_with_changes(capsys, monkeypatch) -> None:
+    def step(config: RunConfig, shape: StepShape, *_: object) -> StepMemory:
+        pixels = shape.scenes * shape.views * shape.width * shape.height
+        return StepMemory(0, pixels * 2**10, Moment(tensors=pixels * 2**10), "loss")
+
+    monkeypatch.setattr(memory_plan, "step_memory", step)
     total = plan_memory(compose([]), World(1, 1, None), GIB).total
     assert main(["plan", f"gpu={(total - 2**20) / GIB:.6f}GB"]) == 1
     told = capsys.readouterr().out
