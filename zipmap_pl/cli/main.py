@@ -17,6 +17,7 @@ COMMANDS = {
     "data": ("zipmap_pl.cli.data", "look at the batches that a run will train on"),
     "fit": ("zipmap_pl.cli.fit", "train a stage (the same as python train.py)"),
     "reconstruct": ("zipmap_pl.cli.reconstruct", "photos or a video in; cameras, depth and a point cloud out"),
+    "plan": ("zipmap_pl.cli.plan", "will a stage fit into the memory of a GPU"),
     "checkpoint": ("zipmap_pl.cli.checkpoint", "make one file of weights out of a checkpoint folder"),
     "demo": ("zipmap_pl.cli.demo", "the whole way on generated scenes: shards, training, reconstruction"),
 }

@@ -1,0 +1,116 @@
+"""`zipmap plan [KEY=VALUE ...] gpu=80GB`: will a stage fit into the memory of a GPU, and what to change if not."""
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from zipmap_pl.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zipmap_pl.training.config import RunConfig
+    from zipmap_pl.training.memory_plan import MemoryPlan
+
+GIB = 2**30
+DOES_NOT_FIT = 1
+
+
+def add_parser(subparsers) -> None:
+    """Add `plan` to the `zipmap` command."""
+    parser = subparsers.add_parser(
+        "plan",
+        help="will a stage fit into the memory of a GPU",
+        description="Compute what a stage takes of each GPU: no weights, no data and no GPU are needed. Settings are those"
+        " of `zipmap fit`. Exit status 1: it does not fit. Example: zipmap plan stage=static trainer.devices=8 gpu=80GB",
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="settings, as for `zipmap fit`, and gpu=80GB: its memory"
+    )
+    parser.add_argument("--config-dir", help="folder with your own YAML groups; searched before the package's")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan every stage that the settings ask for. Returns 1 if one does not fit."""
+    overrides, capacity = split_gpu(arguments.overrides)
+    from zipmap_pl.training.plan import plan
+
+    def stages(more: str = "") -> "list[RunConfig]":
+        changed = {setting.partition("=")[0] for setting in more.split()}
+        kept = [text for text in overrides if text.partition("=")[0] not in changed]
+        return plan([*kept, *more.split()], config_dir=arguments.config_dir)
+
+    found = enumerate(stages())
+    return max([report(config, capacity, lambda more, place=place: stages(more)[place]) for place, config in found])
+
+
+def split_gpu(overrides: list[str]) -> tuple[list[str], int]:
+    """The settings of a run, and the bytes that `gpu=` says.
+
+    Raises:
+        UserError: it is missing, or no size.
+    """
+    sizes = [text.removeprefix("gpu=") for text in overrides if text.startswith("gpu=")]
+    if not sizes:
+        raise UserError("gpu is missing, expected the memory of a GPU, for example gpu=80GB")
+    size = re.fullmatch(r"(\d+(?:\.\d+)?)(?:Gi?B?)?", sizes[-1], flags=re.IGNORECASE)
+    if size is None or float(size[1]) == 0:
+        raise UserError(f"gpu is {sizes[-1]}, expected the memory of a GPU, for example gpu=80GB")
+    return [text for text in overrides if not text.startswith("gpu=")], int(float(size[1]) * GIB)
+
+
+def report(config: "RunConfig", capacity: int, compose: "Callable[[str], RunConfig]") -> int:
+    """Print the plan of one stage, and where it does not fit what would; `compose`: the same stage with more settings."""
+    from zipmap_pl.training.memory_advice import accumulation_line, changes
+    from zipmap_pl.training.memory_plan import plan_memory
+    from zipmap_pl.training.strategies import world_of
+
+    world = world_of(config.trainer)
+    plan = plan_memory(config, world, capacity)
+    print("\n".join(lines(config, plan)))
+    if plan.fits:
+        return 0
+    print("what would change that:")
+    for change in changes(config, plan, world, compose):
+        verdict = "fits" if change.plan.fits else "does not fit either"
+        print(f"  {change.settings}: {gib(change.plan.total)}, {verdict}")
+        fewer = re.search(r"images_per_gpu=(\d+)", change.settings)
+        if fewer is not None:
+            print(f"    {accumulation_line(config, plan, int(fewer[1]))}")
+    return DOES_NOT_FIT
+
+
+def lines(config: "RunConfig", plan: "MemoryPlan") -> list[str]:
+    """The plan as text."""
+    shape, sharing = plan.shape, plan.sharing
+    numbers = "; ".join(f"{name} {count / 1e6:,.1f} M" for name, count in plan.groups.items())
+    checkpointing = "with" if config.model.checkpoint_activations else "without"
+    return [
+        f"stage {config.stage.name}: {sum(plan.groups.values()) / 1e6:,.1f} M parameters: {numbers}",
+        f"{sharing.processes} GPU(s), {sharing.name}; {shape.scenes} x {shape.views} images of {shape.width} x"
+        f" {shape.height} on each, {checkpointing} activation checkpointing",
+        *(f"  {name:<52}{gib(size):>12}" for name, size in rows(plan).items() if size),
+        f"  {'total, in the ' + plan.phase:<52}{gib(plan.total):>12}  of {gib(plan.capacity)}",
+        f"{'fits' if plan.fits else 'does not fit'} (computed, not measured on a GPU)",
+    ]
+
+
+def rows(plan: "MemoryPlan") -> dict[str, int]:
+    """Name -> bytes of each part."""
+    return {
+        "parameters, float32": plan.parameters,
+        "gradients": plan.gradients,
+        "optimiser states (two moments)": plan.optimizer,
+        "averaged weights (EMA)": plan.averages,
+        "gathered by FSDP for a moment": plan.gathered,
+        "weights of LPIPS": plan.perceptual,
+        "batch": plan.batch,
+        "activations kept by the forward pass": plan.kept,
+        "losses and backward pass, on top": plan.working,
+        "reserve: CUDA context and workspaces 1.5 GiB, + 5 %": plan.reserve,
+    }
+
+
+def gib(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / GIB:,.1f} GiB"
