@@ -1,10 +1,11 @@
 """Dense head (DPT): four levels of patch features to one map per view, each view on its own."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from zipmap_pl.models import activation_checkpointing
 from zipmap_pl.models.config import DenseHeadConfig
 from zipmap_pl.models.feature_fusion import FusionPyramid, resize
 from zipmap_pl.models.uv_embedding import add_uv_embedding
@@ -36,14 +37,23 @@ class DPTHead(nn.Module):
         self.scratch = FusionPyramid(channels, config.features, config.hidden, out_channels)
 
     def forward(self, levels: list[Tensor], height: int, width: int) -> Tensor:
-        """Four times patch features [N, h * w, 2C] -> raw maps [N, height, width, out_channels], some views at once."""
-        grid = (height // self.patch_size, width // self.patch_size)
+        """Four times patch features [N, h * w, 2C] -> raw maps [N, height, width, out_channels], some views at once.
+
+        In training with recomputation a view keeps nothing but these features: its maps in the size of the picture are
+        ten times as large.
+        """
+        recompute = self.checkpoint_activations and self.training
         chunks = zip(*(level.split(self.views_per_chunk) for level in levels), strict=True)
         maps = [
-            self.decode([self.compact(index, level, grid) for index, level in enumerate(chunk)], height, width)
+            activation_checkpointing.run(self._compact_and_decode, *chunk, height, width, recompute=recompute)
             for chunk in chunks
         ]
         return maps[0] if len(maps) == 1 else torch.cat(maps)
+
+    def _compact_and_decode(self, *levels_and_size: Any) -> Tensor:
+        *levels, height, width = levels_and_size
+        grid = (height // self.patch_size, width // self.patch_size)
+        return self._decode([self.compact(index, level, grid) for index, level in enumerate(levels)], height, width)
 
     def compact(self, level: int, features: Tensor, grid: tuple[int, int]) -> Tensor:
         """The smallest tensor between the features of a level and the maps: [N, h * w, 2C] -> as `compact_shapes`."""
@@ -75,6 +85,5 @@ class DPTHead(nn.Module):
             self.scratch.reduce(level, self.resize_layers[level](maps)) if level < ENLARGED else maps
             for level, maps in enumerate(compacts)
         ]
-        fused = self.scratch.fuse(levels, recompute=self.checkpoint_activations and self.training)
-        full_size = add_uv_embedding(resize(fused, height, width), width / height)
+        full_size = add_uv_embedding(resize(self.scratch.fuse(levels), height, width), width / height)
         return self.scratch.output_conv2(full_size).permute(0, 2, 3, 1)

@@ -3,7 +3,6 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zipmap_pl.models import activation_checkpointing
 
 
 def resize(maps: Tensor, height: int, width: int) -> Tensor:
@@ -67,12 +66,12 @@ class FusionPyramid(nn.Module):
         """The maps [N, *, h, w] of a level (0 is the finest) -> [N, features, h, w]."""
         return (self.layer1_rn, self.layer2_rn, self.layer3_rn, self.layer4_rn)[level](maps)
 
-    def fuse(self, levels: list[Tensor], recompute: bool) -> Tensor:
+    def fuse(self, levels: list[Tensor]) -> Tensor:
         """Four reduced maps, fine to coarse -> one [N, features / 2, 2h, 2w], with h x w the size of the finest."""
         first, second, third, fourth = levels
         finest = (2 * first.shape[-2], 2 * first.shape[-1])
-        x = activation_checkpointing.run(self.refinenet4, fourth, None, *third.shape[-2:], recompute=recompute)
-        x = activation_checkpointing.run(self.refinenet3, x, third, *second.shape[-2:], recompute=recompute)
-        x = activation_checkpointing.run(self.refinenet2, x, second, *first.shape[-2:], recompute=recompute)
-        x = activation_checkpointing.run(self.refinenet1, x, first, *finest, recompute=recompute)
+        x = self.refinenet4(fourth, None, *third.shape[-2:])
+        x = self.refinenet3(x, third, *second.shape[-2:])
+        x = self.refinenet2(x, second, *first.shape[-2:])
+        x = self.refinenet1(x, first, *finest)
         return self.output_conv1(x)

@@ -1,8 +1,7 @@
-"""torch.compile of the backbone's frame blocks, and how often that happened.
+"""torch.compile of the backbone's blocks, and how often that happened.
 
 Each block is compiled for itself, with sizes as variables: a step's number of views and its aspect ratio do not compile
-anew. Heads and losses stay as they are, and so do scene blocks: of these torch 2.15's inductor gives wrong gradients of a
-fast weight (`w2`; measured on a CPU, docs/benchmarks.md), although their outputs are right.
+anew. Heads and losses stay as they are.
 """
 
 from torch._dynamo.utils import counters
@@ -11,8 +10,8 @@ from zipmap_pl.models.zipmap import ZipMap
 
 
 def compile_blocks(model: ZipMap, backend: str = "inductor") -> None:
-    """Compile frame blocks in place, when they are first called; keys of the state dict stay."""
-    for block in model.aggregator.frame_blocks:
+    """Compile frame blocks and scene blocks in place, when they are first called; keys of the state dict stay."""
+    for block in (*model.aggregator.frame_blocks, *model.aggregator.global_blocks):
         block.compile(dynamic=True, backend=backend)
 
 
