@@ -30,17 +30,20 @@ def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarra
     """Draw the input views of the first scene of a batch, [H, W, 3] uint8.
 
     Predicted depth and camera path are brought to the true scale by the ratio of the median valid depths. Cameras that
-    are not finite are left out. Of more than four views the first four are shown, and the cameras of all.
+    are not finite are left out. Of more than four views the first four are shown, and the cameras of all, joined in
+    the order of their frames.
     """
     batch = batch.inputs()
     mask = batch.mask[0]
     depth, predicted = batch.depth[0], prediction.depth[0, ..., 0].float()
     scale = _scale(batch, prediction)
+    in_time = batch.frames[0].argsort()
     paths = [
-        CameraPath(_cam_to_world(batch.extrinsics[0], 1.0), "true", TRUE_COLOUR),
-        CameraPath(
-            _cam_to_world(decode_extrinsics(prediction.pose_enc[0].float()), scale), "predicted", PREDICTED_COLOUR
-        ),
+        CameraPath(_cam_to_world(extrinsics, unit)[in_time.cpu().numpy()], label, colour)
+        for extrinsics, unit, label, colour in (
+            (batch.extrinsics[0], 1.0, "true", TRUE_COLOUR),
+            (decode_extrinsics(prediction.pose_enc[0].float()), scale, "predicted", PREDICTED_COLOUR),
+        )
     ]
     photos = _photos(batch.images[0])
     columns = max(len(photos), MIN_COLUMNS)

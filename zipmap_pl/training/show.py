@@ -6,7 +6,7 @@ from zipmap_pl.datasets.batch import Batch
 from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.training.picture_panel import picture_panel, predicted_cloud, query_panel
 
-MATERIAL = {"material": {"cls": "PointsMaterial", "size": 0.01}}
+MATERIAL = {"material": {"cls": "PointsMaterial", "size": 0.02}}
 
 
 def show_scene(writer: SummaryWriter, batch: Batch, prediction: Prediction, step: int) -> None:
