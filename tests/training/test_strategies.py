@@ -176,6 +176,15 @@ def averages(checkpoint: Path) -> dict[str, torch.Tensor]:
     return dict(found)
 
 
+def test_processes_that_do_not_see_the_same_folder_say_so(runs, settings: list[str], tmp_path: Path) -> None:
+    """A folder on the disk of one node; without this they would wait for each other."""
+    first = killed(runs("fsdp", 2), tmp_path / "first")
+    outputs = [str(first), str(tmp_path / "other")]
+    run(tasks.train_in_folders, 2, outputs, with_output(settings, first, "fsdp"), log=tmp_path / "log", expected=1)
+    for path in (tmp_path / "log").iterdir():
+        assert f"process 0 found the checkpoint of step {SAVED}, others that of 0" in path.read_text()
+
+
 STANDING_STILL = [
     f"stage.steps={SAVED + 1}",
     "stage.optimizer.learning_rate=1e-30",
