@@ -40,6 +40,11 @@ def train(overrides: list[str]) -> None:
     fit(compose(overrides))
 
 
+def train_in_folders(outputs: list[str], overrides: list[str]) -> None:
+    """Every process has an output folder of its own."""
+    train([*overrides, f"output={outputs[int(os.environ['RANK'])]}"])
+
+
 def train_with(action: Callable[[], float | None], rank: int, call: int, overrides: list[str]) -> None:
     """In one process, `action` happens inside the loss of training step `call`, counted from 1; its answer multiplies it."""
     if int(os.environ.get("RANK", 0)) == rank:

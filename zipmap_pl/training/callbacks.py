@@ -87,6 +87,16 @@ class Checkpoints(lightning.Callback):
     def __init__(self, config: TrainerConfig, data: ZooDataModule, damaged: Sequence[Path] = ()) -> None:
         self.config, self.data, self.damaged = config, data, damaged
 
+    def setup(self, trainer: lightning.Trainer, module: ZipMapModule, stage: str) -> None:
+        """The first thing that processes do together. Raises UserError if they go on from different checkpoints."""
+        steps = together(lambda: module.step) if trainer.world_size > 1 else [module.step]
+        if len(set(steps)) > 1:
+            raise UserError(
+                f"{module.config.output}: process 0 found the checkpoint of step {steps[0]}, others that of "
+                f"{', '.join(str(step) for step in sorted(set(steps) - {steps[0]}))} (0: none); expected the same everywhere; "
+                "give all nodes one folder that they share (output=...)"
+            )
+
     def on_train_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """All processes have read what they go on from."""
         for checkpoint in self.damaged if trainer.is_global_zero else ():
