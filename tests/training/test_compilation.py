@@ -1,10 +1,31 @@
 """Compiled blocks: the same numbers, the same keys, and no new graphs for other numbers of views."""
 
+from shutil import which
+
+import pytest
 import torch
 
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.compilation import compile_blocks, compiled_graphs
 from zipmap_pl.training.config import compose
+
+
+@pytest.mark.skipif(which("g++") is None, reason="inductor needs a C++ compiler")
+def test_what_inductor_makes_of_the_blocks_has_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    settings = ["embed_dim=24", "tokenizer.depth=1", "ttt.head_dim=8"]
+    model = ZipMap(compose([f"model.{setting}" for setting in settings]).model)
+    images = torch.rand(1, 2, 3, 28, 28)
+    gradients = []
+    for _ in range(2):
+        model(images).depth.sum().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        model.zero_grad(set_to_none=True)
+        compile_blocks(model)
+    plain, compiled = gradients
+    assert plain.keys() == compiled.keys()
+    for name, gradient in plain.items():
+        torch.testing.assert_close(compiled[name], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()), msg=name)
 
 
 def test_compiled_blocks_give_the_same_and_are_not_compiled_anew_for_other_shapes() -> None:

@@ -11,8 +11,11 @@ from zipmap_pl.models.zipmap import ZipMap
 
 def compile_blocks(model: ZipMap, backend: str = "inductor") -> None:
     """Compile frame blocks and scene blocks in place, when they are first called; keys of the state dict stay."""
+    # With buffers reused in place, inductor of torch 2.15 writes over the gradient of the fast weight w2: it lies in a slice
+    # of the concatenated gradients of the Newton-Schulz step, whose memory is given away while the slice is still needed.
+    options = {"inplace_buffers": False} if backend == "inductor" else None
     for block in (*model.aggregator.frame_blocks, *model.aggregator.global_blocks):
-        block.compile(dynamic=True, backend=backend)
+        block.compile(dynamic=True, backend=backend, options=options)
 
 
 def compiled_graphs() -> int:
