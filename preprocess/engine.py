@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 
+from zipmap_pl.datasets.agreement import FEW
 from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
@@ -173,7 +174,7 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
 
 
 class Watch:
-    """Looks at the checks of shards as they are written, and warns at the first scene that disagrees."""
+    """Looks at the checks of shards as they are written, and warns once, when more than a few scenes disagree."""
 
     def __init__(self, output: Path, plan: Plan) -> None:
         self._output, self._plan = output, plan
@@ -183,8 +184,8 @@ class Watch:
     def see(self, pairs: list[PairCheck]) -> None:
         """Pairs of one more shard."""
         self._pairs += pairs
-        wrong = disagreeing_scenes(pairs)
-        if wrong and not self._warned:
+        wrong, compared = disagreeing_scenes(self._pairs), len({pair.scene for pair in self._pairs})
+        if len(wrong) > FEW * compared and not self._warned:
             self._warned = True
             scene, share = next(iter(wrong.items()))
             text = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.agreement import DISAGREEMENT, GOOD, DepthView, pair_places, thinned, warped_depths
+from zipmap_pl.datasets.agreement import DISAGREEMENT, DepthView, compare, pair_places, thinned
 
 STEP = 5  # frames that the two of a pair are apart; fewer in shorter spans
 PAIRS = 6  # of each scene in each shard
@@ -25,7 +25,7 @@ class PairCheck:
         scene: number of the scene.
         ordinal: of the earlier frame.
         compared: pixels that could be compared.
-        good: share of them that differ by at most 2 %.
+        good: share of them that agree to 2 % (`agreement.compare`).
         median: of the relative differences.
     """
 
@@ -60,11 +60,10 @@ class SpanCheck:
         """A frame that `wants` asked for."""
         start, source = self._waiting.pop(ordinal, (0, None))
         if source is not None:
-            warped, found = warped_depths(source, view)
-            if found.size:
-                relative = np.abs(warped - found) / found
-                good, median = float(np.mean(relative <= GOOD)), float(np.median(relative))
-                self.pairs.append(PairCheck(self.scene, start, found.size, round(good, 4), round(median, 6)))
+            relative, agree = compare(source, view)
+            if relative.size:
+                good, median = float(np.mean(agree)), float(np.median(relative))
+                self.pairs.append(PairCheck(self.scene, start, relative.size, round(good, 4), round(median, 6)))
         if ordinal in self._starts:
             self._waiting[ordinal + self._step] = (ordinal, thinned(view))
 

@@ -36,12 +36,14 @@ def run(arguments: argparse.Namespace) -> int:
     from zipmap_pl.training.plan import plan
 
     def stages(more: str = "") -> "list[RunConfig]":
-        changed = {setting.partition("=")[0] for setting in more.split()}
-        kept = [text for text in overrides if text.partition("=")[0] not in changed]
+        replaced = {setting.partition("=")[0] for setting in more.split()}
+        kept = [text for text in overrides if text.partition("=")[0] not in replaced]
         return plan([*kept, *more.split()], config_dir=arguments.config_dir)
 
-    found = enumerate(stages())
-    return max([report(config, capacity, lambda more, place=place: stages(more)[place]) for place, config in found])
+    def changed(place: int) -> "Callable[[str], RunConfig]":
+        return lambda more: stages(more)[place]
+
+    return max([report(config, capacity, changed(place)) for place, config in enumerate(stages())])
 
 
 def split_gpu(overrides: list[str]) -> tuple[list[str], int]:

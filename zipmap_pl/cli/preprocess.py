@@ -87,6 +87,7 @@ def dataset_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
 
 def report_text(report: "Report") -> str:
     """What a run did, for people."""
+    from zipmap_pl.datasets.agreement import FEW
     from zipmap_pl.preprocess.state import named_once
 
     lines = [
@@ -99,8 +100,15 @@ def report_text(report: "Report") -> str:
         if named[LISTED_FAULTS:]:
             lines.append(f"  ... and {len(named) - LISTED_FAULTS} more in dataset.json")
     if report.disagreeing:
-        first = ", ".join(report.disagreeing[:3]) + (", ..." if report.disagreeing[3:] else "")
-        lines.append(f"DISAGREEMENT of depth and cameras in {len(report.disagreeing)} scenes: {first}")
+        count, first = len(report.disagreeing), ", ".join(report.disagreeing[:3])
+        first += ", ..." if report.disagreeing[3:] else ""
+        if count > FEW * report.scenes:
+            lines.append(f"DISAGREEMENT of depth and cameras in {count} scenes: {first}")
+        else:
+            lines.append(
+                f"depth and cameras agree in all but {count} of {report.scenes} scenes ({first}); surfaces that hide each"
+                " other can do that"
+            )
     if report.complete:
         lines.append(
             f"complete; check the conventions with `zipmap shards info {report.output}`, look at it with `zipmap shards show ...`"

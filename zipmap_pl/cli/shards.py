@@ -84,7 +84,7 @@ def info_text(index: "ShardIndex", step: int | None) -> str:
 
 
 def _scene_lines(index: "ShardIndex", step: int | None) -> list[str]:
-    from zipmap_pl.datasets.agreement import Agreement, scene_agreement
+    from zipmap_pl.datasets.agreement import FEW, Agreement, scene_agreement
 
     if step is None:
         columns = zip(index["scene.agreement_median"].tolist(), index["scene.agreement_good"].tolist(), strict=True)
@@ -97,7 +97,7 @@ def _scene_lines(index: "ShardIndex", step: int | None) -> list[str]:
     lines = ["  " + scene_text(index, scene, agreements[scene]) for scene in listed]
     if index.scene_count > len(listed):
         lines.append(f"  ... and {index.scene_count - len(listed)} more scenes")
-    if wrong:
+    if len(wrong) > FEW * len(agreements):
         lines.append(f"DISAGREEMENT in {len(wrong)} of {len(agreements)} scenes: {REMEDY}")
     return lines
 

@@ -4,7 +4,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-
 def resize(maps: Tensor, height: int, width: int) -> Tensor:
     """Bilinear, corners aligned: [N, C, *, *] -> [N, C, height, width]."""
     return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=True)
