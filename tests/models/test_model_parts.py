@@ -101,3 +101,18 @@ def test_activations():
     torch.testing.assert_close((seen[3], confidence), (torch.tensor(0.5).exp(), 1 + torch.tensor(-1.0).exp()))
     raw = torch.tensor([-1.0, 2, -3, 4, -5, 6, -7, -0.5, 0.8])
     assert pose_encoding(raw).tolist() == [-1, 2, -3, 4, -5, 6, -7, 0, pytest.approx(0.8)]
+
+
+def test_a_head_that_recomputes_keeps_the_features_and_nothing_in_the_size_of_the_pictures():
+    config = DenseHeadConfig(features=8, level_channels=[8, 8, 8, 8], hidden=8, views_per_chunk=2)
+    head = DPTHead(32, 14, 3, config, checkpoint_activations=True).train()
+    levels = [torch.rand(3, 2 * 4, 32, requires_grad=True) for _ in range(4)]
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        head(levels, 28, 56).sum()
+    assert sum(kept.values()) == sum(level.nbytes for level in levels)
