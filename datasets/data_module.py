@@ -126,7 +126,7 @@ class ZooDataModule(LightningDataModule):
         return f"drawn in the next {drawn.total():,} samples: {', '.join(parts)}"
 
     def last_samples(self, error: str) -> list[str]:
-        """What workers that are gone were reading: of each that torch's error names, a line with step, slot and scene."""
+        """What workers were reading: of each that torch's error names, or of all, a line with step, slot and scene."""
         lines = []
         for process, step, slot, number, scene in self._last.of_processes(error):
             dataset = (self._train or [])[number]

@@ -25,7 +25,7 @@ class LastSamples:
             self._rows.numpy()[worker.id] = (os.getpid(), step, slot, dataset, scene)
 
     def of_processes(self, message: str) -> list[tuple[int, int, int, int, int]]:
-        """The rows of the processes that torch's message names, as far as they drew anything."""
+        """The rows of the processes that torch's message names, or of all if it names none, as far as they drew anything."""
         found = PROCESSES.search(message)
-        named = {int(number) for number in found[1].split(",")} if found else set()
-        return [tuple(row) for row in self._rows.tolist() if row[0] in named]
+        named = {int(number) for number in found[1].split(",")} if found else None
+        return [tuple(row) for row in self._rows.tolist() if row[0] and (named is None or row[0] in named)]

@@ -29,8 +29,8 @@ def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], nam
 
 
 def require_finite(tensors: Mapping[str, Tensor], name: str) -> None:
-    """Raise DamagedFile if a number is infinite or none. `name` is the file's."""
-    bad = [key for key, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    """Raise DamagedFile if a number is infinite or none; tensors on the meta device have none. `name` is the file's."""
+    bad = [key for key, tensor in tensors.items() if not tensor.is_meta and not bool(tensor.isfinite().all())]
     if bad:
         raise DamagedFile(
             f"{name}: {len(bad)} tensors with numbers that are not finite ({some_of(bad)}), expected none; "

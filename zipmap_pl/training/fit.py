@@ -98,13 +98,16 @@ def _fit(config: RunConfig, following: Sequence[RunConfig]) -> FitResult:
         after = module.validation if module.validated_step == module.step else _validate(trainer, module, data)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C and SIGTERM
         raise KeyboardInterrupt from stopped
-    except RuntimeError as error:  # what torch makes of a loader's worker that got the SIGTERM too
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # A loader's worker that got the SIGTERM too, or died: torch tells, unless a batch was just being handed over.
         if signals.stopping or trainer.received_sigterm:
             raise KeyboardInterrupt from error
-        if "DataLoader worker" in str(error):
+        handed_over = config.data.workers > 0 and not isinstance(error, RuntimeError)
+        if handed_over or "DataLoader worker" in str(error):
+            found = "a worker died while it handed over a batch." if handed_over else str(error).splitlines()[0]
             last = "".join(f" ({line})" for line in data.last_samples(str(error)))
             raise UserError(
-                f"data: {str(error).splitlines()[0]}{last} If the system ended it for want of memory, lower data.workers or"
+                f"data: {found}{last} If the system ended it for want of memory, lower data.workers or"
                 " data.prefetch; the same command goes on from the last checkpoint"
             ) from error
         raise
