@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from zipmap_pl.losses.quantile import MIN_ELEMENTS
-from zipmap_pl.models import fast_weight_operators
+from zipmap_pl.models import fast_weight_operators, mlp
 
 # Opaque to whoever counts from outside, but what they allocate inside is real: run once more, on fake tensors too.
 OPERATORS = {
@@ -27,6 +27,8 @@ OPERATORS = {
         fast_weight_operators._descent_backward,
         fast_weight_operators._apply,
         fast_weight_operators._apply_backward,
+        mlp._mlp,
+        mlp._mlp_backward,
     )
 }
 
