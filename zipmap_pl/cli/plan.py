@@ -63,7 +63,7 @@ def split_gpu(overrides: list[str]) -> tuple[list[str], int]:
 
 def report(config: "RunConfig", capacity: int, compose: "Callable[[str], RunConfig]") -> int:
     """Print the plan of one stage, and where it does not fit what would; `compose`: the same stage with more settings."""
-    from zipmap_pl.training.memory_advice import accumulation_line, changes
+    from zipmap_pl.training.memory_advice import accumulated, changes
     from zipmap_pl.training.memory_plan import plan_memory
     from zipmap_pl.training.strategies import world_of
 
@@ -74,12 +74,17 @@ def report(config: "RunConfig", capacity: int, compose: "Callable[[str], RunConf
         return 0
     print("what would change that:")
     for change in changes(config, plan, world, compose):
-        verdict = "fits" if change.plan.fits else "does not fit either"
-        print(f"  {change.settings}: {gib(change.plan.total)}, {verdict}")
+        print(f"  {change.settings}: {verdict(change.plan)}")
         fewer = re.search(r"images_per_gpu=(\d+)", change.settings)
         if fewer is not None:
-            print(f"    {accumulation_line(config, plan, int(fewer[1]))}")
+            told, together = accumulated(config, world, capacity, int(fewer[1]))
+            print(f"    with {together.settings}, {told}: {verdict(together.plan)}")
     return DOES_NOT_FIT
+
+
+def verdict(plan: "MemoryPlan") -> str:
+    """What a change leads to."""
+    return f"{gib(plan.total)}, {'fits' if plan.fits else 'does not fit either'}"
 
 
 def lines(config: "RunConfig", plan: "MemoryPlan") -> list[str]:

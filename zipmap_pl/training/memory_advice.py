@@ -119,13 +119,14 @@ def small_model_settings(config: RunConfig) -> str:
     )
 
 
-def accumulation_line(config: RunConfig, plan: MemoryPlan, images: int) -> str:
-    """What so many images per GPU mean for the published batch."""
-    published = PUBLISHED_RANKS * PUBLISHED_IMAGES
-    wanted = config.trainer.global_images or published
+def accumulated(config: RunConfig, world: World, capacity: int, images: int) -> tuple[str, Change]:
+    """What so many images per GPU mean for the published batch, and what it takes: gradients wait for the last micro-batch."""
+    wanted = config.trainer.global_images or PUBLISHED_RANKS * PUBLISHED_IMAGES
     fewer = replace(with_images(config, images), trainer=replace(config.trainer, global_images=wanted))
-    micro = accumulation_for(fewer, plan.sharing.processes)
-    return (
-        f"trainer.global_images={wanted}: {micro} micro-batches of {plan.sharing.processes} x {images} images per step"
-        f" (published: {PUBLISHED_RANKS} x {PUBLISHED_IMAGES}); gradients then stay whole between them"
+    plan = plan_memory(fewer, world, capacity)
+    processes = plan.sharing.processes
+    told = (
+        f"{accumulation_for(fewer, processes)} micro-batches of {processes} x {images} images per step"
+        f" (published: {PUBLISHED_RANKS} x {PUBLISHED_IMAGES})"
     )
+    return told, Change(f"trainer.global_images={wanted}", plan)
