@@ -60,7 +60,7 @@ def as_vggt():
 
     def turn(softmax):
         points = {
-            key.replace("local_point_head", "point_head"): torch.empty(
+            key.replace("local_point_head", "point_head"): torch.zeros(
                 (4, *value.shape[1:]) if ".output_conv2.2." in key else value.shape, device=value.device
             )
             for key, value in softmax.items()
