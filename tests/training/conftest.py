@@ -46,3 +46,15 @@ def smallest_run(rooms: Path) -> list[str]:
         "trainer.accelerator=cpu",
         "prepare=[]",
     ]
+
+
+@pytest.fixture(scope="session")
+def unwatched_run(smallest_run: list[str]) -> list[str]:
+    """The same with half of the pictures, and without validation and panels."""
+    return [
+        *(setting for setting in smallest_run if "data.validation" not in setting),
+        "~data.validation.rooms",
+        "data.images_per_gpu=4",
+        "trainer.pictures_every=1000",
+        "trainer.validate_every=1000",
+    ]

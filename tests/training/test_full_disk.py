@@ -13,15 +13,11 @@ LARGEST = 300_000  # bytes of a file; weights need more, what TensorBoard writes
 
 
 @pytest.fixture(scope="module")
-def settings(smallest_run: list[str]) -> list[str]:
+def settings(unwatched_run: list[str]) -> list[str]:
     """Six steps of two views, and a checkpoint after every second one."""
     return [
-        *(setting for setting in smallest_run if "data.validation" not in setting),
-        "~data.validation.rooms",
-        "data.images_per_gpu=4",
+        *unwatched_run,
         "data.views=[2,2]",
-        "trainer.pictures_every=1000",
-        "trainer.validate_every=1000",
         "trainer.checkpoint_every=2",
     ]
 

@@ -12,17 +12,13 @@ EVERY = 3
 
 
 @pytest.fixture(scope="module")
-def settings(smallest_run: list[str]) -> list[str]:
+def settings(unwatched_run: list[str]) -> list[str]:
     """Two views of two scenes a step, averages from the second step on, a checkpoint after every third."""
     return [
-        *(setting for setting in smallest_run if "data.validation" not in setting),
-        "~data.validation.rooms",
-        "data.images_per_gpu=4",
+        *unwatched_run,
         "data.views=[2,2]",
         "stage.ema.decay=0.9",
         "stage.ema.start_step=1",
-        "trainer.pictures_every=1000",
-        "trainer.validate_every=1000",
         f"trainer.checkpoint_every={EVERY}",
     ]
 
