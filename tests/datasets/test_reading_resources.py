@@ -196,7 +196,7 @@ def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, stamp_c
     config = stamp_config(stamps, workers=2, reading=reading)
     victim, _, message, lines = told_of_a_death(config, kill_worker=1)
     named = re.search(rf"DataLoader worker \(pid(\(s\))? {victim}\)", message)
-    assert len(lines) == 1 if named else 2
+    assert len(lines) == (1 if named else 2)
     of_victim = rf"worker {victim} was at step [1-9]\d*, slot \d+: synthetic, scene \S+"
     assert sum(re.fullmatch(of_victim, line) is not None for line in lines) == 1
     assert ZooDataModule(config).last_samples("DataLoader worker (pid 1) is killed by signal: Killed.") == []

@@ -72,7 +72,7 @@ def test_every_row_of_the_stage_table(name: str, published: dict[str, dict[str, 
     assert settings.steps == epochs * steps_each
     assert settings.ema.start_step == int(row["EMA start step"])
     views = numbers(row["views per scene"])
-    assert data.views == [views[0], views[-1]] if len(views) > 1 else [views[0], views[0]]
+    assert data.views == [views[0], views[-1]]
     assert data.images_per_gpu == numbers(row["max images per GPU"])[0]
     assert data.min_frames == int(row["min images a sequence must have"])
     assert len(data.train) == numbers(row["datasets"])[0]

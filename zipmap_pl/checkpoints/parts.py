@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from zipmap_pl.checkpoints.tensor_files import write_safetensors
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import DamagedFile
 
 CUT = "cut along"
 
@@ -62,7 +62,7 @@ class Parts(Mapping[str, Tensor]):
     """The whole tensors of a group by name, each put together, on the CPU, when it is asked for.
 
     Raises:
-        UserError: a file is damaged.
+        DamagedFile: a file is not what it should be.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -95,9 +95,9 @@ class Parts(Mapping[str, Tensor]):
         return len(self._found)
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
+def _damaged(path: Path, error: Exception) -> DamagedFile:
     reason = (str(error).splitlines() or ["empty"])[0]
-    return UserError(f"{path}: not readable as a part of a checkpoint ({reason}); take another checkpoint")
+    return DamagedFile(f"{path}: not readable as a part of a checkpoint ({reason}); take another checkpoint")
 
 
 class StateByParameter(Mapping[str, dict[str, Tensor]]):

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import isnan
 from pathlib import Path
 
 import lightning
@@ -54,7 +53,7 @@ class FitResult:
     def summary(self) -> str:
         """A few lines for the terminal."""
         lines = [f"{self.steps} steps done; checkpoint {self.checkpoint}", f"watch: tensorboard --logdir {self.output}"]
-        for name in (name for name, value in self.after.items() if not (name.endswith(BASELINE) or isnan(value))):
+        for name in (name for name in self.after if not name.endswith(BASELINE)):
             before = f"{self.before[name]:.3f} before, " if name in self.before else ""
             baseline = self.after[name + BASELINE]
             lines.append(f"held-out {name}: {before}{self.after[name]:.3f} now; {baseline:.3f} for knowing nothing")
