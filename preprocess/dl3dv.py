@@ -30,27 +30,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.nerfstudio import PICTURE, Transforms, by_last_number, read_transforms
-from zipmap_pl.preprocess.pictures import read_depth_npy, read_depth_png, read_npy, read_picture
+from zipmap_pl.preprocess import processed_layers
+from zipmap_pl.preprocess.nerfstudio import PICTURE, Transforms, read_transforms
+from zipmap_pl.preprocess.pictures import read_picture
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.sources import Folders, Source, Zipped, exists, find_folders, join, names_in, read_bytes
+from zipmap_pl.preprocess.sources import Source, Zipped, exists, find_folders, found_twice, join, names_in
 
 log = logging.getLogger(__name__)
 
 HASH = r"[0-9a-f]{64}"
 SCENE = re.compile(rf".*?/((?:\d+K/)?{HASH})")
 TRANSFORMS = "transforms.json"
-RESOLUTIONS = {
-    "images": 1,
-    "images_2": 2,
-    "images_4": 4,
-    "images_8": 8,
-}  # folder -> how much smaller than the lens tells
+RESOLUTIONS = {"images": 1, "images_2": 2, "images_4": 4, "images_8": 8}  # how much smaller than the lens tells
 DENSE = "dense"
-SKY, OUTLIER = 127, 110  # mask values from which on a pixel is sky, an outlier; as in the published training
 
 
 @dataclass(frozen=True)
@@ -101,12 +94,10 @@ class DL3DV:
 
     def scenes(self) -> list[RawScene]:
         """Scenes sorted by name. Raises UserError if there are none."""
-        for folder, what in ((self.raw, "DL3DV's scenes"), (self.depth, "depth of DL3DV's scenes")):
-            if folder is not None and not folder.is_dir():
-                raise UserError(f"{folder}: no such folder; expected {what}")
+        found = find_folders(self.raw, SCENE)
+        of_depth = None if self.depth is None else find_folders(self.depth, SCENE)
         if not self.test:
             log.warning("without --test, the scenes of the published benchmark are among those for training")
-        found = _folders(self.raw)
         scenes = [scene for name in found.places if (scene := self._scene(name)) is not None]
         usable = [scene.name for scene in scenes if scene.frames]
         scenes += found.unreadable
@@ -118,18 +109,19 @@ class DL3DV:
         if without:
             text = "%s: %d of %d scenes are without depth, which the published losses need"
             log.warning(text, self.raw, without, len(usable))
-        if self.depth is not None:
+        if of_depth is not None:
             if without == len(usable):
                 text = f"expected folders like {usable[0]}/depth, or {usable[0]}/{DENSE}/depth for the dense release"
                 raise UserError(f"{self.depth}: no depth of any scene in it; {text}")
-            scenes += (replace(scene, name=f"depth: {scene.name}") for scene in _folders(self.depth).unreadable)
+            scenes += (replace(scene, name=f"depth: {scene.name}") for scene in of_depth.unreadable)
         return scenes
 
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera; of the official download, for a picture of the size that its folder's name promises."""
         place = self._place(scene.name)
         if place.dense:
-            return _dense_camera(join(join(place.folder, "cam"), f"{frame}.npz"))
+            assert isinstance(place.folder, Path), place
+            return processed_layers.read_camera(place.folder, frame)
         transforms, resolution = _transforms(place.folder), RESOLUTIONS[_pictures(place.folder)]
         lens = transforms.lens
         intrinsics = lens.intrinsics(lens.width / resolution, lens.height / resolution)
@@ -145,12 +137,12 @@ class DL3DV:
             file = join(join(place.folder, _pictures(place.folder)), transforms.pictures[frame])
             image, jpeg = read_picture(file)
             camera = replace(camera, intrinsics=transforms.lens.intrinsics_of(file, image))
-        depth, sky = (None, None) if place.depth is None else _layers(place.depth, frame)
+        depth, sky = (None, None) if place.depth is None else processed_layers.read_layers(place.depth, frame)
         return RawFrame(camera, image, jpeg, depth, sky)
 
     def _scene(self, name: str) -> RawScene | None:
         """None where folders of this name hold depth only."""
-        folders = _folders(self.raw).places[name]
+        folders = find_folders(self.raw, SCENE).places[name]
         split = "test" if posixpath.basename(name) in self.test else "train"
         places, left_out = self._places(name)
         if not places:
@@ -158,13 +150,12 @@ class DL3DV:
                 return None
             missing = LeftOut(str(join(folders[0], TRANSFORMS)), "missing")
             return RawScene(name, split, (), left_out or (missing,))
-        text = f"found twice; {places[0].folder} is used"
-        left_out += tuple(LeftOut(str(place.folder), text) for place in places[1:])
+        left_out += tuple(found_twice(tuple(place.folder for place in places)))
         if self.depth is not None and places[0].depth is None:
             left_out += (LeftOut(str(self.depth / name), "no depth; the scene is written without"),)
         try:
             if places[0].dense:
-                return RawScene(name, split, _dense_frames(places[0].folder), left_out)
+                return RawScene(name, split, processed_layers.frames_of(places[0].folder), left_out)
             frames, without_pose = _frames(places[0].folder)
         except RawFault as fault:
             return RawScene(name, split, (), (*left_out, LeftOut(fault.file, fault.reason)))
@@ -179,31 +170,8 @@ class DL3DV:
 
     def _places(self, name: str) -> tuple[tuple[Place, ...], tuple[LeftOut, ...]]:
         """Where a scene could be read from, the best place first; and what cannot be read from where it is."""
-        folders, depths = (_folders(top).places.get(name, ()) for top in (self.raw, self.depth or self.raw))
+        folders, depths = (find_folders(top, SCENE).places.get(name, ()) for top in (self.raw, self.depth or self.raw))
         return _places(folders, depths)
-
-
-def _layers(folder: Source, frame: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Depth [H, W] float32; sky [H, W] bool, None where the frame has no such mask."""
-    file = join(join(folder, "depth"), f"{frame}.npy")
-    values = read_depth_npy(file)
-    if values.dtype.kind != "f":
-        raise RawFault(file, f"depth is {values.dtype}, expected floats")
-    with np.errstate(over="ignore"):
-        depth = values.astype(np.float32)
-    outliers, sky = (_mask(folder, kind, frame) for kind in ("outlier_mask", "sky_mask"))
-    if outliers is not None:
-        if outliers.shape != depth.shape:
-            mask, other = (f"{layer.shape[1]}x{layer.shape[0]}" for layer in (outliers, depth))
-            raise RawFault(join(folder, f"outlier_mask/{frame}.png"), f"mask is {mask}, the depth is {other}")
-        depth[outliers >= OUTLIER] = 0
-    return depth, None if sky is None else sky >= SKY
-
-
-def _mask(folder: Source, kind: str, frame: str) -> np.ndarray | None:
-    """[H, W], as stored; None where the frame has no such mask."""
-    file = join(folder, f"{kind}/{frame}.png")
-    return read_depth_png(file) if exists(file) else None
 
 
 def _frames(folder: Source) -> tuple[tuple[str, ...], tuple[LeftOut, ...]]:
@@ -219,26 +187,6 @@ def _transforms(folder: Source) -> Transforms:
     return read_transforms(join(folder, TRANSFORMS))
 
 
-def _dense_frames(folder: Source) -> tuple[str, ...]:
-    """Frames of the dense release: what pictures and cameras have between them."""
-    parts = (("rgb", ".png"), ("cam", ".npz"))
-    names = {n.removesuffix(end) for part, end in parts for n in names_in(join(folder, part)) if n.endswith(end)}
-    return tuple(sorted(names, key=by_last_number))
-
-
-def _dense_camera(file: Source) -> RawCamera:
-    """The camera of a frame of the dense release."""
-    assert isinstance(file, Path), file
-    read_bytes(file)  # a missing file, a folder: a fault
-    arrays = []
-    for name in ("intrinsic", "pose"):
-        values = read_npy(Zipped(file, f"{name}.npy"))
-        if values.dtype.kind not in "fiu":
-            raise RawFault(file, f"{name} is {values.dtype}, expected numbers")
-        arrays.append(values.astype(np.float64))
-    return RawCamera(arrays[0], arrays[1], file)
-
-
 def _pictures(folder: Source) -> str:
     """The name of the folder of the largest pictures."""
     names = _resolutions(folder)
@@ -250,11 +198,6 @@ def _pictures(folder: Source) -> str:
 @lru_cache(maxsize=8)
 def _resolutions(folder: Source) -> tuple[str, ...]:
     return tuple(name for name in RESOLUTIONS if exists(join(folder, name)))
-
-
-@lru_cache(maxsize=2)
-def _folders(raw: Path) -> Folders:
-    return find_folders(raw, SCENE)
 
 
 @lru_cache(maxsize=16384)  # all scenes: who lists them asks twice

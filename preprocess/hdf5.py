@@ -12,12 +12,20 @@ from zipmap_pl.preprocess.sources import MAX_BYTES, Source, read_bytes
 # What h5py raises for damaged files. The file is in memory by then, so none of these is an error of the system.
 DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError)
 
+KINDS = {"f": "floats", "i": "integers"}
 
-def read_hdf5(file: Source, key: str) -> np.ndarray:
-    """The array of numbers `key` of an HDF5 file, as stored. Nothing outside of the file is followed.
+
+def read_hdf5(file: Source, key: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The array `key` of an HDF5 file, as stored. Nothing outside of the file is followed.
+
+    Args:
+        file: the file.
+        key: name of the array.
+        kind: what it must hold: "f" floats, "i" integers with a sign.
+        shape: what it must have; None = any length.
 
     Raises:
-        RawFault: missing, damaged, no such array, no numbers, kept in other files, or larger than 1 GiB.
+        RawFault: missing, damaged, no such array, another one, kept in other files, or larger than 1 GiB.
     """
     data = read_bytes(file)
     try:
@@ -26,6 +34,7 @@ def read_hdf5(file: Source, key: str) -> np.ndarray:
                 raise RawFault(file, f"holds no {key!r}, expected an array of this name")
             array = opened[key]
             _check(file, key, array)
+            _check_contents(file, array, kind, shape)
             return array[()]
     except DAMAGED as error:
         raise RawFault(file, "unreadable HDF5 file") from error
@@ -41,3 +50,10 @@ def _check(file: Source, key: str, array: object) -> None:
         raise RawFault(
             file, f"its header promises {array.dtype}{list(array.shape)}, expected at most {MAX_BYTES} bytes"
         )
+
+
+def _check_contents(file: Source, array: h5py.Dataset, kind: str, shape: tuple[int | None, ...]) -> None:
+    fits = len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if array.dtype.kind != kind or not fits:
+        expected = f"{KINDS[kind]} [{', '.join('N' if n is None else str(n) for n in shape)}]"
+        raise RawFault(file, f"{array.dtype}{list(array.shape)}, expected {expected}")

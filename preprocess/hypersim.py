@@ -18,13 +18,10 @@ that looks at the middle of what is seen.
 """
 
 import argparse
-import csv
 import logging
-import math
-import posixpath
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,36 +29,24 @@ import numpy as np
 from zipmap_pl.datasets import cameras
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.hdf5 import read_hdf5
+from zipmap_pl.preprocess.hypersim_lens import OPENGL_FROM_OPENCV, lens_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.rectify import resampled
-from zipmap_pl.preprocess.sources import (
-    Folders,
-    Source,
-    Zipped,
-    exists,
-    find_folders,
-    folders_in,
-    join,
-    names_in,
-    read_bytes,
-)
-from zipmap_pl.preprocess.tilt_shift import PinholeView, depth_of_distance, pinhole_view, raw_places
+from zipmap_pl.preprocess.sources import Source, exists, find_folders, folders_in, found_twice, join, names_in, parent
+from zipmap_pl.preprocess.tables import read_csv
+from zipmap_pl.preprocess.tone_mapping import tone_mapped
 
 log = logging.getLogger(__name__)
 
-SCENE = re.compile(r".*/(ai_\d{3}_\d{3})/images")
+IMAGES = re.compile(r".*/(ai_\d{3}_\d{3})/images")
 FRAME = re.compile(r"frame\.(\d{4})\.(?:color|depth_meters|render_entity_id)\.hdf5")
 CAMERA = re.compile(r"scene_(cam_\d+)_(?:final|geometry)_hdf5")
 COLOUR, DISTANCE, ENTITY = "color", "depth_meters", "render_entity_id"
 FOLDERS = {"final_hdf5": (COLOUR,), "geometry_hdf5": (DISTANCE, ENTITY)}
 CAMERAS_CSV, SPLITS_CSV = "metadata_camera_parameters.csv", "metadata_images_split_scene_v1.csv"
+KEY = "dataset"  # of the one array of every .hdf5
 NO_SURFACE = -1
 NO_FOLDERS = "no images/scene_cam_<nn>_final_hdf5 in it"
-OPENGL_FROM_OPENCV = np.array((1.0, -1.0, -1.0))
-GAMMA, BRIGHT, PERCENTILE = 2.2, 0.8, 90.0  # the 90th percentile of brightness becomes 0.8
-DARK = 1e-4
-BRIGHTNESS = (0.30, 0.59, 0.11)
-HALF_FLOAT_MAX = 65504.0
 # Black pixels and other flaws; not used by the published training (which meant all of 010_009, but read cam_00 and cam_01).
 EXCLUDED_SCENES = (
     "004_007 027_003 027_005 028_003 029_004 038_002 038_004 038_007 039_006 042_002 042_005 044_009 045_005 046_003"
@@ -112,12 +97,10 @@ class Hypersim:
 
     def scenes(self) -> list[RawScene]:
         """One scene per trajectory, sorted by name. Raises UserError if there are none, or no list of cameras."""
-        if not self.raw.is_dir():
-            raise UserError(f"{self.raw}: no such folder; expected Hypersim's scenes")
+        found = find_folders(self.raw, IMAGES)
         self._require(CAMERAS_CSV, "contrib/mikeroberts3000")
         if self.official_splits:
             self._require(SPLITS_CSV, "evermotion_dataset/analysis")
-        found = _folders(self.raw)
         names = [name for name in found.places if name not in self.exclude]
         listed = [scene for name in names for scene in self._trajectories(name, found.places[name])]
         scenes = [scene for scene in listed if scene.name not in self.exclude]
@@ -130,7 +113,7 @@ class Hypersim:
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The pinhole camera that the frame is written for."""
         trajectory = self._trajectory(scene)
-        lens = _lens(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
+        lens = lens_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
         file = trajectory.detail("camera_keyframe_orientations.hdf5")
         orientation = _keyframe(file, (3, 3), int(frame))
         position = _keyframe(trajectory.detail("camera_keyframe_positions.hdf5"), (3,), int(frame))
@@ -143,11 +126,11 @@ class Hypersim:
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
         trajectory, camera = self._trajectory(scene), self.camera(scene, frame)
-        lens = _lens(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
+        lens = lens_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
         size = lens.height, lens.width
-        colour = _read(trajectory.file(COLOUR, frame), "f", (*size, 3))
-        distance = _read(trajectory.file(DISTANCE, frame), "f", size)
-        no_surface = _read(trajectory.file(ENTITY, frame), "i", size) == NO_SURFACE
+        colour = read_hdf5(trajectory.file(COLOUR, frame), KEY, "f", (*size, 3))
+        distance = read_hdf5(trajectory.file(DISTANCE, frame), KEY, "f", size)
+        no_surface = read_hdf5(trajectory.file(ENTITY, frame), KEY, "i", size) == NO_SURFACE
         depth = np.where(np.isfinite(distance), distance, 0) * lens.depth_of_distance
         raw = RawFrame(camera, tone_mapped(colour, ~no_surface), depth=depth.astype(np.float32), sky=no_surface)
         return resampled(raw, *lens.raw_places, lens.view.intrinsics) if lens.view.resampled else raw
@@ -156,14 +139,14 @@ class Hypersim:
         if not (self.raw / name).is_file():
             raise UserError(f"{self.raw / name}: missing; copy it from github.com/apple/ml-hypersim, folder {where}")
 
-    def _trajectories(self, name: str, places: tuple[Source, ...]) -> list[RawScene]:
-        """Those of the scene `name`. What is wrong with all of them is told with the first."""
-        matches = [CAMERA.fullmatch(folder) for folder in folders_in(join(places[0], "images"))]
+    def _trajectories(self, name: str, images: tuple[Source, ...]) -> list[RawScene]:
+        """Those of the scene `name`, by its folders images. What is wrong with all of them is told with the first."""
+        matches = [CAMERA.fullmatch(folder) for folder in folders_in(images[0])]
         names = sorted({f"{name}/{match[1]}" for match in matches if match})
-        left_out = [LeftOut(str(place), f"found twice; {places[0]} is used") for place in places[1:]]
+        left_out, folder = found_twice(tuple(map(parent, images))), parent(images[0])
         if not names:
-            return [RawScene(name, "train", (), (*left_out, LeftOut(str(places[0]), NO_FOLDERS)))]
-        scenes = [self._scene(_Trajectory(places[0], name)) for name in names]
+            return [RawScene(name, "train", (), (*left_out, LeftOut(str(folder), NO_FOLDERS)))]
+        scenes = [self._scene(_Trajectory(folder, name)) for name in names]
         return [replace(scenes[0], left_out=(*left_out, *scenes[0].left_out)), *scenes[1:]]
 
     def _scene(self, trajectory: "_Trajectory") -> RawScene:
@@ -178,10 +161,10 @@ class Hypersim:
 
     def _trajectory(self, scene: RawScene) -> "_Trajectory":
         name = scene.name.split("/")[0]
-        places = _folders(self.raw).places.get(name)
-        if not places:
+        images = find_folders(self.raw, IMAGES).places.get(name)
+        if not images:
             raise RawFault(self.raw / name, "missing")
-        return _Trajectory(places[0], scene.name)
+        return _Trajectory(parent(images[0]), scene.name)
 
 
 @dataclass(frozen=True)
@@ -215,155 +198,27 @@ class _Trajectory:
         return join(self.folder, f"_detail/{self.camera}/{name}")
 
 
-@dataclass(frozen=True)
-class Lens:
-    """What the pictures of a scene are taken with.
-
-    Attributes:
-        height, width: of the raw pictures.
-        metres_per_unit: of the camera's positions.
-        view: the pinhole camera that is written.
-    """
-
-    height: int
-    width: int
-    metres_per_unit: float
-    view: PinholeView
-
-    @cached_property
-    def depth_of_distance(self) -> np.ndarray:
-        """[H, W] float64, what makes planar depth of distance."""
-        return depth_of_distance(self.view, self.height, self.width)
-
-    @cached_property
-    def raw_places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and rows [H, W] of the pixels that are written, in the raw picture."""
-        return raw_places(self.view)
-
-
-@lru_cache(maxsize=2)
-def _lens(file: Path, folder: Source, scene: str) -> Lens:
-    """From a scene's row in metadata_camera_parameters.csv, and its folder."""
-    row = _rows(file).get(scene)
-    if row is None:
-        raise RawFault(file, f"no row for {scene}")
-
-    def number(column: str, low: float = -math.inf, high: float = math.inf) -> float:
-        return _number(file, f"{column} of {scene}", row.get(column), low, high)
-
-    # The rows of depth are left out: columns, rows and the divisor in the picture from -1 to 1, x right, y up.
-    clip = np.array([[number(f"M_proj_{i}{j}") for j in range(3)] for i in (0, 1, 3)])
-    height, width = (int(number(f"settings_output_img_{side}", 1, 1 << 14)) for side in ("height", "width"))
-    pixels = np.array(((width / 2, 0.0, width / 2), (0.0, -height / 2, height / 2), (0.0, 0.0, 1.0)))
-    try:
-        view = pinhole_view(cameras.multiply(pixels, clip * OPENGL_FROM_OPENCV), height, width)
-    except ValueError as error:
-        raise RawFault(file, f"M_proj of {scene}: {error}") from error
-    return Lens(height, width, _metres_per_unit(folder, number("settings_units_info_meters_scale", 1e-9)), view)
-
-
-def _metres_per_unit(folder: Source, otherwise: float) -> float:
-    """What the scene's own folder says, if it says anything."""
-    file = join(folder, "_detail/metadata_scene.csv")
-    if not exists(file):
-        return otherwise
-    values = {
-        row["parameter_name"]: row["parameter_value"] for row in _table(file, "parameter_name", "parameter_value")
-    }
-    return _number(file, "meters_per_asset_unit", values.get("meters_per_asset_unit"), 1e-9)
-
-
-def _number(file: Source, name: str, text: str | None, low: float = -math.inf, high: float = math.inf) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and low <= value <= high):
-        raise RawFault(file, f"{name} is {text!r}, expected a {'positive' if low > 0 else 'finite'} number")
-    return value
-
-
-def _table(file: Source, *columns: str) -> list[dict[str, str]]:
-    """The rows of a csv file that has these columns; a row's missing values are empty."""
-    reader = csv.DictReader(read_bytes(file).decode("utf-8-sig", "replace").splitlines(), restval="")
-    try:
-        missing = set(columns) - set(reader.fieldnames or ())
-        if missing:
-            raise RawFault(file, f"no column {min(missing)}")
-        return list(reader)
-    except csv.Error as error:
-        raise RawFault(file, f"unreadable csv ({error})") from error
-
-
-@lru_cache(maxsize=1)
-def _rows(file: Path) -> dict[str, dict[str, str]]:
-    return {row["scene_name"]: row for row in _table(file, "scene_name")}
-
-
 @lru_cache(maxsize=1)
 def _splits(file: Path) -> dict[str, str]:
     """Split of each scene. Raises UserError, because it is asked for before there are frames to be lost."""
     try:
-        rows = _table(file, "scene_name", "split_partition_name")
+        rows = read_csv(file, "scene_name", "split_partition_name")
     except RawFault as fault:
         raise UserError(f"{fault}; expected the file as published") from fault
     return {row["scene_name"]: name for row in rows if (name := row["split_partition_name"])}
 
 
 @lru_cache(maxsize=4)
-def _keyframes(file: Source) -> np.ndarray:
-    return read_hdf5(file, "dataset")
+def _keyframes(file: Source, shape: tuple[int, ...]) -> np.ndarray:
+    return read_hdf5(file, KEY, "f", (None, *shape)).astype(np.float64)
 
 
 def _keyframe(file: Source, shape: tuple[int, ...], number: int) -> np.ndarray:
     """One of the arrays [shape] of a camera's path, float64."""
-    values = _keyframes(file)
-    if values.dtype.kind != "f" or values.shape[1:] != shape:
-        raise RawFault(file, f"{values.dtype}{list(values.shape)}, expected floats [N, {str(list(shape))[1:]}")
+    values = _keyframes(file, shape)
     if number >= len(values):
         raise RawFault(file, f"{len(values)} keyframes, fewer than frames")
-    return values[number].astype(np.float64)
-
-
-def _read(file: Source, kind: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array of a frame's file. Raises RawFault for other numbers or another shape."""
-    values = read_hdf5(file, "dataset")
-    if values.dtype.kind != kind or values.shape != shape:
-        expected = {"f": "floats", "i": "integers"}[kind]
-        raise RawFault(file, f"{values.dtype}{list(values.shape)}, expected {expected} {list(shape)}")
-    return values
-
-
-def tone_mapped(colour: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """A picture [H, W, 3] uint8 of linear colours [H, W, 3], by the formula of the dataset's authors.
-
-    Args:
-        colour: float, may hold NaN (black) and infinity (as bright as a half float can be).
-        surface: [H, W] bool, where brightness is measured: 90 % of it are to be darker than 0.8.
-    """
-    colour = np.nan_to_num(colour.astype(np.float32), nan=0.0, posinf=HALF_FLOAT_MAX, neginf=0.0)
-    red, green, blue = BRIGHTNESS
-    brightness = (red * colour[..., 0] + green * colour[..., 1] + blue * colour[..., 2])[surface]
-    scale = 1.0
-    if brightness.size:
-        level = float(np.percentile(brightness, PERCENTILE))
-        scale = 0.0 if level < DARK else BRIGHT**GAMMA / level
-    mapped = np.maximum(colour * np.float32(scale), 0) ** np.float32(1 / GAMMA)
-    return np.floor(255 * np.minimum(mapped, 1)).astype(np.uint8)
-
-
-@lru_cache(maxsize=1)
-def _folders(raw: Path) -> Folders:
-    """Folders of scenes by name."""
-    found = find_folders(raw, SCENE)
-    places = {name: tuple(_parent(images) for images in places) for name, places in found.places.items()}
-    return replace(found, places=places)
-
-
-def _parent(folder: Source) -> Source:
-    if isinstance(folder, Zipped):
-        return replace(folder, name=posixpath.dirname(folder.name) or ".")
-    return folder.parent
+    return values[number]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ at hand may be smaller. `k1`, `k2`, `p1`, `p2` (and `k3`) are OpenCV's distortio
 not there: only the file's name counts. `applied_transform`, which turned COLMAP's world, is not needed.
 """
 
-import json
 import posixpath
 import re
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from functools import lru_cache
 import numpy as np
 
 from zipmap_pl.datasets import cameras
+from zipmap_pl.preprocess.json_files import number_in, read_json
 from zipmap_pl.preprocess.raw import LeftOut, RawFault
-from zipmap_pl.preprocess.sources import Source, read_bytes
+from zipmap_pl.preprocess.sources import Source
 
 PICTURE = re.compile(r"[\w .+-]{1,60}\.(png|jpg|jpeg)", re.IGNORECASE)
 LENS_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
@@ -91,11 +91,8 @@ class Transforms:
 @lru_cache(maxsize=2)
 def read_transforms(file: Source) -> Transforms:
     """A transforms.json. Raises RawFault if it is none; what is wrong with a single matrix is told by `Transforms.pose`."""
-    try:
-        values = json.loads(read_bytes(file))
-    except (ValueError, RecursionError) as error:
-        raise RawFault(file, f"unreadable JSON ({error})") from error
-    if not isinstance(values, dict) or not isinstance(values.get("frames"), list):
+    values = read_json(file)
+    if not isinstance(values.get("frames"), list):
         raise RawFault(file, "holds no list of frames")
     lens = _lens(file, values)
     pictures, places, matrices, left_out = {}, {}, {}, []
@@ -123,14 +120,11 @@ def _lens(file: Source, values: dict) -> Lens:
     model = values.get("camera_model", LENS_MODELS[0])
     if model not in LENS_MODELS:
         raise RawFault(file, f"camera_model is {str(model)[:40]!r}, expected {', '.join(LENS_MODELS)}")
-    width, height, fx, fy, cx, cy = (_number(file, values, name) for name in ("w", "h", "fl_x", "fl_y", "cx", "cy"))
+    width, height, fx, fy, cx, cy = (
+        number_in(file, name, values.get(name)) for name in ("w", "h", "fl_x", "fl_y", "cx", "cy")
+    )
     if width < 1 or height < 1:
         raise RawFault(file, f"w and h are {width:g} and {height:g}, expected the size of a picture")
-    return Lens(width, height, (fx, fy), (cx, cy), tuple(_number(file, values, name, 0.0) for name in DISTORTION))
-
-
-def _number(file: Source, values: dict, name: str, otherwise: float | None = None) -> float:
-    value = values.get(name, otherwise)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e9:
-        raise RawFault(file, f"{name} is {str(value)[:40]}, expected a number")
-    return float(value)
+    return Lens(
+        width, height, (fx, fy), (cx, cy), tuple(number_in(file, name, values.get(name, 0.0)) for name in DISTORTION)
+    )

@@ -5,13 +5,14 @@ import math
 import struct
 import tokenize
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from zipmap_pl.datasets import picture_coding
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.sources import Source, read_bytes
+from zipmap_pl.preprocess.sources import Source, Zipped, read_bytes
 
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -54,6 +55,20 @@ def read_depth_png(file: Source) -> np.ndarray:
     return values
 
 
+def read_depth_in_16_bits(file: Source, per_unit: float) -> np.ndarray:
+    """Depth [H, W] float32 in raw units of a 16-bit PNG that holds so many values per unit; 0 stays 0."""
+    values = read_depth_png(file)
+    if values.dtype != np.uint16:
+        raise RawFault(file, f"depth is {values.dtype}, expected 16 bits")
+    return in_units(values, per_unit)
+
+
+def in_units(values: np.ndarray, per_unit: float) -> np.ndarray:
+    """Stored values by how many of them are a unit, float32: the nearest to the exact quotient."""
+    wide = values.dtype.itemsize > 2 or per_unit != np.float32(per_unit)  # a quotient of small integers is exact enough
+    return (values / (np.float64(per_unit) if wide else np.float32(per_unit))).astype(np.float32, copy=False)
+
+
 def read_depth_npy(file: Source) -> np.ndarray:
     """A numpy array [H, W] of numbers; never unpickled."""
     values = np.squeeze(read_npy(file))
@@ -77,6 +92,18 @@ def read_npy(file: Source) -> np.ndarray:
         text = f"{dtype}{list(shape)}, that is {wanted} bytes, but {found} follow"
         raise RawFault(file, f"unreadable numpy file (its header promises {text})")
     return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+
+
+def read_npz(file: Path, *names: str) -> list[np.ndarray]:
+    """The arrays of numbers of these names in a .npz on disk, float64."""
+    read_bytes(file)  # a missing file, a folder: a fault
+    arrays = []
+    for name in names:
+        values = read_npy(Zipped(file, f"{name}.npy"))
+        if values.dtype.kind not in "fiu":
+            raise RawFault(file, f"{name} is {values.dtype}, expected numbers")
+        arrays.append(values.astype(np.float64))
+    return arrays
 
 
 def _refuse_damage(file: Source, data: bytes) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from zipmap_pl.preprocess.raw import RawFrame
 
-HALF = np.array(((0.0, 0.0, 0.5), (0.0, 0.0, 0.5), (0.0, 0.0, 0.0)))  # OpenCV counts from the first pixel's centre
+HALF = np.array(((0.0, 0.0, 0.5), (0.0, 0.0, 0.5), (0.0, 0.0, 0.0)))  # from the first pixel's centre to the corner
 
 
 def rectified(frame: RawFrame) -> RawFrame:

@@ -17,6 +17,7 @@ NAMES = (
     "scannet",
     "synthetic",
     "tartanair",
+    "wildrgbd",
 )
 
 

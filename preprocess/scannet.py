@@ -18,19 +18,20 @@ import argparse
 import hashlib
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import cv2
 import numpy as np
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import sens
-from zipmap_pl.preprocess.encode import resample
-from zipmap_pl.preprocess.pictures import decoded_picture, read_depth_png, read_picture
+from zipmap_pl.preprocess.pictures import decoded_picture, in_units, read_depth_in_16_bits, read_picture
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.sources import Folders, Source, exists, find_folders, join, names_in, read_bytes
+from zipmap_pl.preprocess.rectify import HALF
+from zipmap_pl.preprocess.registration import registered
+from zipmap_pl.preprocess.sources import Source, exists, find_folders, found_twice, join, names_in, parent, read_bytes
+from zipmap_pl.preprocess.split_lists import read_split_lists
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,6 @@ EXTRINSICS = ("intrinsic/extrinsic_depth.txt", "intrinsic/extrinsic_color.txt")
 FIRST_TEST_ROOM = 707
 LISTS = {split: f"scannetv2_{split}.txt" for split in ("train", "val", "test")}
 VALUES_PER_METRE = 1000.0  # of exported depth
-MAX_STRETCH = 0.02  # pictures may have other proportions than depth by this share: 1296x968 and 640x480 do by 0.4 %
-HALF = np.array(((0.0, 0.0, 0.5), (0.0, 0.0, 0.5), (0.0, 0.0, 0.0)))  # raw principal points count from a pixel's centre
 
 
 @dataclass(frozen=True)
@@ -74,16 +73,14 @@ class ScanNet:
         """The official lists, by their checksum."""
         if self.splits is None:
             return {"splits": "by scan"}
-        return {"splits": hashlib.sha256(repr(sorted(read_splits(self.splits).items())).encode()).hexdigest()}
+        return {"splits": hashlib.sha256(repr(sorted(self._listed().items())).encode()).hexdigest()}
 
     def scenes(self) -> list[RawScene]:
         """One scene per scan, sorted by name. Raises UserError if there are none, or the lists are unreadable."""
-        if not self.raw.is_dir():
-            raise UserError(f"{self.raw}: no such folder; expected ScanNet's scans")
-        found = _folders(self.raw)
+        found = find_folders(self.raw, SCAN)
         if not found.places:
             raise UserError(f"{self.raw}: no scan scene<nnnn>_<nn> in folders or zips")
-        listed = {} if self.splits is None else read_splits(self.splits)
+        listed = self._listed()
         scenes = [self._scene(name, listed) for name in found.places]
         self._warn_of_extrinsics([scene.name for scene in scenes if scene.frames])
         return [*scenes, *found.unreadable]
@@ -103,26 +100,26 @@ class ScanNet:
         camera = self.camera(scene, frame)
         if file is not None:
             image, jpeg, depth = _frame_of_sens(file, int(frame))
-            return _registered(camera, image, jpeg, depth, file)
+            return registered(camera, image, jpeg, depth, file)
         picture = _exported(folder, "color", frame)
         image, jpeg = read_picture(picture)
-        exported_depth = _exported(folder, "depth", frame)
-        values = read_depth_png(exported_depth)
-        if values.dtype != np.uint16:
-            raise RawFault(exported_depth, f"depth is {values.dtype}, expected 16-bit millimetres")
-        return _registered(camera, image, jpeg, _metres(values, VALUES_PER_METRE), picture)
+        depth = read_depth_in_16_bits(_exported(folder, "depth", frame), VALUES_PER_METRE)
+        return registered(camera, image, jpeg, depth, picture)
+
+    def _listed(self) -> dict[str, str]:
+        """Split of each scan that the official lists name."""
+        return {} if self.splits is None else read_split_lists("--splits", self.splits, LISTS, "scene0000_00")
 
     def _scene(self, name: str, listed: dict[str, str]) -> RawScene:
-        places = _folders(self.raw).places[name]
-        used = self._used(name)
-        left_out = [LeftOut(str(place), f"found twice; {used} is used") for place in places if place != used]
+        used, *others = self._places(name)
+        left_out = found_twice((used, *others))
         frames: tuple[str, ...] = ()
         try:
             frames, more = self._frames(name)
             left_out += more
         except RawFault as fault:
             left_out.append(LeftOut(fault.file, fault.reason))
-        in_test = int(name[5:9]) >= FIRST_TEST_ROOM or _parent_name(used) == "scans_test"
+        in_test = int(name[5:9]) >= FIRST_TEST_ROOM or Path(str(parent(used))).absolute().name == "scans_test"
         return RawScene(name, listed.get(name, "test" if in_test else "train"), frames, tuple(left_out))
 
     def _frames(self, name: str) -> tuple[tuple[str, ...], list[LeftOut]]:
@@ -147,22 +144,20 @@ class ScanNet:
 
     def _container(self, name: str) -> tuple[Path | None, Source]:
         """The .sens of a scan, if it has one, and its folder."""
-        folder = self._used(name)
+        folder = self._places(name)[0]
         if isinstance(folder, Path) and (file := folder / f"{name}.sens").exists():
             return file, folder
         return None, folder
 
-    def _used(self, name: str) -> Source:
-        """The folder of a scan that is read: the first one with a .sens, or else the first."""
-        return _used(name, _folders(self.raw).places.get(name, (self.raw / name,)))
+    def _places(self, name: str) -> tuple[Source, ...]:
+        """The folders of a scan; the one that is read, the first one with a .sens or else the first, before the others."""
+        return _places(name, find_folders(self.raw, SCAN).places.get(name, (self.raw / name,)))
 
     def _warn_of_extrinsics(self, names: list[str]) -> None:
         """Depth that is not registered to the pictures would be somewhere else than it seems."""
         odd = [name for name in names if not self._is_registered(name)]
         if odd:
-            text = (
-                "%s: %d scans (%s first) have extrinsics between picture and depth; expected none, they are not applied"
-            )
+            text = "%s: %d scans (%s first) have extrinsics from picture to depth; expected none, they are not applied"
             log.warning(text, self.raw, len(odd), odd[0])
 
     def _is_registered(self, name: str) -> bool:
@@ -178,22 +173,6 @@ class ScanNet:
         return all(np.allclose(matrix, np.eye(4), atol=1e-6) for matrix in matrices)
 
 
-def read_splits(folder: Path) -> dict[str, str]:
-    """Scan -> split, of the official lists in a folder. Raises UserError if there are none, or they contradict each other."""
-    splits: dict[str, str] = {}
-    files = {split: folder / name for split, name in LISTS.items() if (folder / name).is_file()}
-    if not files:
-        raise UserError(f"--splits {folder}: holds none of {', '.join(LISTS.values())}")
-    for split, file in files.items():
-        for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), start=1):
-            name = line.strip()
-            if name and not SCAN.fullmatch(f"/{name}"):
-                raise UserError(f"{file}: line {number} is {name[:60]!r}, expected a scan scene<nnnn>_<nn>")
-            if name and splits.setdefault(name, split) != split:
-                raise UserError(f"{file}: line {number}: {name} is also in {LISTS[splits[name]]}; expected in one list")
-    return splits
-
-
 def read_matrix(file: Source) -> np.ndarray:
     """The 4x4 numbers of a text file; nan and inf are numbers. Raises RawFault if it holds anything else."""
     try:
@@ -205,9 +184,11 @@ def read_matrix(file: Source) -> np.ndarray:
     return values.reshape(4, 4)
 
 
+@lru_cache(maxsize=12)
 def stems(folder: Source, part: str) -> dict[str, str]:
     """Frame -> file's name of the files of one part of an exported scan."""
-    return _stems(join(folder, part), PARTS[part])
+    matches = (re.fullmatch(PARTS[part], name) for name in names_in(join(folder, part)))
+    return {match[1]: match[0] for match in matches if match}
 
 
 def _frame_of_sens(file: Path, frame: int) -> tuple[np.ndarray, bytes | None, np.ndarray]:
@@ -218,28 +199,7 @@ def _frame_of_sens(file: Path, frame: int) -> tuple[np.ndarray, bytes | None, np
         found, wanted = (f"{size[1]}x{size[0]}" for size in (image.shape, header.colour_size))
         raise RawFault(file, f"picture is {found}, the header says {wanted}")
     depth = sens.inflate_depth(file, record.depth, header.depth_size)
-    return image, jpeg, _metres(depth, header.depth_shift)
-
-
-def _registered(
-    camera: RawCamera, image: np.ndarray, jpeg: bytes | None, depth: np.ndarray, picture: Source
-) -> RawFrame:
-    """Picture and depth at the smaller of their sizes: a pixel of one is the same place in the other."""
-    size, wanted = image.shape[:2], depth.shape
-    if abs(size[1] * wanted[0] / (size[0] * wanted[1]) - 1) > MAX_STRETCH:
-        text = f"picture is {size[1]}x{size[0]}, depth is {wanted[1]}x{wanted[0]}; expected the same proportions"
-        raise RawFault(picture, text)
-    if size > wanted:
-        image, jpeg = cv2.resize(image, wanted[::-1], interpolation=cv2.INTER_AREA), None
-    elif size < wanted:
-        depth = resample(depth, *size)
-        shares = np.array(((size[1] / wanted[1],), (size[0] / wanted[0],), (1.0,)))
-        camera = replace(camera, intrinsics=camera.intrinsics * shares)
-    return RawFrame(camera, image, jpeg, depth)
-
-
-def _metres(values: np.ndarray, per_metre: float) -> np.ndarray:
-    return (values.astype(np.float64) / per_metre).astype(np.float32)
+    return image, jpeg, in_units(depth, header.depth_shift)
 
 
 def _pinhole(file: Source, matrix: np.ndarray) -> np.ndarray:
@@ -272,26 +232,10 @@ def _exported_intrinsics(folder: Source) -> np.ndarray:
     return _pinhole(file, read_matrix(file))
 
 
-@lru_cache(maxsize=12)
-def _stems(folder: Source, pattern: str) -> dict[str, str]:
-    matches = (re.fullmatch(pattern, name) for name in names_in(folder))
-    return {match[1]: match[0] for match in matches if match}
-
-
-@lru_cache(maxsize=1)
-def _folders(raw: Path) -> Folders:
-    return find_folders(raw, SCAN)
-
-
 @lru_cache(maxsize=64)
-def _used(name: str, places: tuple[Source, ...]) -> Source:
-    containers = (place for place in places if isinstance(place, Path) and (place / f"{name}.sens").exists())
-    return next(containers, places[0])
-
-
-def _parent_name(folder: Source) -> str:
-    place = folder.absolute() if isinstance(folder, Path) else PurePosixPath(str(folder))
-    return place.parent.name
+def _places(name: str, places: tuple[Source, ...]) -> tuple[Source, ...]:
+    """See `ScanNet._places`."""
+    return tuple(sorted(places, key=lambda place: not (isinstance(place, Path) and (place / f"{name}.sens").exists())))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.raw import LeftOut, RawFault, RawScene
 
 MAX_BYTES = 1 << 30  # of one raw file in memory; what claims to be larger is not read
@@ -71,6 +72,13 @@ def join(folder: Source, name: str) -> Source:
     return folder / name
 
 
+def parent(source: Source) -> Source:
+    """The folder that a file or folder lies in."""
+    if isinstance(source, Zipped):
+        return Zipped(source.archive, posixpath.dirname(source.name) or ".")
+    return source.parent
+
+
 def exists(source: Source) -> bool:
     """Whether there is such a file or folder. Raises RawFault if an archive is unreadable."""
     if isinstance(source, Path):
@@ -100,11 +108,15 @@ def folders_in(folder: Source) -> list[str]:
         return []
 
 
+@lru_cache(maxsize=2)  # a tree of pictures, and perhaps one of depth
 def find_folders(raw: Path, pattern: re.Pattern[str]) -> Folders:
     """The folders of a raw tree whose whole path fits `pattern`, by what its first group stands for.
 
-    Zips count as folders that lie where the zip lies. What is below such a folder is not looked at.
+    Zips count as folders that lie where the zip lies. What is below such a folder is not looked at. A process looks
+    once. Raises UserError if there is no such tree.
     """
+    if not raw.is_dir():
+        raise UserError(f"{raw}: no such folder; expected the raw data")
     places: dict[str, list[Source]] = {}
     unreadable = []
     seen: set[str] = set()
@@ -132,6 +144,11 @@ def find_folders(raw: Path, pattern: re.Pattern[str]) -> Folders:
             if left_out:
                 unreadable.append(RawScene(archive.relative_to(raw).as_posix(), "train", (), left_out))
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
+
+
+def found_twice(places: tuple[Source, ...]) -> list[LeftOut]:
+    """What is told of all folders of a scene but the first one, which is used."""
+    return [LeftOut(str(place), f"found twice; {places[0]} is used") for place in places[1:]]
 
 
 def _read_file(file: Path) -> bytes:

@@ -23,7 +23,7 @@ from zipmap_pl.datasets import cameras
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.pictures import read_depth_npy, read_picture
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.sources import Folders, Source, exists, find_folders, join, names_in, read_bytes
+from zipmap_pl.preprocess.sources import Source, exists, find_folders, found_twice, join, names_in, read_bytes
 from zipmap_pl.preprocess.trajectories import matrix_of_quaternion
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,7 @@ class TartanAir:
 
     def scenes(self) -> list[RawScene]:
         """One scene per trajectory, sorted by name, all for training. Raises UserError if there are none."""
-        if not self.raw.is_dir():
-            raise UserError(f"{self.raw}: no such folder; expected TartanAir's environments")
-        found = _folders(self.raw)
+        found = find_folders(self.raw, TRAJECTORY)
         names = [name for name in found.places if name.split("/")[0] not in self.exclude]
         if not names:
             raise UserError(
@@ -120,7 +118,7 @@ class TartanAir:
             if part == POSES:  # the same in every zip
                 numbers |= {f"{k:06d}" for k in range(_row_count(places[0]))}
                 continue
-            left_out += [LeftOut(str(place), f"found twice; {places[0]} is used") for place in places[1:]]
+            left_out += found_twice(places)
             ending = ENDINGS[part]
             numbers |= {n[: -len(ending)] for n in names_in(places[0]) if re.fullmatch(rf"\d{{6}}{ending}", n)}
         whole = all(self._places(name, part) for part in (IMAGES, DEPTHS, POSES))
@@ -134,7 +132,7 @@ class TartanAir:
         return places[0]
 
     def _places(self, name: str, part: str) -> tuple[Source, ...]:
-        return _places(_folders(self.raw).places.get(name, ()), part)
+        return _places(find_folders(self.raw, TRAJECTORY).places.get(name, ()), part)
 
 
 def intrinsics(width: int, height: int) -> np.ndarray:
@@ -153,11 +151,6 @@ def _row_count(file: Source) -> int:
         return len(read_rows(file))
     except RawFault:
         return 0  # every frame will say so
-
-
-@lru_cache(maxsize=1)
-def _folders(raw: Path) -> Folders:
-    return find_folders(raw, TRAJECTORY)
 
 
 @lru_cache(maxsize=8)

@@ -84,7 +84,7 @@ def test_a_folder_of_depth_without_depth(downloaded, tmp_path):
     (tmp_path / "depth" / BENT / "dense" / "depth").mkdir(parents=True)
     with pytest.raises(UserError, match=f"no depth of any scene in it; expected folders like {BENT}/depth"):
         reader(downloaded, "--depth", tmp_path / "depth").scenes()
-    with pytest.raises(UserError, match="no such folder; expected depth"):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
         reader(downloaded, "--depth", tmp_path / "nowhere").scenes()
 
 

@@ -7,7 +7,8 @@ import pytest
 from miniatures.hypersim import CSV, EXCLUDED, SCENES, SPLITS, write
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.hypersim import Hypersim, add_arguments, reader_from_arguments, tone_mapped
+from zipmap_pl.preprocess.hypersim import Hypersim, add_arguments, reader_from_arguments
+from zipmap_pl.preprocess.tone_mapping import tone_mapped
 
 
 @pytest.fixture

@@ -321,7 +321,7 @@ def test_official_lists_decide_for_the_scans_that_they_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("scene0001_00\nscene1\n", "scannetv2_val.txt: line 2 is 'scene1', expected a scan"),
+        ("scene0001_00\nscene1\n", "scannetv2_val.txt: line 2 is 'scene1', expected a scene like scene0000_00"),
         ("scene0002_00\n", "scannetv2_val.txt: line 1: scene0002_00 is also in scannetv2_train.txt"),
         (None, "holds none of scannetv2_train.txt, scannetv2_val.txt, scannetv2_test.txt"),
     ],

@@ -287,7 +287,7 @@ MINIATURE = Miniature(
         _text("poses garbage", damage.garbage, "unreadable JSON"),
         _text("poses a folder", damage.turn_into_folder, "is a folder"),
         _text("poses nested deep", lambda file: file.write_text("[" * 100_000), "unreadable JSON"),
-        _text("poses another JSON", lambda file: file.write_text("[1, 2]"), "holds no list of frames"),
+        _text("poses another JSON", lambda file: file.write_text("[1, 2]"), "holds list, expected an object"),
         _values("lens missing", lambda v: v.pop("fl_x"), "fl_x is None, expected a number"),
         _values("lens a text", lambda v: v.update(cx="480"), "cx is 480, expected a number"),
         _values("lens nan", lambda v: v.update(fl_y=float("nan")), "fl_y is nan, expected a number"),

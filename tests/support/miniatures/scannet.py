@@ -332,7 +332,7 @@ MINIATURE = Miniature(
         _exported("depth missing", "depth/6.png", Path.unlink, "6", "missing"),
         _exported("depth truncated", "depth/6.png", damage.truncate, "6", "cut off or altered"),
         _exported("depth with a lying header", "depth/6.png", damage.lying_png_header, "6", "promises 30000x30000"),
-        _exported("depth of 8 bits", "depth/6.png", _bytes_as_depth, "6", "depth is uint8, expected 16-bit"),
+        _exported("depth of 8 bits", "depth/6.png", _bytes_as_depth, "6", "depth is uint8, expected 16 bits"),
         _exported("pose missing", "pose/6.txt", Path.unlink, "6", "missing"),
         _exported("pose cut off", "pose/6.txt", lambda f: damage.keep_lines(f, 3), "6", "12 numbers, expected a 4x4"),
         _exported(

@@ -1,0 +1,37 @@
+"""Files that people name by patterns: what the first * of a pattern stands for is the frame's name."""
+
+import os
+import re
+from pathlib import Path
+
+from zipmap_pl.errors import UserError
+
+
+def match_files(folder: Path, pattern: str) -> dict[str, Path]:
+    """Files below `folder` that fit `pattern`, by what the first * of the pattern stands for.
+
+    Raises:
+        UserError: two files fit the same frame.
+    """
+    below, name = os.path.split(pattern)
+    before, *rest = name.split("*")
+    expression = re.compile(
+        re.escape(before) + "(.*?)" + ".*".join(map(re.escape, rest)) if rest else re.escape(before) + "()"
+    )
+    found: dict[str, Path] = {}
+    try:
+        entries = sorted(entry.name for entry in os.scandir(folder / below) if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    for entry in entries:
+        match = expression.fullmatch(entry)
+        if match and found.setdefault(match.group(1), folder / below / entry).name != entry:
+            raise UserError(
+                f"{folder / below / entry}: {found[match.group(1)].name} fits {pattern} for the same frame; remove one"
+            )
+    return found
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Sort key: numbers in names count as numbers."""
+    return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", name) if word]

@@ -1,0 +1,77 @@
+"""RGB-D sequences in TUM style: lists of pictures, of depth and of poses, each with time stamps of its own.
+
+rgb.txt, depth.txt     lines `timestamp file`
+groundtruth.txt        lines `timestamp tx ty tz qx qy qz qw`
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess import trajectories
+
+LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
+VALUES_PER_METRE = 5000.0  # of depth
+
+
+@dataclass(frozen=True)
+class TumFrame:
+    """Files of picture and depth, and the pose [4, 4] as it stands in its list."""
+
+    color: Path
+    depth: Path
+    pose: np.ndarray
+
+
+def is_tum(folder: Path) -> bool:
+    """Whether a folder is a sequence in TUM style."""
+    return all((folder / name).is_file() for name in LISTS)
+
+
+def read_sequence(folder: Path, limit: float) -> dict[str, TumFrame]:
+    """Frames by time stamp: each picture with the nearest depth (used once) and the nearest pose, both within `limit` seconds.
+
+    Raises UserError if there are none, or a list is none.
+    """
+    color, depth = (timed_files(folder / name) for name in LISTS[:2])
+    pose_times, poses = trajectories.read_timed_trajectory(folder / LISTS[2])
+    partner = _match_times(np.array([time for time, _, _ in color]), np.array([time for time, _, _ in depth]), limit)
+    frames: dict[str, TumFrame] = {}
+    for place, (time, stamp, file) in enumerate(color):
+        nearest = int(np.argmin(np.abs(pose_times - time)))
+        if place in partner and abs(pose_times[nearest] - time) <= limit:
+            frames[stamp] = TumFrame(file, depth[partner[place]][2], poses[nearest])
+    if not frames:
+        raise UserError(f"{folder}: no picture has a depth and a pose within {limit:g} s; see --max-time-difference")
+    return frames
+
+
+def _match_times(times: np.ndarray, others: np.ndarray, limit: float) -> dict[int, int]:
+    """One-to-one pairs of places (in sorted times), the closest first, at most `limit` seconds apart."""
+    pairs = []
+    for place, time in enumerate(times):
+        low, high = np.searchsorted(others, (time - limit, time + limit), "left")
+        pairs += [(abs(others[k] - time), place, k) for k in range(max(low - 1, 0), min(high + 1, len(others)))]
+    matched: dict[int, int] = {}
+    taken: set[int] = set()
+    for difference, place, other in sorted(pairs):
+        if difference <= limit and place not in matched and other not in taken:
+            matched[place] = other
+            taken.add(other)
+    return matched
+
+
+def timed_files(listing: Path) -> list[tuple[float, str, Path]]:
+    """Lines `timestamp file` as (seconds, the timestamp's text, path), sorted by time."""
+    entries = []
+    for number, line in enumerate(listing.read_text("utf-8", "replace").splitlines(), start=1):
+        words = line.split(maxsplit=1)
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            entries.append((float(words[0]), words[0], listing.parent / words[1].strip()))
+        except (ValueError, IndexError) as error:
+            raise UserError(f"{listing}: line {number} is {line[:60]!r}, expected `timestamp file`") from error
+    return sorted(entries)
