@@ -30,7 +30,8 @@ def frames_of(folder: Source) -> tuple[str, ...]:
 def read_camera(folder: Path, frame: str) -> RawCamera:
     """The camera of a frame."""
     file = folder / "cam" / f"{frame}.npz"
-    return RawCamera(*read_npz(file, "intrinsic", "pose"), file)
+    intrinsics, pose = read_npz(file, "intrinsic", "pose")
+    return RawCamera(intrinsics, pose, file)
 
 
 def read_layers(folder: Source, frame: str) -> tuple[np.ndarray, np.ndarray | None]:
