@@ -28,6 +28,8 @@ def add_parser(subparsers) -> None:
     text = "compare depth of frame i with i + K now (default: show what was found while writing, up to 5 frames apart)"
     info.add_argument("--step", type=int, metavar="K", help=text)
     verify = actions.add_parser("verify", help="check every byte against the index; status 1 if anything is damaged")
+    text = "and hold it against another folder, made on another kind of processor perhaps: decoded values, not bytes"
+    verify.add_argument("--against", type=Path, metavar="DIR", help=text)
     show = actions.add_parser("show", help="draw a contact sheet: pictures, depth, cameras from above")
     show.add_argument(
         "--output", type=Path, default=Path("contact_sheet.png"), metavar="FILE", help="default: %(default)s"
@@ -44,7 +46,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run one action. Returns 1 if `verify` found damage. Raises UserError."""
+    """Run one action. Returns 1 if `verify` found damage or a difference. Raises UserError."""
     return {"info": _info, "verify": _verify, "show": _show, "finish": _finish}[args.action](args)
 
 
@@ -125,10 +127,14 @@ def _verify(args: argparse.Namespace) -> int:
     from zipmap_pl.datasets.verification import verify
 
     problems = verify(args.folder)
+    if not problems and args.against is not None:
+        from zipmap_pl.datasets.comparison import compare_datasets
+
+        problems = compare_datasets(args.folder, args.against)
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print(f"{args.folder}: whole")
+        print(f"{args.folder}: whole" + (f", and the same as {args.against}" if args.against else ""))
     return 1 if problems else 0
 
 
