@@ -80,7 +80,7 @@ def test_differences_are_told_with_their_frame(written, tmp_path, told, capsys):
     preprocess(Changed(reader(written[0]), CHANGES[told]), tmp_path / "b", SETTINGS, workers=1)
     status, text = compared(written, tmp_path / "b", capsys)
     assert status == 1
-    assert f"raw/000003: {told}" in text
+    assert f"raw/000000: {told}" in text
 
 
 def test_other_settings_frames_and_scenes_are_told(written, tmp_path, capsys):
