@@ -29,7 +29,7 @@ import numpy as np
 from zipmap_pl.datasets import cameras
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.hdf5 import read_hdf5
-from zipmap_pl.preprocess.hypersim_lens import OPENGL_FROM_OPENCV, lens_of
+from zipmap_pl.preprocess.hypersim_lens import SIGNS, lens_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.rectify import resampled
 from zipmap_pl.preprocess.sources import Source, exists, find_folders, folders_in, found_twice, join, names_in, parent
@@ -119,7 +119,7 @@ class Hypersim:
         position = _keyframe(trajectory.detail("camera_keyframe_positions.hdf5"), (3,), int(frame))
         cam_to_world = np.eye(4)
         with np.errstate(invalid="ignore"):  # the engine refuses what is not finite
-            cam_to_world[:3, :3] = cameras.multiply(orientation * OPENGL_FROM_OPENCV, lens.view.turn.T)
+            cam_to_world[:3, :3] = cameras.multiply(orientation * SIGNS, lens.view.turn.T)
             cam_to_world[:3, 3] = position * lens.metres_per_unit
         return RawCamera(lens.view.intrinsics, cam_to_world, file)
 

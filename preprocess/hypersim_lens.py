@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.datasets import cameras
+from zipmap_pl.preprocess.axes import AXES
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.sources import Source, exists, join
 from zipmap_pl.preprocess.tables import number_of, read_csv
 from zipmap_pl.preprocess.tilt_shift import PinholeView, depth_of_distance, pinhole_view, raw_places
 
-OPENGL_FROM_OPENCV = np.array((1.0, -1.0, -1.0))
+SIGNS = AXES["opengl"].diagonal()  # of OpenCV's axes in the raw camera's
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def lens_of(file: Path, folder: Source, scene: str) -> Lens:
     height, width = (int(number(f"settings_output_img_{side}", 1, 1 << 14)) for side in ("height", "width"))
     pixels = np.array(((width / 2, 0.0, width / 2), (0.0, -height / 2, height / 2), (0.0, 0.0, 1.0)))
     try:
-        view = pinhole_view(cameras.multiply(pixels, clip * OPENGL_FROM_OPENCV), height, width)
+        view = pinhole_view(cameras.multiply(pixels, clip * SIGNS), height, width)
     except ValueError as error:
         raise RawFault(file, f"M_proj of {scene}: {error}") from error
     return Lens(height, width, _metres_per_unit(folder, number("settings_units_info_meters_scale", 1e-9)), view)

@@ -24,10 +24,11 @@ from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.schema import slug_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import trajectories, tum
+from zipmap_pl.preprocess.axes import to_opencv
 from zipmap_pl.preprocess.file_patterns import match_files, natural_order
 from zipmap_pl.preprocess.pictures import in_units, read_depth_npy, read_depth_png, read_picture
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.rgbd_options import AXES, INTRINSICS_FILES, RgbdOptions
+from zipmap_pl.preprocess.rgbd_options import INTRINSICS_FILES, RgbdOptions
 from zipmap_pl.preprocess.rgbd_options import add_arguments as add_arguments
 from zipmap_pl.preprocess.sources import read_bytes
 
@@ -151,10 +152,7 @@ class RgbdFolder:
             pose = _matrix_of_file(pose)
         if self.options.world_to_camera:
             pose = np.concatenate((cameras.invert_rigid(pose), np.eye(4)[3:]))
-        cam_to_world = pose.astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            cam_to_world[:3, :3] = cameras.multiply(pose[:3, :3], AXES[self.options.axes][:3, :3])
-        return cam_to_world
+        return to_opencv(pose, self.options.axes)
 
     def _depth(self, file: Path, in_tum: bool) -> np.ndarray:
         """[H, W] float32 in metres, 0 = unknown."""

@@ -4,17 +4,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from zipmap_pl.preprocess import trajectories
+from zipmap_pl.preprocess.axes import AXES
 
 INTRINSICS_FILES = ("camera-intrinsics.txt", "intrinsics.txt", "K.txt")
-# What turns a camera with other axes into one with OpenCV's: cam_to_world_opencv = cam_to_world_raw @ AXES.
-AXES = {
-    "opencv": np.eye(4),
-    "opengl": np.diag((1.0, -1.0, -1.0, 1.0)),
-    "ned": np.array(((0.0, 0, 1, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 0, 1))),
-}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import numpy as np
 
 from zipmap_pl.datasets import cameras
 from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.axes import to_opencv
 from zipmap_pl.preprocess.pictures import read_depth_npy, read_picture
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.sources import Source, exists, find_folders, found_twice, join, names_in, read_bytes
@@ -34,8 +35,6 @@ ENDINGS = {IMAGES: "_left.png", DEPTHS: "_left_depth.npy"}  # after the frame's 
 WIDTH, HEIGHT = 640, 480
 FAR = 10_000.0  # metres; from here on it is the sky
 EXCLUDED = ("abandonedfactory_night", "amusement", "ocean", "office2")  # not used by the published training
-# The camera's axes in the flying body's, which are forward, right, down: x is right, y is down, z is forward.
-BODY_FROM_CAMERA = np.array(((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,7 @@ class TartanAir:
             raise RawFault(file, f"line {int(frame) + 1}: {error}") from error
         if values.size != 7:
             raise RawFault(file, f"line {int(frame) + 1}: {values.size} numbers, expected tx ty tz qx qy qz qw")
-        cam_to_world = matrix_of_quaternion(values)
-        with np.errstate(invalid="ignore"):  # the engine refuses what is not finite
-            cam_to_world[:3, :3] = cameras.multiply(cam_to_world[:3, :3], BODY_FROM_CAMERA)
-        return RawCamera(intrinsics(WIDTH, HEIGHT), cam_to_world, file)
+        return RawCamera(intrinsics(WIDTH, HEIGHT), to_opencv(matrix_of_quaternion(values), "ned"), file)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
