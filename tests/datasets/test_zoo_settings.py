@@ -103,21 +103,21 @@ def test_state_queries_ask_for_slow_videos():
 
 PUBLISHED = """
 aria_ase         1.6  1.6  1.6  1.6  1.6   10 0.6 0.5 24  by_starts -  -   30
-arkitscenes      1.2  1.2  1.2  1.0  1.2   8  0.8 0.5 24  uniform   98 -   -
-blendedmvs       0.4  0.4  0.4  -    0.4   -  -   -   -   uniform   97 -   -
+arkitscenes      1.2  1.2  1.2  1.0  1.2   8  0.8 0.5 24  by_frames 98 -   -
+blendedmvs       0.4  0.4  0.4  -    0.4   -  -   -   -   by_frames 97 -   -
 co3dv2           1.8  1.6  1.6  1.6  1.6   -  -   -   -   uniform   98 -   -
 dl3dv            2.0  2.0  2.0  1.8  2.0   20 0.8 0.5 25  by_starts 90 -   -
 gta_sfm          0.15 0.15 0.15 0.15 0.15  4  0.6 0.5 24  uniform   99 -   1000
 hypersim         0.4  0.4  0.4  0.4  0.4   4  0.5 0.5 24  uniform   99 -   -
-mapfree          0.4  0.4  0.4  0.4  0.4   30 0.8 0.5 24  uniform   90 -   400
+mapfree          0.4  0.4  0.4  0.4  0.4   30 0.8 0.5 24  by_frames 90 -   400
 matrixcity       0.8  0.8  0.8  -    0.8   3  0.8 0.5 24  by_starts 99 -   1000
-megadepth        0.2  0.2  0.2  -    0.2   -  -   -   -   uniform   95 -   -
+megadepth        0.2  0.2  0.2  -    0.2   -  -   -   -   by_frames 95 -   -
 midair           0.8  0.8  0.8  -    0.8   20 0.8 0.8 24  by_starts 98 0.1 200
-matterport3d     0.8  0.8  0.8  -    0.8   -  -   -   -   uniform   99 -   20
+matterport3d     0.8  0.8  0.8  -    0.8   -  -   -   -   by_frames 99 -   20
 mvs_synth        0.1  0.1  0.1  0.1  0.1   4  0.6 0.5 24  uniform   98 -   1000
 omniobject3d     0.6  0.6  0.6  0.6  0.6   -  -   -   -   by_starts 99 -   10
 scannet          0.9  0.8  0.8  0.6  0.8   30 0.6 0.6 24  by_starts 98 -   -
-scannetpp        0.3  0.3  0.3  0.3  0.3   3  0.8 0.5 24  uniform   98 -   -
+scannetpp        0.3  0.3  0.3  0.3  0.3   3  0.8 0.5 24  by_frames 98 -   -
 scenenet_rgbd    1.2  1.2  1.2  -    1.2   6  0.6 0.5 24  uniform   99 -   -
 tartanair        0.4  0.4  0.4  0.4  0.4   20 0.8 0.8 24  by_starts 99 -   80
 tartanground     1.2  1.2  1.2  1.2  1.2   20 0.8 0.8 24  by_starts 99 0.1 80
