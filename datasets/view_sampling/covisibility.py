@@ -176,7 +176,7 @@ def grow_group(scene: Scene, reference: int, size: int, min_overlap: float) -> l
         seen.add(frame)
         for other, share in scene.neighbours(frame):
             product = -overlap * share
-            if product > max(min_overlap, reached.get(other, 0.0)):
+            if product > min_overlap and product > reached.get(other, 0.0):  # max() costs a quarter of the time
                 reached[other] = product
                 heapq.heappush(heap, (-product, other))
     others = sorted((pair for pair in reached.items() if pair[0] != reference), key=lambda pair: (-pair[1], pair[0]))
