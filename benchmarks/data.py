@@ -315,16 +315,17 @@ def index(args: argparse.Namespace, folder: Path) -> list[Check]:
             at_most(f"{frames:,} frames: a worker's RssAnon grows, MB", grown / 1e6, ANONYMOUS_BYTES / 1e6, "{:.1f}")
         )
         for rule, slowest in draws.items():
-            what = f"{frames:,} frames: draw of 24 views, {rule}, 99 % below, ms"
+            what = f"{frames:,} frames: draw of {MOST_VIEWS} views, {rule}, 99 % below, ms"
             checks.append(at_most(what, slowest * 1e3, DRAW_SECONDS * 1e3, "{:.2f}"))
     return checks
 
 
-RULES = {
+MOST_VIEWS = 48  # of a published sample
+RULES = {  # with the settings of the dataset that makes the most work
     "video_or_collection": {"rule": "video_or_collection", "max": 20, "video": 0.8, "block": 24},
     "covisibility_walk": {"rule": "covisibility_walk"},
     "overlap_weighted": {"rule": "overlap_weighted", "repeat": 0.5},
-    "covisible_group": {"rule": "covisible_group", "frames": 64, "replacement": True},
+    "covisible_group": {"rule": "covisible_group", "per_view": 2.0},
     "nearby_window": {"rule": "nearby_window", "reach": 8},
     "unordered": {"rule": "unordered"},
 }
@@ -343,7 +344,7 @@ def look_at_index(folder: str, draws: int) -> tuple[float, float, dict[str, floa
         for number in range(draws):
             generator = np.random.default_rng(number)
             start = time.thread_time()
-            mixture.draw(generator, 24)
+            mixture.draw(generator, MOST_VIEWS)
             times.append(time.thread_time() - start)
         slowest[name] = float(np.percentile(times, 99))
     return seconds, memory_of("self", "RssAnon") - small, slowest

@@ -5,7 +5,9 @@ of pixels seen in both; what lies further is reached through neighbours of neigh
 """
 
 import heapq
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -176,7 +178,7 @@ def grow_group(scene: Scene, reference: int, size: int, min_overlap: float) -> l
         seen.add(frame)
         for other, share in scene.neighbours(frame):
             product = -overlap * share
-            if product > max(min_overlap, reached.get(other, 0.0)):
+            if product > min_overlap and product > reached.get(other, 0.0):  # max() costs a quarter of the time
                 reached[other] = product
                 heapq.heappush(heap, (-product, other))
     others = sorted((pair for pair in reached.items() if pair[0] != reference), key=lambda pair: (-pair[1], pair[0]))
@@ -185,6 +187,6 @@ def grow_group(scene: Scene, reference: int, size: int, min_overlap: float) -> l
 
 def _weighted(rng: np.random.Generator, options: list[tuple[int, float]]) -> int:
     """One of (frame, weight) in proportion to its weight."""
-    bounds = np.cumsum([weight for _, weight in options])
-    place = int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))
+    bounds = list(accumulate(weight for _, weight in options))  # numpy takes longer for so few
+    place = bisect_right(bounds, rng.random() * bounds[-1])
     return options[min(place, len(options) - 1)][0]

@@ -27,7 +27,7 @@ def test_the_index(data, tmp_path, capsys):
     assert set(rows) >= {
         "2,000 frames: open, s",
         "2,000 frames: a worker's RssAnon grows, MB",
-        "2,000 frames: draw of 24 views, covisibility_walk, 99 % below, ms",
+        "2,000 frames: draw of 48 views, covisibility_walk, 99 % below, ms",
     }
     assert rows["2,000 frames: a worker's RssAnon grows, MB"] == "yes"
     assert list(tmp_path.iterdir()) == []

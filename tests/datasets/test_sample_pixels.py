@@ -22,7 +22,7 @@ JPEG = (cv2.IMWRITE_JPEG_QUALITY, 98)
 
 @dataclass(frozen=True)
 class Ramps:
-    """Two frames whose red and green say where a pixel is; depth is a slope, whole or in scattered points."""
+    """Two frames whose red and green say where a pixel is; depth is a slope, whole or in scattered points before the sky."""
 
     slug: str
     sparse: bool
@@ -51,7 +51,7 @@ class Ramps:
             depth[np.random.default_rng(int(frame)).random(depth.shape) > 0.02] = 0
         jpeg = cv2.imencode(".jpg", image[..., ::-1], JPEG)[1].tobytes()
         decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-        return RawFrame(self.camera(scene, frame), decoded, jpeg, depth)
+        return RawFrame(self.camera(scene, frame), decoded, jpeg, depth, sky=(depth == 0))
 
 
 @pytest.fixture(scope="module", params=["whole", "sparse"])

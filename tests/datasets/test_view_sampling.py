@@ -1,12 +1,14 @@
 """Every sampling rule against its definition."""
 
 import math
+import random
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chi2_contingency, chisquare
 
 from zipmap_pl.datasets.draws import DrawKey, Purpose
 from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed, in_time_order
@@ -255,6 +257,73 @@ def test_block_shuffle_stays_inside_blocks(seed, length, block):
     for first in range(0, length, block or length):
         here = slice(first, first + (block or length))
         assert sorted(shuffled[here]) == list(np.arange(length)[here])
+
+
+# The published common sampler
+
+
+def common_sampler(generator, rule, frame_count, count):
+    """It once more, step by step as its description has it (three cases, by the number r of frames after the start)."""
+    start = generator.randint(0, frame_count - min(rule.start_frames or count, frame_count))
+    r = frame_count - 1 - start
+    if r == count - 1:
+        return list(range(start, frame_count))
+    enough = r > count - 1
+    if enough:
+        longest, different = min(rule.max, 2 * r // (count - 1)), count
+    else:
+        start, different = generator.randint(0, start), r
+        longest = min(rule.max, (frame_count - 1 - start) // (different - 1))
+    steps = [generator.randint(1, longest) for _ in range(different - 1)]
+    video = generator.random() < rule.video
+    if video and generator.random() < rule.constant:
+        fits = min(longest, r // (count - 1)) if enough else longest
+        steps = [generator.randint(1, fits)] * (different - 1)
+    walk = [start + sum(steps[:place]) for place in range(different)]
+    if enough:
+        walk = [frame for frame in walk if frame < frame_count]
+        walk += generator.sample(sorted({*range(start, frame_count)} - {*walk}), count - len(walk))
+    blocks = [walk[first : first + (rule.block or count)] for first in range(0, len(walk), rule.block or count)]
+    ordered = sorted(walk) if video else [frame for block in blocks for frame in generator.sample(block, len(block))]
+    way = generator.random()
+    if enough or way < 0.5 or rule.video == 1:
+        return (ordered * count)[:count]
+    drawn = generator.choices(walk, k=count)
+    return drawn if way < 0.9 else sorted(drawn)
+
+
+def features(frames):
+    """What two samplers are compared by."""
+    steps = np.diff(frames)
+    return {
+        "first": int(frames[0]),
+        "last": int(frames[-1]),
+        "extent": max(frames) - min(frames),
+        "in order": bool((steps > 0).all()),
+        "constant": bool((steps == steps[0]).all()),
+        "different": len({*frames}),
+        "widest gap": int(np.diff(np.sort(frames)).max()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("frame_count", "count", "rule"),
+    [
+        (40, 8, VideoOrCollection(1, 5, 0.8, 0.8, 4)),
+        (40, 8, VideoOrCollection(1, 20, 0.6, 0.5, None, 6)),  # starts may leave fewer frames than views
+        (12, 10, VideoOrCollection(1, 16, 0.8, 0.5, 3, 4)),
+        (12, 10, VideoOrCollection(1, 16, 1.0, 0.5, 3, 4)),
+    ],
+)
+def test_walks_are_those_of_the_published_sampler(frame_count, count, rule):
+    generator, twin, draws = rng(0), random.Random(0), 6000
+    ours = [features(rule.draw(generator, without_overlap(frame_count), count).tolist()) for _ in range(draws)]
+    theirs = [features(common_sampler(twin, rule, frame_count, count)) for _ in range(draws)]
+    for name in ours[0]:
+        seen = Counter(drawn[name] for drawn in ours + theirs)
+        often = [value for value, times in seen.items() if times >= 40]
+        table = [[sum(drawn[name] == value for drawn in sample) for value in often] for sample in (ours, theirs)]
+        assert len(often) < 2 or chi2_contingency(table).pvalue > 1e-4, name
 
 
 # Revisits

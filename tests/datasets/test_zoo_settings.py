@@ -7,7 +7,9 @@ import pytest
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed
-from zipmap_pl.datasets.view_sampling.intervals import VideoIntervals, VideoOrCollection
+from zipmap_pl.datasets.view_sampling.covisibility import CovisibilityWalk, CovisibleGroup, OverlapWeighted
+from zipmap_pl.datasets.view_sampling.intervals import Turntable, VideoIntervals, VideoOrCollection
+from zipmap_pl.datasets.view_sampling.sets import NearbyWindow, UnorderedSet
 from zipmap_pl.datasets.view_sampling.settings import ONE_OF, RULES
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import compose
@@ -99,21 +101,94 @@ def test_state_queries_ask_for_slow_videos():
     }
 
 
-def test_some_datasets_as_published():
+PUBLISHED = """
+aria_ase         1.6  1.6  1.6  1.6  1.6   10 0.6 0.5 24  by_starts -  -   30
+arkitscenes      1.2  1.2  1.2  1.0  1.2   8  0.8 0.5 24  by_frames 98 -   -
+blendedmvs       0.4  0.4  0.4  -    0.4   -  -   -   -   by_frames 97 -   -
+co3dv2           1.8  1.6  1.6  1.6  1.6   -  -   -   -   uniform   98 -   -
+dl3dv            2.0  2.0  2.0  1.8  2.0   20 0.8 0.5 25  by_starts 90 -   -
+gta_sfm          0.15 0.15 0.15 0.15 0.15  4  0.6 0.5 24  uniform   99 -   1000
+hypersim         0.4  0.4  0.4  0.4  0.4   4  0.5 0.5 24  uniform   99 -   -
+mapfree          0.4  0.4  0.4  0.4  0.4   30 0.8 0.5 24  by_frames 90 -   400
+matrixcity       0.8  0.8  0.8  -    0.8   3  0.8 0.5 24  by_starts 99 -   1000
+megadepth        0.2  0.2  0.2  -    0.2   -  -   -   -   by_frames 95 -   -
+midair           0.8  0.8  0.8  -    0.8   20 0.8 0.8 24  by_starts 98 0.1 200
+matterport3d     0.8  0.8  0.8  -    0.8   -  -   -   -   by_frames 99 -   20
+mvs_synth        0.1  0.1  0.1  0.1  0.1   4  0.6 0.5 24  uniform   98 -   1000
+omniobject3d     0.6  0.6  0.6  0.6  0.6   -  -   -   -   by_starts 99 -   10
+scannet          0.9  0.8  0.8  0.6  0.8   30 0.6 0.6 24  by_starts 98 -   -
+scannetpp        0.3  0.3  0.3  0.3  0.3   3  0.8 0.5 24  by_frames 98 -   -
+scenenet_rgbd    1.2  1.2  1.2  -    1.2   6  0.6 0.5 24  uniform   99 -   -
+tartanair        0.4  0.4  0.4  0.4  0.4   20 0.8 0.8 24  by_starts 99 -   80
+tartanground     1.2  1.2  1.2  1.2  1.2   20 0.8 0.8 24  by_starts 99 0.1 80
+unreal4k         0.1  0.1  0.1  -    0.1   2  0.8 0.5 24  uniform   98 -   200
+vkitti2          0.25 0.25 0.25 -    0.25  -  -   -   -   uniform   -  -   80
+waymo            1.0  1.0  1.0  -    1.0   6  0.9 0.9 24  by_starts 98 -   80
+wildrgbd         1.4  0.7  0.7  0.7  0.7   25 0.5 0.5 -   by_starts 90 -   2
+bedlam           -    1.2  0.6  -    0.6   4  0.8 0.8 24  uniform   -  -   200
+dynamic_replica  -    1.2  0.6  -    0.6   16 0.8 0.8 24  uniform   -  -   -
+kubric           -    3.0  1.2  -    1.2   8  0.8 0.5 24  uniform   99 -   30
+omniworld        -    5.0  2.5  -    3.5   8  0.8 0.8 24  by_frames 96 -   -
+pointodyssey     -    0.7  0.35 -    0.35  4  0.8 0.8 24  uniform   -  -   1000
+spring           -    0.04 0.03 -    0.03  -  -   -   -   uniform   -  -   -
+"""  # weight in five mixtures; longest step, share of videos, of constant steps, block; scenes; percentiles, largest depth
+MIXTURES = ("static", "dynamic", "affine_invariant", "state_query", "streaming_12")
+
+
+def numbers(texts):
+    return tuple(None if text == "-" else float(text) for text in texts)
+
+
+@pytest.mark.parametrize("line", PUBLISHED.strip().splitlines(), ids=lambda line: line.split()[0])
+def test_each_dataset_is_as_published(line):
+    slug, *columns = line.split()
+    for mixture, weight in zip(MIXTURES, columns[:5], strict=True):
+        found = data(mixture).train.get(slug)
+        assert (found.weight if found else None) == numbers([weight])[0], mixture
+    dataset = data("dynamic").train[slug]
+    walks = [(walk.max, walk.video, walk.constant, walk.block) for walk in walks_of(dataset.rule())]
+    assert (walks or [(None,) * 4]) == [numbers(columns[5:9])]
+    assert dataset.scenes == columns[9]
+    limits = (dataset.depth_percentile, dataset.min_depth_percentile, dataset.max_depth)
+    assert limits == numbers(columns[10:])
+
+
+def test_rules_that_are_no_walk_are_as_published():
+    train = data("dynamic").train
+    group = ("arkitscenes", "mapfree", "scannetpp")
+    rules = {slug: dataset.rule() for slug, dataset in train.items() if slug in group or not walks_of(dataset.rule())}
+    groups = {slug: rules.pop(slug).rules[0] for slug in group}  # by name: "group" before "video"
+    assert rules == {
+        "blendedmvs": CovisibilityWalk(0.2),
+        "co3dv2": UnorderedSet(replacement=True),
+        "matterport3d": OverlapWeighted(0.01, repeat=0.5),
+        "megadepth": CovisibleGroup(64, replacement=True),
+        "omniobject3d": Turntable(100, 24),
+        "spring": VideoIntervals(1, 16, 1.0),
+        "vkitti2": NearbyWindow(8),
+    }
+    assert groups == {
+        "arkitscenes": CovisibleGroup(),
+        "mapfree": OverlapWeighted(repeat=1.0),
+        "scannetpp": CovisibleGroup(per_view=2.0, in_order=0.17),
+    }
+    assert {slug: train[slug].rule().shares for slug in group} == {
+        "arkitscenes": (0.5, 0.5),
+        "mapfree": (0.4, 0.6),
+        "scannetpp": (0.3, 0.7),
+    }
+
+
+def test_starts_of_mapfree_leave_a_third_of_the_views():
+    (walk,) = walks_of(data("dynamic").train["mapfree"].rule())
+    assert [walk._room(views) for views in range(3, 49)] == [max(views // 3, 3) for views in range(3, 49)]
+
+
+def test_what_some_scenes_and_stages_have_otherwise():
     train = data("static").train
-    tartanair, hypersim, scannet, dl3dv = (train[slug] for slug in ("tartanair", "hypersim", "scannet", "dl3dv"))
-    assert tartanair.rule() == VideoOrCollection(1, 20, 0.8, 0.8, 24, 24)
-    assert (tartanair.weight, tartanair.depth_percentile, tartanair.max_depth) == (0.4, 99.0, 80.0)
-    assert hypersim.rule() == VideoOrCollection(1, 4, 0.5, 0.5, 24, None)
-    assert (hypersim.weight, hypersim.depth_percentile, hypersim.max_depth) == (0.4, 99.0, None)
-    assert scannet.rule() == VideoOrCollection(1, 30, 0.6, 0.6, 24, 24)
-    assert (scannet.weight, scannet.depth_percentile) == (0.9, 98.0)
-    assert dl3dv.rule() == VideoOrCollection(1, 20, 0.8, 0.5, 25, 24)
-    assert (dl3dv.weight, dl3dv.depth_percentile, dl3dv.normals) == (2.0, 90.0, False)
-    assert data("dynamic").train["spring"].rule() == VideoIntervals(1, 16, 1.0)
-    waymo = train["waymo"]
-    assert waymo.rule() == VideoOrCollection(1, 6, 0.9, 0.9, 24, 24)
-    assert waymo.rules_of() == {"*/side_left": VideoOrCollection(1, 3, 0.9, 0.9, 24, 24)}
+    assert train["tartanair"].rule() == VideoOrCollection(1, 20, 0.8, 0.8, 24, 24)
+    assert train["hypersim"].rule() == VideoOrCollection(1, 4, 0.5, 0.5, 24, None)
+    assert train["waymo"].rules_of() == {"*/side_left": VideoOrCollection(1, 3, 0.9, 0.9, 24, 24)}
     assert data("streaming_24").train["waymo"].rules_of()["*/side_left"].video == 1
     assert {slug: dataset.object_only for slug, dataset in train.items() if dataset.object_only} == {"wildrgbd": 0.1}
     city = train["matrixcity"]
