@@ -88,14 +88,25 @@ class RawScene:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is true of a whole dataset and is written to its dataset.json."""
+    """What is true of a whole dataset and is written to its dataset.json.
+
+    Attributes:
+        slug, title: short name for files and settings; the name that people know.
+        licence: the terms, in a sentence.
+        kind: "static" or "dynamic".
+        source: "real" or "synthetic".
+        metres_per_raw_unit: None = not metric.
+        reader_version: one higher with each correction after which a reader makes something else of the same raw data, so
+            that shards from before are not gone on with.
+    """
 
     slug: str
     title: str
     licence: str
-    kind: str  # "static" or "dynamic"
-    source: str  # "real" or "synthetic"
-    metres_per_raw_unit: float | None  # None = not metric
+    kind: str
+    source: str
+    metres_per_raw_unit: float | None
+    reader_version: int = 1
 
 
 class RawReader(Protocol):

@@ -6,6 +6,7 @@ import random
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,15 @@ def test_shards_of_another_format_or_codec_are_refused(reader, tmp_path, monkeyp
     with pytest.raises(UserError, match=f"other settings: {told}.* there, .*99.* now.*--rebuild") as raised:
         preprocess(reader, tmp_path, SETTINGS, workers=1)
     assert "\n" not in str(raised.value)
+    assert preprocess(reader, tmp_path, SETTINGS, workers=1, rebuild=True).complete
+
+
+def test_shards_of_a_reader_before_its_correction_are_refused(reader, tmp_path, monkeypatch):
+    preprocess(reader, tmp_path, SETTINGS, workers=1)
+    corrected = replace(reader.info, reader_version=2)
+    monkeypatch.setattr(type(reader), "info", corrected)
+    with pytest.raises(UserError, match=r"dataset\.reader_version: 1 there, 2 now.*--rebuild"):
+        preprocess(reader, tmp_path, SETTINGS, workers=1)
     assert preprocess(reader, tmp_path, SETTINGS, workers=1, rebuild=True).complete
 
 
