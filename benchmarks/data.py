@@ -117,7 +117,7 @@ def loader(args: argparse.Namespace, folder: Path) -> list[Check]:
     plain = loader_config(folder, readers, "none")
     colour = loader_config(folder, readers, "jitter")
     frames, batches = drawn_frames(plain, args.batches)
-    loose = [loose_samples(readers, batch) for batch in batches[: args.loose_batches]]
+    loose = [loose_samples(readers, batch) for batch in batches]
     plain_module, colour_module = (ZooDataModule(config, total_steps=args.batches) for config in (plain, colour))
     ways: dict[str, tuple[Callable[[], None], int]] = {
         "bare": (lambda: bare_loop(frames), len(frames)),
@@ -533,7 +533,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         if name == "loader":
             command.add_argument("--data", type=Path, required=True, help="folder of the real sequences")
             command.add_argument("--batches", type=int, default=4, help="of 2 scenes with 24 views, per round")
-            command.add_argument("--loose-batches", type=int, default=2, help="as many of these from loose files")
             command.add_argument("--rounds", type=int, default=5)
         if name == "index":
             command.add_argument("--frames", type=int, default=30_000_000)
