@@ -166,6 +166,20 @@ def test_published_weights_load_from_the_meta_device(tiny_config):
         ({"tokenizer": TokenizerConfig(heads=5)}, "tokenizer.heads=5"),
         ({"camera_head": CameraHeadConfig(kind="mpl")}, "camera_head.kind=mpl, expected one of iterative, mlp"),
         ({"query_head": True, "global_mixer": "softmax"}, "query_head=true with global_mixer=softmax"),
+        ({"feature_blocks": []}, r"feature_blocks=\[\], expected four"),
+        ({"heads": 0}, "found heads=0, expected 1 or more$"),
+        (
+            {"embed_dim": -96, "patch_size": 0},
+            "found embed_dim=-96, expected 1 or more; found patch_size=0, expected 1 or",
+        ),
+        ({"ttt": TTTConfig(head_dim=0)}, "ttt.head_dim=0, expected 1 or more"),
+        ({"ttt": TTTConfig(newton_schulz_steps=-1)}, "ttt.newton_schulz_steps=-1, expected 0 or more"),
+        ({"ttt": TTTConfig(base_learning_rate=0)}, "ttt.base_learning_rate=0, expected more than 0"),
+        ({"ttt": TTTConfig(global_learning_rate=-0.1)}, "ttt.global_learning_rate=-0.1, expected more than 0"),
+        ({"tokenizer": TokenizerConfig(heads=0)}, "tokenizer.heads=0, expected 1 or more"),
+        ({"camera_head": CameraHeadConfig(iterations=0)}, "camera_head.iterations=0, expected 1 or more"),
+        ({"dense_head": DenseHeadConfig(views_per_chunk=0)}, "dense_head.views_per_chunk=0, expected 1 or more"),
+        ({"dense_head": DenseHeadConfig(level_channels=[0, 4, 4, 4])}, "level_channels"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(tiny_config, changes, words):
