@@ -52,6 +52,18 @@ def test_one_scene_without_the_scene_axis(tiny_config):
     assert prediction.state is None
 
 
+def test_pictures_and_rays_as_numpy_makes_them(tiny_config):
+    """In float64, which no convolution of a model in float32 takes."""
+    model = make_model(tiny_config(query_head=True)).eval()
+    images, rays = pictures(1, 2, 3, 28, 28, dtype=torch.float64), pictures(1, 1, 9, 28, 28, dtype=torch.float64)
+    with torch.no_grad():
+        found, expected = model(images, target_rays=rays), model(images.float(), target_rays=rays.float())
+        in_chunks = model(images, views_per_chunk=1)
+    for one, other in zip([*outputs(found), found.nvs_pred], [*outputs(expected), expected.nvs_pred], strict=True):
+        assert torch.equal(one, other)
+    assert in_chunks.depth.dtype == torch.float32
+
+
 @pytest.mark.parametrize("mixer", ["ttt", "softmax"])
 def test_affine_invariant_model_does_not_know_the_order_of_views(tiny_config, set_newton_schulz_dtype, mixer):
     model = make_model(tiny_config(reference_view=False, global_mixer=mixer)).double().eval()
