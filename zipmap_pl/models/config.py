@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from zipmap_pl.errors import UserError
 
@@ -106,9 +107,14 @@ class ModelConfig:
 
     def _too_small(self) -> Iterator[str]:
         """Numbers that mean nothing, whatever the others are."""
-        parts = {"tokenizer": self.tokenizer, "ttt": self.ttt, "camera_head": self.camera_head}
-        named = {"": self} | {f"{name}.": part for name, part in (parts | {"dense_head": self.dense_head}).items()}
-        for prefix, part in named.items():
+        parts: dict[str, Any] = {
+            "": self,
+            "tokenizer.": self.tokenizer,
+            "ttt.": self.ttt,
+            "camera_head.": self.camera_head,
+            "dense_head.": self.dense_head,
+        }
+        for prefix, part in parts.items():
             for setting in fields(part):
                 lowest, value = int(setting.name not in MAY_BE_ZERO), getattr(part, setting.name)
                 if setting.type is int and value < lowest:
