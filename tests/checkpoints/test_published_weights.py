@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import zipmap_pl
+from zipmap_pl.checkpoints.load import load_any
 from zipmap_pl.checkpoints.published import PUBLISHED_TERMS, from_published, save_published
+from zipmap_pl.checkpoints.start import start_from
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_intrinsics
 from zipmap_pl.geometry.projection import unproject
@@ -242,6 +244,7 @@ def test_a_bad_file_is_one_line_and_never_executed(kind, suffix, told, weights, 
         ({"model": {"_target_": "os.system"}}, "hold `_target_`"),
         ({"model": {"depth": "${oc.env:HOME}"}}, "hold `\\${`"),
         ({"model": {"dpeth": 3}}, "dpeth"),
+        ({"model": {"heads": 0}}, "model settings are not readable .*heads=0, expected 1 or more"),
         ({"model": "large"}, "model settings are not readable"),
         ([], "holds a value of type list"),
     ],
@@ -309,6 +312,24 @@ def test_a_file_on_the_hub(hub, weights):
     assert hub.asked[-1] == ("coast01/ZipMap", "checkpoint_aff_inv.pt")
 
 
+def test_a_name_on_the_hub_is_no_folder_and_a_folder_no_name_on_the_hub(
+    hub, weights, published_config, tmp_path, monkeypatch
+):
+    """Where a command takes either: it asks the hub for what no local path can be meant by, and for nothing else."""
+    hub("coast01/ZipMap", "checkpoint_aff_inv.pt", lambda path: torch.save(weights, path))
+    (tmp_path / "elsewhere" / "runs").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    model, _ = load_any(Path("coast01/ZipMap"))
+    assert same(model.state_dict(), weights)
+    start_from(model, "coast01/ZipMap")
+    asked = len(hub.asked)
+    for folder in ("runs/forgotten", "runs", "word", str(tmp_path / "no" / "where")):
+        for load in (lambda path: load_any(Path(path)), lambda path: start_from(model, path)):
+            with pytest.raises(UserError, match="expected a checkpoint"):
+                load(folder)
+    assert len(hub.asked) == asked
+
+
 def test_a_config_on_the_hub_answers_what_tensors_do_not(hub, weights, published_config):
     config = published_config(reference_view=False, token_std=0.5)
     hub("me/mine", "model.safetensors", lambda path: save_file(weights, path))
@@ -323,6 +344,7 @@ def test_a_config_on_the_hub_answers_what_tensors_do_not(hub, weights, published
     [
         ('{"model": {"_target_": "os.system"}}', "hold `_target_`"),
         ('{"zipmap_pl": {"model": {"depth": "${oc.env:HOME}"}}}', "hold `\\${`"),
+        ('{"zipmap_pl": {"model": {"depth": "\\u0024{oc.env:HOME}"}}}', "hold `\\${`"),
         ('{"zipmap_pl": 3}', "expected a JSON object"),
         ("[1]", "expected a JSON object"),
         ("{", "not readable as JSON"),

@@ -52,6 +52,18 @@ def test_one_scene_without_the_scene_axis(tiny_config):
     assert prediction.state is None
 
 
+def test_pictures_and_rays_as_numpy_makes_them(tiny_config):
+    """In float64, which no convolution of a model in float32 takes."""
+    model = make_model(tiny_config(query_head=True)).eval()
+    images, rays = pictures(1, 2, 3, 28, 28, dtype=torch.float64), pictures(1, 1, 9, 28, 28, dtype=torch.float64)
+    with torch.no_grad():
+        found, expected = model(images, target_rays=rays), model(images.float(), target_rays=rays.float())
+        in_chunks = model(images, views_per_chunk=1)
+    for one, other in zip([*outputs(found), found.nvs_pred], [*outputs(expected), expected.nvs_pred], strict=True):
+        assert torch.equal(one, other)
+    assert in_chunks.depth.dtype == torch.float32
+
+
 @pytest.mark.parametrize("mixer", ["ttt", "softmax"])
 def test_affine_invariant_model_does_not_know_the_order_of_views(tiny_config, set_newton_schulz_dtype, mixer):
     model = make_model(tiny_config(reference_view=False, global_mixer=mixer)).double().eval()
@@ -166,6 +178,20 @@ def test_published_weights_load_from_the_meta_device(tiny_config):
         ({"tokenizer": TokenizerConfig(heads=5)}, "tokenizer.heads=5"),
         ({"camera_head": CameraHeadConfig(kind="mpl")}, "camera_head.kind=mpl, expected one of iterative, mlp"),
         ({"query_head": True, "global_mixer": "softmax"}, "query_head=true with global_mixer=softmax"),
+        ({"feature_blocks": []}, r"feature_blocks=\[\], expected four"),
+        ({"heads": 0}, "found heads=0, expected 1 or more$"),
+        (
+            {"embed_dim": -96, "patch_size": 0},
+            "found embed_dim=-96, expected 1 or more; found patch_size=0, expected 1 or",
+        ),
+        ({"ttt": TTTConfig(head_dim=0)}, "ttt.head_dim=0, expected 1 or more"),
+        ({"ttt": TTTConfig(newton_schulz_steps=-1)}, "ttt.newton_schulz_steps=-1, expected 0 or more"),
+        ({"ttt": TTTConfig(base_learning_rate=0)}, "ttt.base_learning_rate=0, expected more than 0"),
+        ({"ttt": TTTConfig(global_learning_rate=-0.1)}, "ttt.global_learning_rate=-0.1, expected more than 0"),
+        ({"tokenizer": TokenizerConfig(heads=0)}, "tokenizer.heads=0, expected 1 or more"),
+        ({"camera_head": CameraHeadConfig(iterations=0)}, "camera_head.iterations=0, expected 1 or more"),
+        ({"dense_head": DenseHeadConfig(views_per_chunk=0)}, "dense_head.views_per_chunk=0, expected 1 or more"),
+        ({"dense_head": DenseHeadConfig(level_channels=[0, 4, 4, 4])}, "level_channels"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(tiny_config, changes, words):

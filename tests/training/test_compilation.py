@@ -11,9 +11,18 @@ from zipmap_pl.training.config import compose
 
 
 @pytest.mark.skipif(which("g++") is None, reason="inductor needs a C++ compiler")
-def test_what_inductor_makes_of_the_blocks_has_the_same_gradients() -> None:
+@pytest.mark.parametrize(
+    ("dtype", "width", "head_dim", "error"), [("float32", 24, 8, 1e-3), ("bfloat16", 96, 32, float("inf"))]
+)
+def test_what_inductor_makes_of_the_blocks_has_the_same_gradients(dtype, width, head_dim, error) -> None:
+    """In bfloat16 any numbers will do, because some gradients are nothing but rounding; once there were none (nan)."""
     torch.manual_seed(0)
-    settings = ["embed_dim=24", "tokenizer.depth=1", "ttt.head_dim=8"]
+    settings = [
+        f"embed_dim={width}",
+        f"ttt.head_dim={head_dim}",
+        f"ttt.newton_schulz_dtype={dtype}",
+        "tokenizer.depth=1",
+    ]
     model = ZipMap(compose([f"model.{setting}" for setting in settings]).model)
     images = torch.rand(1, 2, 3, 28, 28)
     gradients = []
@@ -26,7 +35,7 @@ def test_what_inductor_makes_of_the_blocks_has_the_same_gradients() -> None:
     assert plain.keys() == compiled.keys()
     rounding = 1e-6 * max(float(gradient.norm()) for gradient in plain.values())
     for name, gradient in plain.items():
-        assert (compiled[name] - gradient).norm() <= 1e-3 * gradient.norm() + rounding, name
+        assert (compiled[name] - gradient).norm() <= error * gradient.norm() + rounding, name
 
 
 def test_compiled_blocks_give_the_same_and_are_not_compiled_anew_for_other_shapes() -> None:

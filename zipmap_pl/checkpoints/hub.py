@@ -65,11 +65,11 @@ def fetch_settings(repository: str) -> dict[str, Any]:
         text = Path(hf_hub_download(repository, CONFIG)).read_text()
     except EntryNotFoundError:
         return {}
-    require_plain_values(text, name)
     try:
         settings = json.loads(text)
     except ValueError as error:
         raise UserError(f"{name}: not readable as JSON ({error}); fetch it again") from error
+    require_plain_values(str(settings), name)  # not the text, in which JSON can write every letter as a number
     carried = settings.get(OUR_KEY, {}) if isinstance(settings, dict) else None
     if not isinstance(carried, dict):
         raise UserError(f"{name}: expected a JSON object, with settings by name under {OUR_KEY} if it has that")

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, find_checkpoint, read_manifest, read_weights
 from zipmap_pl.checkpoints.layout import require_finite, require_fit
-from zipmap_pl.checkpoints.published import from_published
-from zipmap_pl.checkpoints.weight_file import SUFFIXES
+from zipmap_pl.checkpoints.published import from_published, means_published
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.zipmap import ZipMap
 
@@ -45,12 +44,12 @@ def load_model(path: str | Path) -> LoadedModel:
 def load_any(path: Path, reference_view: bool | None = None) -> tuple[ZipMap, SeenPictures]:
     """A model and what it saw in training, from a checkpoint or run folder or from published weights.
 
-    Published weights are files (or files on the hub, owner/name/file) with the suffix .pt or .safetensors.
+    Published weights are a file, or owner/name[/file] on the Hugging Face hub, see `means_published`.
 
     Raises:
         UserError: as `load_model` and `from_published` say, or `reference_view` contradicts the checkpoint.
     """
-    if path.is_file() or path.suffix in SUFFIXES:
+    if means_published(path):
         return from_published(path, reference_view), PUBLISHED_PICTURES
     loaded = load_model(path)
     carried = loaded.manifest.model.reference_view

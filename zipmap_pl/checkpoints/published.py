@@ -13,7 +13,7 @@ from zipmap_pl.checkpoints.folder import MANIFEST, WEIGHTS
 from zipmap_pl.checkpoints.hub import EXPECTED, fetch, fetch_settings, parse_hub_id
 from zipmap_pl.checkpoints.layout import require_fit
 from zipmap_pl.checkpoints.recognition import VGGT_ONLY, is_vggt, model_config_of, parse_settings
-from zipmap_pl.checkpoints.weight_file import WeightFile, read_weight_file, unwrapped, write_weight_file
+from zipmap_pl.checkpoints.weight_file import SUFFIXES, WeightFile, read_weight_file, unwrapped, write_weight_file
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.zipmap import ZipMap
@@ -67,6 +67,13 @@ def _float32(key: str, tensor: Tensor, name: str) -> Tensor:
             f"{name}: {key} is {tensor.layout} {tensor.dtype}, expected a dense tensor of floating-point numbers"
         )
     return tensor.float()
+
+
+def means_published(path: Path) -> bool:
+    """Whether a user means published weights by that, a file or a name on the hub, and not a checkpoint folder."""
+    if path.exists() or path.suffix in SUFFIXES:
+        return not path.is_dir()
+    return not path.parent.is_dir() and parse_hub_id(str(path)) is not None
 
 
 def read_published(source: str | Path | Mapping[str, Any]) -> WeightFile:

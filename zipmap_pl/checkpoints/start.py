@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
 from zipmap_pl.checkpoints.layout import require_finite, require_fit
-from zipmap_pl.checkpoints.published import read_published, take_terms
+from zipmap_pl.checkpoints.published import means_published, read_published, take_terms
 from zipmap_pl.checkpoints.recognition import VGGT_ONLY
 from zipmap_pl.checkpoints.vggt import start_from_vggt
 from zipmap_pl.models.zipmap import ZipMap
@@ -52,17 +52,16 @@ def start_from(model: ZipMap, source: str) -> Origin:
     Raises:
         UserError: nothing there, damaged, or of another model.
     """
-    path = Path(source)
-    if path.is_dir() or (not path.exists() and not path.suffix and path.parent.is_dir()):
-        folder = find_checkpoint(path)
-        manifest = read_manifest(folder)
-        _fill(model, read_weights(folder), str(folder))
-        model.terms = manifest.terms
-        return Origin(dict(manifest.trained_on))
-    found = read_published(source)
-    _fill(model, found.weights, found.name)
-    take_terms(model, found)
-    return Origin()
+    if means_published(Path(source)):
+        found = read_published(source)
+        _fill(model, found.weights, found.name)
+        take_terms(model, found)
+        return Origin()
+    folder = find_checkpoint(Path(source))
+    manifest = read_manifest(folder)
+    _fill(model, read_weights(folder), str(folder))
+    model.terms = manifest.terms
+    return Origin(dict(manifest.trained_on))
 
 
 def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:

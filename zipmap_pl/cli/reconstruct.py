@@ -28,7 +28,7 @@ def add_parser(subparsers) -> None:
         type=Path,
         required=True,
         help="checkpoint folder, a run folder (its newest checkpoint), or published weights: a .pt or .safetensors file, "
-        "here or as owner/name/file on the Hugging Face hub",
+        "or owner/name or owner/name/file on the Hugging Face hub",
     )
     parser.add_argument(
         "--reference-view",

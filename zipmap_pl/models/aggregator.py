@@ -122,7 +122,7 @@ class Aggregator(nn.Module):
     def picture_tokens(self, images: Tensor, starts_scene: bool) -> Tensor:
         """[B * S, P, C], before any block; the reference view is the first one of a scene."""
         scenes, views = images.shape[:2]
-        normalised = (images - self.image_mean) / self.image_std
+        normalised = (self._narrowed(images) - self.image_mean) / self.image_std
         patches = self.patch_embed(normalised.flatten(0, 1))
         specials = torch.cat([self.camera_token, self.register_token], dim=2)[0]  # [2 slots, 5, C]
         slots = torch.ones(views, dtype=torch.long, device=images.device)
@@ -132,5 +132,10 @@ class Aggregator(nn.Module):
 
     def _ray_tokens(self, rays: Tensor) -> Tensor:
         """[B * S, P, C], before any block."""
-        patches = self.ray_patch_embed(rays.flatten(0, 1))
+        patches = self.ray_patch_embed(self._narrowed(rays).flatten(0, 1))
         return torch.cat([self.ray_cond_token[0].expand(len(patches), -1, -1), patches], dim=1)
+
+    def _narrowed(self, views: Tensor) -> Tensor:
+        """Pictures or rays in float64, as NumPy makes them, in the precision of the model."""
+        own = self.image_mean.dtype
+        return views.to(own) if views.dtype.itemsize > own.itemsize else views

@@ -1,7 +1,8 @@
 """Sizes and variants of the model as plain data. The defaults are the published ZipMap; conf/model/ has other sizes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from zipmap_pl.errors import UserError
 
@@ -9,6 +10,7 @@ GLOBAL_MIXERS = ("ttt", "softmax")
 CAMERA_HEADS = ("iterative", "mlp")
 UPDATE_RULES = ("newton_schulz", "gradient", "momentum")
 NEWTON_SCHULZ_DTYPES = ("bfloat16", "float32")
+MAY_BE_ZERO = ("registers", "newton_schulz_steps")  # of the whole numbers; the others count from one
 
 
 @dataclass
@@ -100,6 +102,29 @@ class ModelConfig:
             raise UserError(f"model config: found {'; found '.join(faults)}")
 
     def _faults(self) -> Iterator[str]:
+        too_small = list(self._too_small())
+        return iter(too_small) if too_small else self._misfits()
+
+    def _too_small(self) -> Iterator[str]:
+        """Numbers that mean nothing, whatever the others are."""
+        parts: dict[str, Any] = {
+            "": self,
+            "tokenizer.": self.tokenizer,
+            "ttt.": self.ttt,
+            "camera_head.": self.camera_head,
+            "dense_head.": self.dense_head,
+        }
+        for prefix, part in parts.items():
+            for setting in fields(part):
+                lowest, value = int(setting.name not in MAY_BE_ZERO), getattr(part, setting.name)
+                if setting.type is int and value < lowest:
+                    yield f"{prefix}{setting.name}={value}, expected {lowest} or more"
+        for name in ("base_learning_rate", "global_learning_rate"):
+            rate = getattr(self.ttt, name)
+            if rate is not None and rate <= 0:
+                yield f"ttt.{name}={rate}, expected more than 0"
+
+    def _misfits(self) -> Iterator[str]:
         """What does not fit together."""
         dim, levels, blocks = self.embed_dim, list(self.dense_head.level_channels), list(self.feature_blocks)
         if self.global_mixer not in GLOBAL_MIXERS:
@@ -125,9 +150,9 @@ class ModelConfig:
             yield f"camera_head.heads={self.camera_head.heads}, expected a divisor of 2 * embed_dim={2 * dim}"
         if len(blocks) != 4 or blocks != sorted(set(blocks)) or blocks[0] < 0:
             yield f"feature_blocks={blocks}, expected four different block indices in ascending order"
-        if blocks[-1] != self.depth - 1:
+        elif blocks[-1] != self.depth - 1:
             yield f"feature_blocks={blocks} with depth={self.depth}, expected the last one to be {self.depth - 1}"
-        if len(levels) != 4 or any(channels % 4 for channels in levels):
+        if len(levels) != 4 or any(channels < 1 or channels % 4 for channels in levels):
             yield f"dense_head.level_channels={levels}, expected four multiples of 4"
         if self.dense_head.features % 8:
             yield f"dense_head.features={self.dense_head.features}, expected a multiple of 8"

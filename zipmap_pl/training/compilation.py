@@ -13,7 +13,8 @@ def compile_blocks(model: ZipMap, backend: str = "inductor") -> None:
     """Compile frame blocks and scene blocks in place, when they are first called; keys of the state dict stay."""
     # With buffers reused in place, inductor of torch 2.15 writes over the gradient of the fast weight w2: it lies in a slice
     # of the concatenated gradients of the Newton-Schulz step, whose memory is given away while the slice is still needed.
-    options = {"inplace_buffers": False} if backend == "inductor" else None
+    # On a CPU its vector code (torch 2.14) fills the gradient of w1 with what is no number, if Newton-Schulz is in bfloat16.
+    options = {"inplace_buffers": False, "cpp.simdlen": 1} if backend == "inductor" else None
     for block in (*model.aggregator.frame_blocks, *model.aggregator.global_blocks):
         block.compile(dynamic=True, backend=backend, options=options)
 
