@@ -6,6 +6,9 @@ On a GPU: the published size under bfloat16 autocast, pictures of 392 x 518. Els
 of which only the shape of the curve means something. Weights are random; they change no time. The folder gets
 runtime.md (tables), runtime.json (every repetition) and runtime.svg (milliseconds per view); the exit status is 1 if
 the time per view is not constant for ZipMap or does not grow for softmax.
+
+On a GPU softmax with 750 views takes minutes for one call: `--softmax-up-to 200` leaves that out. `--compile` compiles the
+blocks first. `--long` adds up to 3,000 views, most of which wait in the memory of the machine.
 """
 
 import argparse
@@ -25,14 +28,17 @@ from zipmap_pl.models.aggregator import RAY_CHANNELS
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.streaming import Stream
 from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training.compilation import compile_blocks
 
 ZIPMAP, SOFTMAX, QUERY, FRAME = "ZipMap", "softmax", "query of one view", "next frame of a stream"
+IN_CHUNKS = "ZipMap in chunks"
 CHECKED = range(32, 513)  # numbers of views between which the shape is checked
 CONSTANT = 1.15  # largest over smallest time per view of ZipMap
 GROWING = 1.5  # time per view of softmax with the most views over that with the fewest, at least
 SLOW = 20.0  # seconds after which a point is not repeated
 OFTEN = 8  # times per round that a call is made that is as much shorter than the longest: it is disturbed as often
-LONG_VIEWS = (1000, 1500, 2000, 3000)
+LONG_VIEWS = (750, 1500, 3000)
+VIEWS_PER_CHUNK = 32
 
 # Views -> seconds of ZipMap and of VGGT (ZipMap, table 7): one H100 SXM5 80 GB, 392 x 518.
 PUBLISHED = {
@@ -51,12 +57,18 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured: the model, the size of its pictures, and numbers of views."""
+    """What is measured: the model, the size of its pictures, and numbers of views.
+
+    `softmax_up_to`: views beyond which softmax is left out. `in_chunks`: numbers of views that ZipMap also takes in chunks.
+    """
 
     config: ModelConfig
     height: int
     width: int
     views: Sequence[int]
+    softmax_up_to: int | None = None
+    in_chunks: Sequence[int] = ()
+    compiled: bool = False
 
 
 FULL = Setting(ModelConfig(), 392, 518, (1, 2, *PUBLISHED))
@@ -95,17 +107,21 @@ class Point:
 Curves = dict[str, list[Point]]
 
 
-def measure(setting: Setting, device: torch.device, repeats: int, more_views: Sequence[int] = ()) -> Curves:
-    """All points of all curves, one model on the device at a time; `more_views` without softmax."""
-    views = [*setting.views, *more_views]
+def measure(setting: Setting, device: torch.device, repeats: int) -> Curves:
+    """All points of all curves, one model on the device at a time."""
     zipmap, softmax = setting.config, replace(setting.config, global_mixer="softmax")
     both = replace(zipmap, query_head=True, camera_head=CameraHeadConfig(kind="mlp"))
-    return {
-        ZIPMAP: _curve(_passes(zipmap, setting, device), views, device, repeats),
-        SOFTMAX: _curve(_passes(softmax, setting, device), setting.views, device, repeats),
+    few = [views for views in setting.views if setting.softmax_up_to is None or views <= setting.softmax_up_to]
+    curves = {
+        ZIPMAP: _curve(_passes(zipmap, setting, device), setting.views, device, repeats),
+        SOFTMAX: _curve(_passes(softmax, setting, device), few, device, repeats),
         QUERY: _curve(_after_views(both, setting, device, query=True), setting.views, device, repeats),
         FRAME: _curve(_after_views(both, setting, device, query=False), setting.views, device, repeats),
     }
+    if setting.in_chunks:
+        prepare = _passes(zipmap, setting, device, VIEWS_PER_CHUNK)
+        curves[IN_CHUNKS] = _curve(prepare, setting.in_chunks, device, repeats)
+    return curves
 
 
 @dataclass(frozen=True)
@@ -116,20 +132,24 @@ class Prepared:
     held: int
 
 
-def _passes(config: ModelConfig, setting: Setting, device: torch.device) -> Callable[[int], Prepared]:
-    """Reconstruction of all views in one call."""
-    model = _model(config, device)
+def _passes(
+    config: ModelConfig, setting: Setting, device: torch.device, views_per_chunk: int | None = None
+) -> Callable[[int], Prepared]:
+    """Reconstruction of all views in one call; in chunks, pictures and results are in the memory of the machine."""
+    model = _model(config, setting, device)
 
     def prepare(views: int) -> Prepared:
-        images = torch.rand(1, views, 3, setting.height, setting.width, device=device)
-        return Prepared(lambda: model(images), _bytes_of(model) + images.nbytes)
+        place = device if views_per_chunk is None else torch.device("cpu")
+        images = torch.rand(1, views, 3, setting.height, setting.width, device=place)
+        on_device = images.nbytes if place == device else 0
+        return Prepared(lambda: model(images, views_per_chunk=views_per_chunk), _bytes_of(model) + on_device)
 
     return prepare
 
 
 def _after_views(config: ModelConfig, setting: Setting, device: torch.device, query: bool) -> Callable[[int], Prepared]:
     """One view along given rays, or one more frame of a stream, when the model has seen some views."""
-    model = _model(config, device)
+    model = _model(config, setting, device)
     one = torch.rand(1, 1, RAY_CHANNELS if query else 3, setting.height, setting.width, device=device)
 
     @functools.cache
@@ -146,9 +166,12 @@ def _after_views(config: ModelConfig, setting: Setting, device: torch.device, qu
     return prepare
 
 
-def _model(config: ModelConfig, device: torch.device) -> ZipMap:
+def _model(config: ModelConfig, setting: Setting, device: torch.device) -> ZipMap:
     with torch.device(device):
-        return ZipMap(config).to(device).eval()
+        model = ZipMap(config).to(device).eval()
+    if setting.compiled:
+        compile_blocks(model)
+    return model
 
 
 def _bytes_of(model: nn.Module) -> int:
@@ -252,6 +275,14 @@ def measured_table(curves: Curves) -> str:
     return _markdown(head, rows)
 
 
+def chunked_table(points: Sequence[Point]) -> str:
+    """Long sequences, most of which wait in the memory of the machine, in the same form."""
+    rows = [
+        [str(p.views), _number(p.best), _number(p.best, 1e3 / p.views), _number(p.peak_bytes, 1e-9)] for p in points
+    ]
+    return _markdown(["views", "seconds", "ms per view", "peak GB"], rows)
+
+
 def published_table() -> str:
     """The paper's numbers in the same form."""
     head = ["views", "ZipMap s", "VGGT s", "VGGT / ZipMap", "ZipMap ms per view", "VGGT ms per view"]
@@ -278,9 +309,11 @@ def report(curves: Curves, faults: list[str], about: str) -> str:
     checked = min(len(_checked(per_view(curves[name]))) for name in (ZIPMAP, SOFTMAX)) > 1
     between = f"between {CHECKED.start} and {CHECKED.stop - 1} views"
     shape = f"as it should be {between}" if checked else f"not checked: fewer than two points {between}"
+    chunks = f"## ZipMap, {VIEWS_PER_CHUNK} views at once\n\n{chunked_table(curves.get(IN_CHUNKS, []))}\n"
     return (
         f"# Runtime over the number of views\n\n{about}\n\n{measured_table(curves)}\n"
         f"Shape: {'; '.join(faults) or shape}.\n\n![milliseconds per view](runtime.svg)\n\n"
+        f"{chunks if IN_CHUNKS in curves else ''}"
         f"## Published\n\nOne H100 SXM5 80 GB, pictures of 392 x 518 (ZipMap, table 7).\n\n{published_table()}"
     )
 
@@ -303,6 +336,7 @@ def about(setting: Setting, device: torch.device, repeats: int) -> str:
         models = [ZipMap(setting.config), ZipMap(replace(setting.config, global_mixer="softmax"))]
     zipmap, softmax = (sum(parameter.numel() for parameter in model.parameters()) for model in models)
     clock = "bfloat16 autocast, GPU time" if device.type == "cuda" else "float32, CPU time"
+    clock += ", compiled blocks" if setting.compiled else ""
     return (
         f"Machine: {machine_name(device)}; torch {torch.__version__}. ZipMap with {zipmap:,} parameters, softmax with "
         f"{softmax:,}; pictures of {setting.height} x {setting.width}; {clock}, the fastest call of {repeats} rounds "
@@ -317,17 +351,25 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder for runtime.md, runtime.json, runtime.svg")
     parser.add_argument("--views", type=int, nargs="+", help="numbers of views instead of the usual ones")
     parser.add_argument("--repeats", type=int, default=8, help="timed calls per number of views (default: %(default)s)")
-    parser.add_argument("--long", action="store_true", help=f"ZipMap also with {LONG_VIEWS} views; for a GPU")
+    parser.add_argument("--long", action="store_true", help=f"ZipMap also with {LONG_VIEWS} views in chunks; for a GPU")
+    parser.add_argument("--softmax-up-to", type=int, metavar="VIEWS", help="leave softmax out beyond so many views")
+    parser.add_argument("--compile", action="store_true", help="compile the blocks, as trainer.compile does")
     parser.add_argument("--cpu", action="store_true", help="the small model on the CPU, although there is a GPU")
     options = parser.parse_args(arguments)
 
     gpu = torch.cuda.is_available() and not options.cpu
     device = torch.device("cuda" if gpu else "cpu")
     setting = FULL if gpu else SMALL
-    setting = replace(setting, views=sorted(options.views or setting.views))
+    setting = replace(
+        setting,
+        views=sorted(options.views or setting.views),
+        softmax_up_to=options.softmax_up_to,
+        in_chunks=LONG_VIEWS if options.long else (),
+        compiled=options.compile,
+    )
     if not gpu:
         prepare_cpu()
-    curves = measure(setting, device, options.repeats, LONG_VIEWS if options.long else ())
+    curves = measure(setting, device, options.repeats)
     faults = shape_faults(per_view(curves[ZIPMAP]), per_view(curves[SOFTMAX]))
 
     options.output.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,8 @@ def update(problem: Problem, recompute: bool) -> Callable[[], list[Tensor]]:
     """Directions of all tokens and the step along them; `recompute`: inside of activation checkpointing."""
     dim, hidden = problem.dim, 2 * problem.dim
     weights = FastWeights(*(problem.draw(1, *shape) for shape in ((dim, hidden), (hidden, dim), (dim, hidden))))
-    k, v = problem.draw(1, problem.tokens, dim), problem.draw(1, problem.tokens, dim)
+    # As a layer under autocast has them: products of the tokens, in its dtype.
+    k, v = (problem.draw(1, problem.tokens, dim).detach().to(problem.dtype).requires_grad_() for _ in range(2))
     rates = FastWeights(*(problem.draw(1, problem.tokens, 1) for _ in range(3)))
     state = fast_weights.start(weights)
 

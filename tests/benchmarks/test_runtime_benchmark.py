@@ -159,11 +159,39 @@ def test_slow_points_are_not_repeated(runtime, monkeypatch):
     assert len(points[0].seconds) == 1
 
 
-def test_long_runs_add_views_without_softmax(runtime):
-    curves = runtime.measure(replace(runtime.SMALL, views=(1,)), torch.device("cpu"), 1, more_views=(2,))
+def test_long_runs_add_views_in_chunks(runtime):
+    setting = replace(runtime.SMALL, views=(1,), in_chunks=(40,))
+    curves = runtime.measure(setting, torch.device("cpu"), 1)
+    assert [point.views for point in curves[runtime.ZIPMAP]] == [1]
+    (long,) = curves[runtime.IN_CHUNKS]
+    page = runtime.report(curves, [], "about")
+    cells = page.partition("## ZipMap, 32 views at once")[2].strip().splitlines()[2].strip("| ").split(" | ")
+    assert float(cells[0]) == 40
+    assert float(cells[1]) == pytest.approx(min(long.seconds), rel=6e-3)
+    assert float(cells[2]) == pytest.approx(25 * min(long.seconds), rel=6e-3)
+    assert float(cells[3]) == pytest.approx(long.peak_bytes / 1e9, rel=6e-3)
+    del curves[runtime.IN_CHUNKS]
+    assert "at once" not in runtime.report(curves, [], "about")
+
+
+def test_softmax_can_be_left_out_where_it_is_slow(runtime):
+    setting = replace(runtime.SMALL, views=(1, 2), softmax_up_to=1)
+    curves = runtime.measure(setting, torch.device("cpu"), 1)
     assert [point.views for point in curves[runtime.ZIPMAP]] == [1, 2]
     assert [point.views for point in curves[runtime.SOFTMAX]] == [1]
     assert cells_of(runtime.report(curves, [], "about"))["softmax s"][1] == "-"
+
+
+def test_blocks_are_compiled_on_demand(runtime, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(runtime, "compile_blocks", compiled.append)
+    setting = replace(runtime.SMALL, views=(1,))
+    runtime.measure(setting, torch.device("cpu"), 1)
+    assert not compiled
+    setting = replace(setting, compiled=True)
+    runtime.measure(setting, torch.device("cpu"), 1)
+    assert len(compiled) == 4  # one model per curve
+    assert "compiled blocks" in runtime.about(setting, torch.device("cpu"), 1)
 
 
 def test_what_is_measured_on_a_gpu_is_the_published_size(runtime):

@@ -90,9 +90,9 @@ def test_the_operators_are_registered_as_the_compiler_needs_them(three_tokens_at
     weights, k, v, rates = problem(dtype=torch.float32)
     weights, rates = ([x.requires_grad_() for x in part] for part in (weights, rates))
     k, v = k.requires_grad_(), v.requires_grad_()
-    torch.library.opcheck(fast_weight_operators._descent, (weights, k, v, rates, None))
-    torch.library.opcheck(fast_weight_operators._descent, (weights, k, v, rates, torch.bfloat16))
-    torch.library.opcheck(fast_weight_operators._apply, (weights, k, None))
+    torch.library.opcheck(fast_weight_operators._descent, (weights, k, v, rates, None, False))
+    torch.library.opcheck(fast_weight_operators._descent, (weights, k, v, rates, torch.bfloat16, True))
+    torch.library.opcheck(fast_weight_operators._apply, (weights, k, None, True))
 
 
 def test_under_autocast_products_are_in_half_precision_and_sums_in_full(three_tokens_at_once):

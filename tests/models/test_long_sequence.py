@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from zipmap_pl.errors import UserError
 from zipmap_pl.models import token_store
 from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TTTConfig
-from zipmap_pl.models.token_store import Storage, TokenStore
+from zipmap_pl.models.token_store import Storage, TokenStore, plan_storage
 from zipmap_pl.models.zipmap import ZipMap
 
 OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")
@@ -247,12 +247,84 @@ def test_the_plan_says_what_is_allocated(model, caplog):
     with caplog.at_level(logging.INFO):
         walk = model.walk(images, 2)
         next(iter(walk))
-    plan, store = walk.plan, TokenStore(walk.plan)
+    plan, store = walk.plan, TokenStore(walk.plan, torch.device("cpu"))
     assert sum(values.nbytes for values in store.values.values()) == plan.total_bytes == 10 * plan.bytes_per_view
     patches, dim, head = 2 * 3, 96, (16 + 24 + 16) * 2 * 3 + 16 * 1 * 2
     assert plan.bytes_per_view == 2 * ((5 + patches) * dim + 2 * dim + 2 * head)
     assert str(plan).startswith(f"long sequence: {plan.bytes_per_view:,} bytes per view in bfloat16, ")
     assert caplog.messages == [str(plan)]
+
+
+@pytest.fixture
+def page_locks(monkeypatch):
+    """What CUDA is asked to lock and to unlock, and that it waits in between; there need not be a GPU."""
+    asked = []
+
+    class Runtime:
+        result = 0
+
+        def cudaHostRegister(self, address, size, flags):
+            asked.append(("lock", address, size))
+            return self.result
+
+        def cudaHostUnregister(self, address):
+            asked.append(("unlock", address))
+            return 0
+
+    runtime = Runtime()
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: asked.append(("wait", device)))
+    return runtime, asked
+
+
+def store_for(device, place="memory", folder=None):
+    plan = plan_storage({"tokens": (3, 4)}, 2, 5, Storage(place=place, folder=folder))
+    return TokenStore(plan, torch.device(device))
+
+
+def test_memory_is_page_locked_for_a_gpu_and_given_back_when_it_is_done(page_locks):
+    _, asked = page_locks
+    with store_for("cuda") as store:
+        address = store.everything.data_ptr()
+        assert asked == [("lock", address, 2 * 5 * 3 * 4 * 2)]
+    assert asked[1:] == [("wait", torch.device("cuda")), ("unlock", address)]
+
+
+def test_memory_that_cannot_be_locked_is_taken_as_it_is(page_locks, caplog):
+    runtime, asked = page_locks
+    runtime.result = 2
+    with caplog.at_level(logging.WARNING), store_for("cuda"):
+        pass
+    assert [name for name, *_ in asked] == ["lock"]
+    assert caplog.messages == ["long sequence: memory is not page-locked (CUDA error 2), so copies are slower"]
+
+
+def test_nothing_is_locked_for_a_cpu_or_in_a_file(page_locks, tmp_path):
+    for store in (store_for("cpu"), store_for("cuda", "file", str(tmp_path))):
+        with store:
+            pass
+    assert page_locks[1] == []
+
+
+def test_some_views_of_several_scenes_lie_together():
+    """What does not is copied by the CPU, which does not wait for what a GPU is still writing."""
+    with store_for("cpu") as store:
+        values = torch.arange(2.0 * 3 * 3 * 4).view(2, 3, 3, 4)
+        store.put("tokens", 1, values)
+        assert store.values["tokens"][1:4].is_contiguous()
+        assert torch.equal(store.get("tokens", slice(2, 4)), values[:, 1:])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_numbers_are_those_of_the_plain_pass(model, monkeypatch):
+    model = model.cuda()
+    images = pictures(2, 5, 3, 28, 42)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    with torch.no_grad():
+        expected = model(images.cuda()).on("cpu")
+    assert_close(model(images, views_per_chunk=2, storage=Storage("float32", "memory")), expected, 1e-4)
+    with store_for("cuda") as store:
+        assert store.everything.is_pinned()
 
 
 def test_the_released_size_keeps_what_the_page_says():

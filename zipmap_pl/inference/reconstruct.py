@@ -61,12 +61,13 @@ def reconstruct(
         UserError: no view has a finite camera and depth; the model cannot look at views in chunks.
     """
     images = torch.from_numpy(np.stack([picture.image for picture in pictures]))
-    tensor = (images.permute(0, 3, 1, 2).float() / 255)[None]
+    pictures_at = images.to(device) if views_per_chunk is None else images  # as bytes: a quarter of the way
+    tensor = (pictures_at.permute(0, 3, 1, 2).float() / 255)[None]
     model = model.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         predictions: Iterable[Prediction]
         if views_per_chunk is None:
-            predictions = [model(tensor.to(device))]
+            predictions = [model(tensor)]
         else:
             predictions = model.walk(tensor, views_per_chunk)
             tell(str(predictions.plan))

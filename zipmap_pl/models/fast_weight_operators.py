@@ -7,12 +7,11 @@ All of it is opaque to the compiler, because the number of chunks depends on the
 inside a compiled block would be compiled again for every length.
 
 Operators know tensors and lists of them only, so weights, directions and rates are lists in the order of `FastWeights`.
-`autocast` is the dtype of the caller's autocast, if there is one; sums over chunks are in float32 at least.
+`autocast` is the dtype of the caller's autocast, if there is one; sums over chunks are in float32 at least. What is
+between the products is compiled into few kernels (`fusion`) on a GPU where that pays; backward passes always.
 """
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.util import find_spec
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from zipmap_pl.models import fast_weights
 from zipmap_pl.models.fast_weights import NORM_EPSILON, FastWeights, unit_features
+from zipmap_pl.models.fusion import Fused, worth_compiling
 from zipmap_pl.models.precision import at_least_float32
 from zipmap_pl.models.token_chunks import added, as_wide_as, chunks
 
@@ -32,26 +32,37 @@ def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWe
         k, v: projections of the tokens [N, L, d].
         rates: [N, L, 1].
     """
-    return FastWeights(*_descent(list(weights), k, v, list(rates), _autocast_dtype(k)))
+    return FastWeights(*_descent(list(weights), k, v, list(rates), _autocast_dtype(k), worth_compiling()))
 
 
 def apply(weights: FastWeights, q: Tensor) -> Tensor:
     """`fast_weights.apply` to the queries unit_features(q), of projections [N, L, d] -> [N, L, d]."""
-    return _apply(list(weights), q, _autocast_dtype(q))
+    return _apply(list(weights), q, _autocast_dtype(q), worth_compiling())
 
 
 @torch.library.custom_op("zipmap_pl::descent_directions", mutates_args=())
 def _descent(
-    weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: torch.dtype | None
+    weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: torch.dtype | None, fuse: bool
 ) -> list[Tensor]:
     sums: list[Tensor] = []
+    fuse = fuse and k.is_cuda
     with _precision(k, autocast):
-        narrow = FastWeights(*_narrowed(weights, autocast))
+        w0, w1, w2 = _narrowed(weights, autocast)
         for span in chunks(k):
-            chunk_rates = FastWeights(*(rate[:, span] for rate in rates))
-            keys, values = unit_features(k[:, span]), F.silu(v[:, span])
-            sums = added(sums, fast_weights.descent_directions(narrow, keys, values, chunk_rates))
+            chunk_rates = tuple(rate[:, span] for rate in rates)
+            keys, values, rated = _KEYS_AND_VALUES(k[:, span], v[:, span], chunk_rates, fuse=fuse)
+            x0, x1, x2 = _HIDDEN_FACTORS(keys @ w0, values @ w1.mT, keys @ w2, fuse=fuse)
+            sums = added(sums, (rated[0].mT @ x0, x1.mT @ rated[1], rated[2].mT @ x2))
     return sums
+
+
+def _keys_and_values(
+    k: Tensor, v: Tensor, rates: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Keys and values of projections [N, L, d], and which of the two each direction is a product with, times its rates."""
+    keys, values = unit_features(k), F.silu(v)
+    rated = [(rate * x).to(x.dtype) for rate, x in zip(rates, (keys, values, keys), strict=True)]
+    return keys, values, (rated[0], rated[1], rated[2])
 
 
 @torch.library.custom_op("zipmap_pl::descent_directions_backward", mutates_args=())
@@ -70,14 +81,15 @@ def _descent_backward(
         w0, w1, w2 = _narrowed(weights, autocast)
         g0, g1, g2 = _narrowed(gradients, autocast)
         for span in chunks(k):
-            keys, values = unit_features(k[:, span]), F.silu(v[:, span])
-            (x0, x1, x2), (da, de, du), d_chunk_rates = _elementwise_backward(k)(
+            keys, values = _UNIT_FEATURES(k[:, span], fuse=k.is_cuda), F.silu(v[:, span])
+            (x0, x1, x2), (da, de, du), d_chunk_rates = _BACKWARD_BETWEEN_PRODUCTS(
                 (keys @ w0, values @ w1.mT, keys @ w2),
                 (keys @ g0, values @ g1.mT, keys @ g2),
                 tuple(rate[:, span] for rate in rates),
+                fuse=k.is_cuda,
             )
             d_keys, d_values = x0 @ g0.mT + x2 @ g2.mT + da @ w0.mT + du @ w2.mT, x1 @ g1 + de @ w1
-            dk[:, span] = _unit_features_backward(d_keys, k[:, span])
+            dk[:, span] = _UNIT_FEATURES_BACKWARD(d_keys, k[:, span], fuse=k.is_cuda)
             dv[:, span] = torch.ops.aten.silu_backward(d_values, v[:, span])
             for d_rate, d_chunk in zip(d_rates, d_chunk_rates, strict=True):
                 d_rate[:, span] = d_chunk
@@ -115,23 +127,15 @@ def _backward_between_products(
     return weighted, (da, de, du), d_rates
 
 
-@cache
-def _fused_backward_between_products() -> Callable[..., Any]:
-    return torch.compile(_backward_between_products, dynamic=True)
-
-
-def _elementwise_backward(x: Tensor) -> Callable[..., Any]:
-    """On a GPU one kernel, because some forty passes over memory take longer than the matrix products."""
-    return _fused_backward_between_products() if x.is_cuda and find_spec("triton") else _backward_between_products
-
-
 @torch.library.custom_op("zipmap_pl::apply_fast_weights", mutates_args=())
-def _apply(weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None) -> Tensor:
+def _apply(weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None, fuse: bool) -> Tensor:
     out = q.new_empty(q.shape)
+    fuse = fuse and q.is_cuda
     with _precision(q, autocast):
-        narrow = FastWeights(*_narrowed(weights, autocast))
+        w0, w1, w2 = _narrowed(weights, autocast)
         for span in chunks(q):
-            out[:, span] = fast_weights.apply(narrow, unit_features(q[:, span]))
+            queries = _UNIT_FEATURES(q[:, span], fuse=fuse)
+            out[:, span] = _GATED(queries @ w0, queries @ w2, fuse=fuse) @ w1
     return out
 
 
@@ -145,13 +149,17 @@ def _apply_backward(
     with _precision(q, autocast):
         w0, w1, w2 = _narrowed(weights, autocast)
         for span in chunks(q):
-            queries, d_out = unit_features(q[:, span]), gradient[:, span]
-            a, u, dh = queries @ w0, queries @ w2, d_out @ w1.mT
-            silu = F.silu(a)
-            da, du = torch.ops.aten.silu_backward(dh * u, a), dh * silu
-            dq[:, span] = _unit_features_backward(da @ w0.mT + du @ w2.mT, q[:, span])
-            sums = added(sums, (queries.mT @ da, (silu * u).mT @ d_out, queries.mT @ du))
+            queries, d_out = _UNIT_FEATURES(q[:, span], fuse=q.is_cuda), gradient[:, span]
+            h, da, du = _GATED_AND_BACKWARD(queries @ w0, queries @ w2, d_out @ w1.mT, fuse=q.is_cuda)
+            dq[:, span] = _UNIT_FEATURES_BACKWARD(da @ w0.mT + du @ w2.mT, q[:, span], fuse=q.is_cuda)
+            sums = added(sums, (queries.mT @ da, h.mT @ d_out, queries.mT @ du))
     return [*as_wide_as(weights, sums), dq]
+
+
+def _gated_and_backward(a: Tensor, u: Tensor, dh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """h = silu(a) * u, and the gradients of a and u from that of h, [N, L, m]."""
+    silu = F.silu(a)
+    return silu * u, torch.ops.aten.silu_backward(dh * u, a), dh * silu
 
 
 def _unit_features_backward(gradient: Tensor, projections: Tensor) -> Tensor:
@@ -163,8 +171,19 @@ def _unit_features_backward(gradient: Tensor, projections: Tensor) -> Tensor:
     return torch.ops.aten.silu_backward(((d_unit - along * features) * inverse).to(projections.dtype), projections)
 
 
+_UNIT_FEATURES = Fused(unit_features)
+_UNIT_FEATURES_BACKWARD = Fused(_unit_features_backward)
+_KEYS_AND_VALUES = Fused(_keys_and_values)
+_HIDDEN_FACTORS = Fused(fast_weights.hidden_factors)
+_BACKWARD_BETWEEN_PRODUCTS = Fused(_backward_between_products)
+_GATED = Fused(fast_weights.gated)
+_GATED_AND_BACKWARD = Fused(_gated_and_backward)
+
+
 @_descent.register_fake
-def _(weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: Any) -> list[Tensor]:
+def _(
+    weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: Any, fuse: bool
+) -> list[Tensor]:
     return [w.new_empty(w.shape, dtype=torch.promote_types(w.dtype, torch.float32)) for w in weights]
 
 
@@ -176,7 +195,7 @@ def _(
 
 
 @_apply.register_fake
-def _(weights: Sequence[Tensor], q: Tensor, autocast: Any) -> Tensor:
+def _(weights: Sequence[Tensor], q: Tensor, autocast: Any, fuse: bool) -> Tensor:
     return q.new_empty(q.shape)
 
 
@@ -186,25 +205,25 @@ def _(gradient: Tensor, weights: Sequence[Tensor], q: Tensor, autocast: Any) -> 
 
 
 def _save_for_descent(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    weights, k, v, rates, ctx.autocast = inputs
+    weights, k, v, rates, ctx.autocast, _ = inputs
     ctx.save_for_backward(*weights, k, v, *rates)
 
 
 def _differentiate_descent(ctx: Any, gradients: list[Tensor]) -> tuple[Any, ...]:
     w0, w1, w2, k, v, *rates = ctx.saved_tensors
     found = _descent_backward(gradients, [w0, w1, w2], k, v, rates, ctx.autocast)
-    return found[:3], found[3], found[4], found[5:], None
+    return found[:3], found[3], found[4], found[5:], None, None
 
 
 def _save_for_apply(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    weights, q, ctx.autocast = inputs
+    weights, q, ctx.autocast, _ = inputs
     ctx.save_for_backward(*weights, q)
 
 
 def _differentiate_apply(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     *weights, q = ctx.saved_tensors
     found = _apply_backward(gradient, weights, q, ctx.autocast)
-    return found[:3], found[3], None
+    return found[:3], found[3], None, None
 
 
 _descent.register_autograd(_differentiate_descent, setup_context=_save_for_descent)

@@ -54,7 +54,12 @@ def unit_features(projections: Tensor) -> Tensor:
 
 def apply(weights: FastWeights, q: Tensor) -> Tensor:
     """f(q) for tokens [N, L, d] -> [N, L, d]."""
-    return (F.silu(q @ weights.w0) * (q @ weights.w2)) @ weights.w1
+    return gated(q @ weights.w0, q @ weights.w2) @ weights.w1
+
+
+def gated(a: Tensor, u: Tensor) -> Tensor:
+    """silu(a) * u, what is between the products of f."""
+    return F.silu(a) * u
 
 
 def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWeights) -> FastWeights:
@@ -64,16 +69,16 @@ def descent_directions(weights: FastWeights, k: Tensor, v: Tensor, rates: FastWe
         k, v: keys and values [N, L, d].
         rates: learning rate of every token for each of the three matrices, [N, L, 1].
     """
-    a, u = k @ weights.w0, k @ weights.w2
-    e = v @ weights.w1.mT
+    x0, x1, x2 = hidden_factors(k @ weights.w0, v @ weights.w1.mT, k @ weights.w2)
+    return FastWeights(w0=(rates.w0 * k).mT @ x0, w1=x1.mT @ (rates.w1 * v), w2=(rates.w2 * k).mT @ x2)
+
+
+def hidden_factors(a: Tensor, e: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a = k w0, e = v w1^T, u = k w2 [N, L, m] the factor of each direction that comes from inside of the network."""
     sigmoid = torch.sigmoid(a)
     silu = a * sigmoid
     silu_slope = sigmoid + silu - silu * sigmoid
-    return FastWeights(
-        w0=(rates.w0 * k).mT @ (e * u * silu_slope),
-        w1=(silu * u).mT @ (rates.w1 * v),
-        w2=(rates.w2 * k).mT @ (e * silu),
-    )
+    return e * u * silu_slope, silu * u, e * silu
 
 
 def step(state: TTTState, directions: FastWeights, rule: TTTConfig) -> TTTState:

@@ -128,13 +128,13 @@ class ChunkedPass:
     def compress(self, plan: StoragePlan) -> SceneState:
         """What the model remembers of the scenes in the end."""
         log.info("%s", plan)
-        with TokenStore(plan) as store:
+        with TokenStore(plan, self.device) as store:
             return SceneState(list(self._fitted_states(store)))
 
     @torch.no_grad()
     def _reconstruct(self, plan: StoragePlan, camera_head: nn.Module, keep_state: bool) -> Iterator[Prediction]:
         """The predictions of one chunk after another, on the CPU; the first one comes when all blocks are done."""
-        with TokenStore(plan) as store:
+        with TokenStore(plan, self.device) as store:
             states = [state for state in self._fitted_states(store) if keep_state]
             memory = SceneState(states) if keep_state else None
             poses = self._poses(store, camera_head)
@@ -177,7 +177,7 @@ class ChunkedPass:
 
     def _read(self, store: TokenStore, span: slice, index: int, state: TTTState) -> Tensor:
         """Tokens [B * n, P, C] after a scene block; at a feature block the heads' part is kept."""
-        within_views = store.get(TOKENS, span, self.device)
+        within_views = store.get(TOKENS, span)
         over_scene = self._scene_blocks[index].read(within_views.flatten(1, 2), state.weights)
         over_scene = over_scene.view_as(within_views)
         if index in self.aggregator.feature_blocks and self.heads:
@@ -200,7 +200,7 @@ class ChunkedPass:
 
     def _poses(self, store: TokenStore, camera_head: nn.Module) -> list[Tensor]:
         """Of all views at once [B, S, 9], because they look at each other; for every iteration of the head."""
-        camera_tokens = store.get(CAMERA_TOKEN, slice(None), self.device)
+        camera_tokens = store.get(CAMERA_TOKEN, slice(None))
         with no_autocast(camera_tokens):
             return camera_head(camera_tokens)
 
@@ -211,7 +211,7 @@ class ChunkedPass:
         with no_autocast(poses[0]):
             for name, head in self.heads.items():
                 names = [_compact(name, level) for level in range(len(self.aggregator.feature_blocks))]
-                compacts = [store.get(name, span, self.device).flatten(0, 1) for name in names]
+                compacts = [store.get(name, span).flatten(0, 1) for name in names]
                 maps[name] = head.decode(compacts, height, width).unflatten(0, shape)
             return Prediction.of_maps([pose[:, span] for pose in poses], maps["depth"], maps.get("points"), None)
 

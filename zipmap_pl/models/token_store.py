@@ -1,5 +1,6 @@
 """Where a long sequence keeps, outside the device, what it will need again: memory of the host, or one mapped file."""
 
+import logging
 import math
 import os
 import shutil
@@ -19,6 +20,8 @@ from zipmap_pl.models.host_memory import available_memory
 DTYPES = ("bfloat16", "float32")
 PLACES = ("auto", "memory", "file")
 MEMORY_SHARE = 0.5  # of the available memory that "auto" takes; the other half is for pictures and results
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,39 +119,56 @@ def plan_storage(kept: Mapping[str, tuple[int, ...]], scenes: int, views: int, s
 class TokenStore:
     """Values of every view by name, as planned; a context manager that gives everything back at its end.
 
-    Everything is reserved at the start: a disk that is full shows itself there (UserError), and not in the middle.
+    Everything is reserved at the start: a disk that is full shows itself there (UserError), and not in the middle. Memory
+    is page-locked for a GPU inside the context, so that it copies at the speed of its bus while it computes.
     """
 
-    def __init__(self, plan: StoragePlan) -> None:
+    def __init__(self, plan: StoragePlan, device: torch.device) -> None:
+        """`device`: on which values are wanted."""
         numbers = plan.total_bytes // plan.dtype.itemsize
-        everything = (
+        self.device = device
+        self.everything = (
             torch.empty(numbers, dtype=plan.dtype, device="cpu")
             if plan.folder is None
             else _mapped_file(numbers, plan.dtype, plan.folder)
         )
         sizes = [plan.scenes * plan.views * math.prod(shape) for shape in plan.kept.values()]
+        # Views first, so that some of them lie together: what does not is copied by the CPU, which does not wait for a GPU.
         self.values = {
-            name: part.view(plan.scenes, plan.views, *shape)
-            for (name, shape), part in zip(plan.kept.items(), everything.split(sizes), strict=True)
+            name: part.view(plan.views, plan.scenes, *shape)
+            for (name, shape), part in zip(plan.kept.items(), self.everything.split(sizes), strict=True)
         }
+        self._lockable = device.type == "cuda" and plan.folder is None and numbers > 0
+        self._locked = False
         self._dtypes: dict[str, torch.dtype] = {}
 
     def put(self, name: str, start: int, values: Tensor) -> None:
         """Keep [B, n, ...], from any device, of the views from `start` on."""
         self._dtypes[name] = values.dtype
-        self.values[name][:, start : start + values.shape[1]] = values.to(self.values[name].dtype)
+        kept = self.values[name][start : start + values.shape[1]]
+        kept.copy_(values.to(kept.dtype).transpose(0, 1).contiguous(), non_blocking=True)
 
-    def get(self, name: str, span: slice, device: torch.device) -> Tensor:
+    def get(self, name: str, span: slice) -> Tensor:
         """What was put of these views [B, n, ...], in the dtype in which it came; never the store's own memory."""
-        return self.values[name][:, span].to(device, copy=True).to(self._dtypes[name])
+        values = self.values[name][span].to(self.device, copy=True, non_blocking=True)
+        return values.transpose(0, 1).to(self._dtypes[name]).contiguous()
 
     def __enter__(self) -> Self:
+        if self._lockable:
+            error = int(torch.cuda.cudart().cudaHostRegister(self.everything.data_ptr(), self.everything.nbytes, 0))
+            self._locked = error == 0
+            if error:
+                log.warning("long sequence: memory is not page-locked (CUDA error %d), so copies are slower", error)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._locked:
+            torch.cuda.synchronize(self.device)  # copies may be under way
+            torch.cuda.cudart().cudaHostUnregister(self.everything.data_ptr())
         self.values.clear()
+        del self.everything
 
 
 def gigabytes(count: int) -> str:
