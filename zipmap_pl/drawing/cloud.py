@@ -10,7 +10,7 @@ from zipmap_pl.drawing.text import BACKGROUND
 # Where the onlooker stands: behind the cameras, beside and above them, in the size of the scene as they see it.
 BEHIND, BESIDE, ABOVE = 0.7, -0.4, 0.4
 NEAREST = 0.15  # of the onlooker's distance to the middle of the cloud: what is nearer is not drawn
-SHOWN = (2, 98)  # percentiles of the points that fit into the picture, across and down
+SHOWN = (2, 98)  # percentiles of the points that the picture shows, across and down
 COVER = 2.0  # side of a point's square over the room that a point has if all share the picture
 SMALLEST, LARGEST = 1, 6  # side of a point's square in pixels
 MAX_CAMERAS = 8
@@ -33,10 +33,13 @@ def draw_cloud(
     poses, finite = finite_poses(cam_to_world), np.isfinite(points).all(axis=1)
     if not len(poses) or not finite.any():
         return picture
-    view = _View.of(poses, points[finite].astype(np.float64), width, height)
+    view = _View.of(poses, points[finite].astype(np.float64))
+    drawn = poses[np.unique(np.linspace(0, len(poses) - 1, MAX_CAMERAS).round().astype(int))]
+    pyramids = view.distance * CAMERA_SIZE * CAMERA @ drawn[:, :, :3].transpose(0, 2, 1) + drawn[:, None, :, 3]
+    view = view.filling(width, height, points[finite], pyramids.reshape(-1, 3))
     _draw_squares(picture, *view.pixels(points[finite]), colours[finite])
-    for pose in poses[np.unique(np.linspace(0, len(poses) - 1, MAX_CAMERAS).round().astype(int))]:
-        corners, depth = view.pixels(view.distance * CAMERA_SIZE * CAMERA @ pose[:, :3].T + pose[:, 3])
+    for pyramid in pyramids:
+        corners, depth = view.pixels(pyramid)
         if np.isfinite(depth).all():
             for start, end in EDGES:
                 draw_line(picture, corners[start], corners[end], PATH_COLOURS[0], 1)
@@ -54,7 +57,7 @@ class _View:
     shift: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     @staticmethod
-    def of(poses: np.ndarray, points: np.ndarray, width: int, height: int) -> "_View":
+    def of(poses: np.ndarray, points: np.ndarray) -> "_View":
         right, forward = ground_axes(poses)
         up = np.cross(right, forward)
         middle, cameras = np.median(points, axis=0), poses[:, :, 3].mean(axis=0)
@@ -63,14 +66,17 @@ class _View:
         place = cameras + reach * (BESIDE * right - BEHIND * forward + ABOVE * up)
         ahead, distance = _direction(middle - place, forward)
         across, _ = _direction(np.cross(ahead, up), right)
-        view = _View(np.stack([across, np.cross(ahead, across), ahead]), place, distance)
-        seen, depth = view.pixels(points)
-        if not np.isfinite(depth).any():
-            return view
-        low, high = np.percentile(seen[np.isfinite(depth)], SHOWN, axis=0)
-        size = np.array([width, height])
+        return _View(np.stack([across, np.cross(ahead, across), ahead]), place, distance)
+
+    def filling(self, width: int, height: int, points: np.ndarray, whole: np.ndarray) -> "_View":
+        """The view whose picture nearly all of `points` [P, 3] fill, and all of `whole` [Q, 3]."""
+        seen, outer = (pixels[np.isfinite(depth)] for pixels, depth in map(self.pixels, (points, whole)))
+        if not len(seen):
+            return self
+        edges = np.concatenate([np.percentile(seen, SHOWN, axis=0), outer])
+        low, high, size = edges.min(axis=0), edges.max(axis=0), np.array([width, height])
         focal = float(np.min(size / np.maximum(high - low, 1e-9)))
-        return replace(view, focal=focal, shift=size / 2 - focal * (low + high) / 2)
+        return replace(self, focal=focal, shift=size / 2 - focal * (low + high) / 2)
 
     def pixels(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels [P, 2] (x right, y down) of world points [P, 3], and their depths [P]: NaN where too near or behind."""
