@@ -242,7 +242,7 @@ def test_a_bad_file_is_one_line_and_never_executed(kind, suffix, told, weights, 
         ({"model": {"_target_": "os.system"}}, "hold `_target_`"),
         ({"model": {"depth": "${oc.env:HOME}"}}, "hold `\\${`"),
         ({"model": {"dpeth": 3}}, "dpeth"),
-        ({"model": "large"}, "model settings are not readable"),
+        ({"model": "large"}, "its settings are not readable"),
         ([], "holds a value of type list"),
     ],
 )
