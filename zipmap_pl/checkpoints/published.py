@@ -98,7 +98,7 @@ def read_published(source: str | Path | Mapping[str, Any]) -> WeightFile:
 
 def _config_of(found: WeightFile, asked: bool | None) -> ModelConfig:
     """Sizes from the tensors; what they do not tell from the file, its name or the caller."""
-    settings = parse_settings(found.carried["model"], found.name) if "model" in found.carried else None
+    settings = parse_settings(found.carried["model"], found.name, ModelConfig) if "model" in found.carried else None
     config = model_config_of(found.weights, settings, found.name)
     by_kind = True if is_vggt(config) else None
     told = settings.reference_view if settings else REFERENCE_VIEW_OF_FILE.get(Path(found.name).name, by_kind)

@@ -72,7 +72,7 @@ def is_vggt(config: ModelConfig) -> bool:
     return config.global_mixer == "softmax" and not config.local_point_head
 
 
-def parse_settings(settings: object, name: str, kind: type[Settings] = ModelConfig) -> Settings:
+def parse_settings(settings: object, name: str, kind: type[Settings]) -> Settings:
     """Settings that a file carries, as one of our dataclasses. Raises UserError for a key or value that this version does not know."""
     try:
         merged = OmegaConf.merge(OmegaConf.structured(kind), cast(dict[str, Any], settings))
