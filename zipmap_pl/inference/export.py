@@ -14,7 +14,7 @@ from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.cloud import draw_cloud
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_key, depth_limits
 from zipmap_pl.drawing.sheet import GAP, TEXT_HEIGHT, Row, draw_sheet
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import NO_ROOM, UserError
 from zipmap_pl.inference.scene import Scene
 
 PREVIEW_VIEWS, PREVIEW_WIDTH = 6, 180  # pictures side by side, and pixels of each
@@ -28,7 +28,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to write to, which gets the name `path` once the block has ended well and is removed otherwise.
 
     Raises:
-        UserError: something is there already.
+        UserError: something is there already, or there is no room.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path}: not empty, expected a new folder for the results; choose another --output")
@@ -39,8 +39,10 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.rename(path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise UserError(f"{path}: {error.strerror}; make room, or choose another --output") from error
         raise
 
 
