@@ -10,6 +10,7 @@ from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_poi
 from zipmap_pl.datasets.frame_reader import Frame, FrameReader
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
+from zipmap_pl.drawing.cloud import draw_cloud
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits, depth_scale
 from zipmap_pl.drawing.sheet import GAP, Row, draw_sheet
 from zipmap_pl.drawing.text import BACKGROUND
@@ -17,14 +18,14 @@ from zipmap_pl.errors import UserError
 
 COLUMNS = 8  # pictures side by side; more frames go on below
 CELL_WIDTH = 168
-ABOVE_HEIGHT = 400  # of the cameras from above
+ABOVE_HEIGHT = 400  # of the cameras from above, and of the points beside them
 MIN_WIDTH = 700  # of the sheet, however few frames there are
 DYNAMIC_COLOUR, OBJECT_COLOUR, SKY_COLOUR = (235, 40, 160), (250, 190, 40), (60, 170, 240)
-POINTS_PER_FRAME = 2500  # of the points drawn from above
+POINTS_PER_FRAME = 10_000  # of the points drawn
 
 
 def contact_sheet(dataset_folder: str | Path, scene: str | int | None = None, frames: int = 8) -> np.ndarray:
-    """Draw evenly spaced frames of a scene: pictures, depth in colour, masks, and all its cameras from above.
+    """Draw evenly spaced frames of a scene: pictures, depth in colour, masks, all its cameras from above, its points.
 
     Args:
         dataset_folder: a complete dataset in shards.
@@ -54,7 +55,7 @@ def contact_sheet(dataset_folder: str | Path, scene: str | int | None = None, fr
     strips = [draw_sheet(rows_drawn, _title(index, number, views), max(CELL_WIDTH, MIN_WIDTH // len(blocks[0])))]
     if any((view.frame.depth > 0).any() for view in views):
         strips.append(depth_scale(near * unit, far * unit, unit_name))
-    strips.append(_from_above(index, rows, views, unit, unit_name, strips[0].shape[1] - 2 * GAP))
+    strips.append(_cameras_and_points(index, rows, views, unit, unit_name, strips[0].shape[1] - 2 * GAP))
     return _stacked(strips)
 
 
@@ -134,20 +135,21 @@ def _marked(view: _View) -> np.ndarray:
     return picture
 
 
-def _from_above(
+def _cameras_and_points(
     index: ShardIndex, rows: np.ndarray, views: list[_View], unit: float, unit_name: str, width: int
 ) -> np.ndarray:
+    """All cameras from above, and beside them the points of some frames as somebody behind the cameras sees them."""
     poses = invert_rigid(index["frame.world_to_cam"][rows])
     poses[..., 3] *= unit
-    points, colours = zip(*(view.points() for view in views), strict=True)
-    return cameras_from_above(
-        [CameraPath(poses, f"cameras of all {len(rows)} frames, from above")],
-        unit * np.concatenate(points),
-        np.concatenate(colours),
-        width,
-        ABOVE_HEIGHT,
-        unit=unit_name,
-    )
+    points, colours = (np.concatenate(parts) for parts in zip(*(view.points() for view in views), strict=True))
+    path = [CameraPath(poses, f"cameras of all {len(rows)} frames, from above")]
+    if not len(points):
+        return cameras_from_above(path, width=width, height=ABOVE_HEIGHT, unit=unit_name)
+    half = (width - GAP) // 2
+    above = cameras_from_above(path, unit * points, colours, half, ABOVE_HEIGHT, unit_name)
+    cloud = draw_cloud(unit * points, colours, poses, width - GAP - half, ABOVE_HEIGHT)
+    gap = np.full((ABOVE_HEIGHT, GAP, 3), BACKGROUND, np.uint8)
+    return np.concatenate([above, gap, cloud], axis=1)
 
 
 def _stacked(strips: list[np.ndarray]) -> np.ndarray:

@@ -21,7 +21,7 @@ import cv2
 from zipmap_pl.datasets.agreement import FEW
 from zipmap_pl.datasets.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
 from zipmap_pl.durable import sync
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import NO_ROOM, UserError
 from zipmap_pl.preprocess.files import locked, temporary_of
 from zipmap_pl.preprocess.finish import Run, finish
 from zipmap_pl.preprocess.plan import (
@@ -103,7 +103,8 @@ def preprocess(
         with _terminable():
             return _preprocess(reader, output, settings, workers, part, rebuild)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        place = error.filename or (output if error.errno in NO_ROOM else "")
+        where = f"{place}: " if place else ""
         raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
     except (MemoryError, BrokenProcessPool) as error:
         raise UserError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zipmap_pl.cli.main import COMMANDS, main
+from zipmap_pl.cli.main import COMMANDS, EXIT_NOBODY_READS, main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -107,6 +107,18 @@ def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str])
     status, message = run_and_read(capsys, "preprocess", "synthetic", "--scenes=1", "--output=/proc/none")
     assert status == 2
     assert message.splitlines()[-1].startswith("zipmap: /proc/none")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    """`zipmap shards info ... | head`."""
+    rooms = ["synthetic", "--scenes", "30", "--heldout", "0", "--views", "2", "--size", "14x14", "--workers", "1"]
+    assert main(["preprocess", *rooms, "--output", str(tmp_path / "rooms")]) == 0
+    command = [sys.executable, "-m", "zipmap_pl.cli.main", "shards", "info", str(tmp_path / "rooms")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == EXIT_NOBODY_READS
 
 
 def test_train_py_is_fit() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
 from zipmap_pl.checkpoints.load import load_model
 from zipmap_pl.checkpoints.published import save_published
+from zipmap_pl.checkpoints.weight_file import write_weight_file
 from zipmap_pl.cli.main import main
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import compose
@@ -45,6 +47,30 @@ def photos(tmp_path: Path) -> Path:
 
 def reconstruct(*arguments: object) -> int:
     return main(["reconstruct", *map(str, arguments)])
+
+
+def test_one_file_out_of_a_checkpoint_gives_the_same_scene(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    """It was shown pictures of the published width, whatever it was trained on."""
+    file = tmp_path / "one.safetensors"
+    assert main(["checkpoint", "consolidate", str(checkpoint), "--output", str(file)]) == 0
+    for source in (checkpoint, file):
+        assert reconstruct(photos, "--checkpoint", source, "--output", tmp_path / source.name.split(".")[0]) == 0
+    folders = tmp_path / checkpoint.name, tmp_path / "one"
+    assert len({(folder / "cameras.json").read_text() for folder in folders}) == 1
+
+
+@pytest.mark.parametrize("pictures", [(0, [0.5, 1.0]), (56, [1.0]), (56, [-1.0, 1.0]), "large"])
+def test_pictures_that_a_file_tells_and_that_are_none(
+    pictures: object, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, file = load_model(checkpoint).model, tmp_path / "one.safetensors"
+    if isinstance(pictures, tuple):
+        pictures = {"width": pictures[0], "aspect": pictures[1], "views": [2, 4]}
+    carried = {"model": asdict(model.config), "terms": "", "pictures": pictures}
+    write_weight_file(file, model.state_dict(), carried)
+    assert reconstruct(photos, "--checkpoint", file, "--output", tmp_path / "out") == 2
+    _, error = capsys.readouterr().err.splitlines()  # the first line says what is being loaded
+    assert error.startswith(f"zipmap: {file}: ")
 
 
 def test_photos_become_a_scene(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From a prediction to cameras and points in the pixels of the user's own photos, also when the model talks nonsense."""
 
+import errno
 import json
 import logging
 from pathlib import Path
@@ -96,6 +97,14 @@ def test_a_view_without_finite_camera_is_named_and_left_out(tmp_path: Path, capl
 def test_a_prediction_without_any_number_is_refused() -> None:
     with pytest.raises(UserError, match="no finite camera and depth for any of 2 views"):
         reconstruct(Told(poses(2) * torch.nan, torch.ones(2, *SIZE)), photos((28, 42), (28, 42)), CPU)
+
+
+def test_a_full_disk_names_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
+    message = f"{tmp_path / 'out'}: No space left on device; make room"
+    with pytest.raises(UserError, match=message), new_folder(tmp_path / "out") as folder:
+        (folder / "points.ply").write_bytes(b"some")
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does it, without a file's name
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_results_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_files_that_the_system_does_not_let_grow(toys, reader, unbroken, tmp_pat
     with os.fdopen(read) as stream:
         message = stream.read()
     os.waitpid(child, 0)
-    assert "File too large; put that right, then the same command goes on" in message and "\n" not in message
+    assert message == f"{tmp_path}: File too large; put that right, then the same command goes on"
     assert not list(tmp_path.rglob(".*.tmp"))
     assert not (tmp_path / "dataset.json").exists()
     preprocess(reader, tmp_path, SETTINGS, workers=1)

@@ -359,7 +359,7 @@ def test_tum_style_from_raw_files_to_shards(capsys, caplog, toys, tmp_path):
     raw.mkdir()
     write_tum(toys, raw)
     text = info_of(capsys, raw, tmp_path / "out")
-    assert "5 frames of 1 scenes" in text and "0 unusable" in text
+    assert "5 frames of 1 scene in" in text and "0 unusable" in text
     assert "5 of 6 pictures have a depth and a pose within 0.02 s; the others are left out" in caplog.text
     index = ShardIndex.open(tmp_path / "out")
     agreement = scene_agreement(index, 0, step=2)

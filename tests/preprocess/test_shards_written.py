@@ -185,7 +185,7 @@ def test_finish_again_writes_the_same_files(toys, copy, dataset):
 def test_info_tells_counts_and_agreement(dataset, capsys):
     assert main(["shards", "info", str(dataset)]) == 0
     text = capsys.readouterr().out
-    assert "6 frames of 1 scenes in 2 shards" in text
+    assert "6 frames of 1 scene in 2 shards" in text
     assert re.search(r"raw: 6 frames, 1 unit = 1\.93 m \(median depth\); median difference 0\.\d\d%, 100% of pix", text)
     assert "DISAGREE" not in text
 

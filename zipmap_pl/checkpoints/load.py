@@ -8,7 +8,9 @@ from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, find_checkpoint, read_manifest, read_weights
 from zipmap_pl.checkpoints.layout import require_finite, require_fit
-from zipmap_pl.checkpoints.published import from_published, means_published
+from zipmap_pl.checkpoints.published import means_published, model_of, read_published
+from zipmap_pl.checkpoints.recognition import parse_settings
+from zipmap_pl.checkpoints.weight_file import WeightFile
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.zipmap import ZipMap
 
@@ -50,7 +52,8 @@ def load_any(path: Path, reference_view: bool | None = None) -> tuple[ZipMap, Se
         UserError: as `load_model` and `from_published` say, or `reference_view` contradicts the checkpoint.
     """
     if means_published(path):
-        return from_published(path, reference_view), PUBLISHED_PICTURES
+        found = read_published(path)
+        return model_of(found, reference_view), _pictures_of(found)
     loaded = load_model(path)
     carried = loaded.manifest.model.reference_view
     if reference_view not in (None, carried):
@@ -58,6 +61,16 @@ def load_any(path: Path, reference_view: bool | None = None) -> tuple[ZipMap, Se
             f"{loaded.folder}: carries reference_view={carried}, found the opposite asked for; leave it out"
         )
     return loaded.model, loaded.manifest.pictures
+
+
+def _pictures_of(found: WeightFile) -> SeenPictures:
+    """What the weights of a file saw in training, as the file says; else that of the published ones."""
+    if "pictures" not in found.carried:
+        return PUBLISHED_PICTURES
+    pictures = parse_settings(found.carried["pictures"], found.name, SeenPictures)
+    if pictures.width < 1 or len(pictures.aspect) != 2 or not 0 < pictures.aspect[0] <= pictures.aspect[1]:
+        raise UserError(f"{found.name}: found {pictures}, expected a width and the lowest and highest height / width")
+    return pictures
 
 
 def load_weights(model: ZipMap, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zipmap_pl.checkpoints.folder import MANIFEST, WEIGHTS
+from zipmap_pl.checkpoints.folder import MANIFEST, WEIGHTS, SeenPictures
 from zipmap_pl.checkpoints.hub import EXPECTED, fetch, fetch_settings, parse_hub_id
 from zipmap_pl.checkpoints.layout import require_fit
 from zipmap_pl.checkpoints.recognition import VGGT_ONLY, is_vggt, model_config_of, parse_settings
@@ -47,7 +47,11 @@ def from_published(source: str | Path | Mapping[str, Any], reference_view: bool 
     Raises:
         UserError: no such file, damaged, not of these models, or the flag is missing or contradicts the file.
     """
-    found = read_published(source)
+    return model_of(read_published(source), reference_view)
+
+
+def model_of(found: WeightFile, reference_view: bool | None = None) -> ZipMap:
+    """As `from_published`, of tensors that are read already and that the model may keep."""
     config = _config_of(found, reference_view)
     unused = VGGT_ONLY if is_vggt(config) else ()
     weights = {
@@ -101,7 +105,7 @@ def read_published(source: str | Path | Mapping[str, Any]) -> WeightFile:
 
 def _config_of(found: WeightFile, asked: bool | None) -> ModelConfig:
     """Sizes from the tensors; what they do not tell from the file, its name or the caller."""
-    settings = parse_settings(found.carried["model"], found.name) if "model" in found.carried else None
+    settings = parse_settings(found.carried["model"], found.name, ModelConfig) if "model" in found.carried else None
     config = model_config_of(found.weights, settings, found.name)
     by_kind = True if is_vggt(config) else None
     told = settings.reference_view if settings else REFERENCE_VIEW_OF_FILE.get(Path(found.name).name, by_kind)
@@ -125,14 +129,16 @@ def take_terms(model: ZipMap, found: WeightFile) -> None:
         log.warning("%s: %s", found.name, model.terms)
 
 
-def save_published(model: ZipMap, path: str | Path) -> None:
+def save_published(model: ZipMap, path: str | Path, pictures: SeenPictures | None = None) -> None:
     """Write a model in the published layout to a .pt or .safetensors file.
 
-    Every tensor is kept bit for bit. What the tensors do not tell (`reference_view`, further settings, terms) goes
-    beside them, where other programs do not mind it and `from_published` finds it.
+    Every tensor is kept bit for bit. What the tensors do not tell (`reference_view`, further settings, terms, the
+    `pictures` of the training) goes beside them, where other programs do not mind it and `from_published` finds it.
 
     Raises:
         UserError: another suffix.
     """
     carried = {"model": asdict(model.config), "terms": model.terms}
+    if pictures is not None:
+        carried["pictures"] = asdict(pictures)
     write_weight_file(Path(path), model.state_dict(), carried)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from math import isqrt
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +24,8 @@ SCENE = "aggregator.global_blocks"
 TOKENIZER = "aggregator.patch_embed"
 TTT = f"{SCENE}.0.ttt_block"
 FOREIGN = "expected the weights of ZipMap or VGGT-1B in their published layout"
+
+Settings = TypeVar("Settings")
 
 
 def model_config_of(
@@ -70,16 +72,14 @@ def is_vggt(config: ModelConfig) -> bool:
     return config.global_mixer == "softmax" and not config.local_point_head
 
 
-def parse_settings(settings: object, name: str) -> ModelConfig:
-    """Settings that a file carries, as our dataclass. Raises UserError for a key or value that this version does not know."""
+def parse_settings(settings: object, name: str, kind: type[Settings]) -> Settings:
+    """Settings that a file carries, as one of our dataclasses. Raises UserError for a key or value that this version does not know."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(ModelConfig), cast(dict[str, Any], settings))
-        return cast(ModelConfig, OmegaConf.to_object(merged))
+        merged = OmegaConf.merge(OmegaConf.structured(kind), cast(dict[str, Any], settings))
+        return cast(Settings, OmegaConf.to_object(merged))
     except (OmegaConfBaseException, UserError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
-        raise UserError(
-            f"{name}: its model settings are not readable ({reason}); expected those of zipmap_pl"
-        ) from error
+        raise UserError(f"{name}: its settings are not readable ({reason}); expected those of zipmap_pl") from error
 
 
 class _Layout:

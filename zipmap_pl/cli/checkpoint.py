@@ -37,6 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(f"{loaded.folder}: holds no averages (stage.ema.decay was 0); leave out --ema")
         loaded.model.load_state_dict(dict(averages), strict=False)  # what is not trained has none
     what = "averages" if arguments.ema else "weights"
-    save_published(loaded.model, arguments.output)
+    save_published(loaded.model, arguments.output, loaded.manifest.pictures)
     print(f"{arguments.output}: the {what} of {loaded.folder}, {loaded.manifest.step} steps of {loaded.manifest.stage}")
     return 0

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +26,7 @@ COMMANDS = {
 RESUMABLE = {"preprocess", "fit", "demo"}
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_NOBODY_READS = 141  # as a shell has it of a program that SIGPIPE ended
 
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
@@ -45,8 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:
         options = build_parser(chosen).parse_args(arguments)
-        return importlib.import_module(COMMANDS[options.command][0]).run(options)
+        status = importlib.import_module(COMMANDS[options.command][0]).run(options)
+        sys.stdout.flush()
+        return status
     except UserError as error:
+        print(f"zipmap: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except BrokenPipeError as error:
+        if _nobody_reads():
+            return EXIT_NOBODY_READS
         print(f"zipmap: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except OSError as error:  # no permission, disk full, ...: nothing of ours is wrong
@@ -56,6 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         goes_on = "; the same command goes on where this one stopped" if chosen in RESUMABLE else ""
         print(f"zipmap: interrupted{goes_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _nobody_reads() -> bool:
+    """Whether our output goes to a program that has ended, as `head` does; then nothing is written to it any more."""
+    reader = select.poll()
+    reader.register(sys.stdout, 0)  # a lost reader is always told
+    if not reader.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def lines(config: "RunConfig", plan: "MemoryPlan") -> list[str]:
         f"{sharing.processes} GPU(s), {sharing.name}; {shape.scenes} x {shape.views} images of {shape.width} x"
         f" {shape.height} on each, {checkpointing} activation checkpointing",
         *(f"  {name:<52}{gib(size):>12}" for name, size in rows(plan).items() if size),
-        f"  {'total, in the ' + plan.phase:<52}{gib(plan.total):>12}  of {gib(plan.capacity)}",
+        f"  {'total, at its fullest (' + plan.phase + ')':<52}{gib(plan.total):>12}  of {gib(plan.capacity)}",
         f"{'fits' if plan.fits else 'does not fit'} (computed, not measured on a GPU)",
     ]
 

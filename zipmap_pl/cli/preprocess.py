@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from zipmap_pl.cli.parser import OneLineParser
+from zipmap_pl.cli.words import counted
 from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def report_text(report: "Report") -> str:
     from zipmap_pl.preprocess.state import named_once
 
     lines = [
-        f"{report.output}: {report.frames_planned} frames of {report.scenes} scenes in {report.shards} shards,"
-        f" {report.shards_written} of them written now, {len(report.faults)} frames unusable"
+        f"{report.output}: {counted(report.frames_planned, 'frame')} of {counted(report.scenes, 'scene')}"
+        f" in {counted(report.shards, 'shard')}, {report.shards_written} of them written now,"
+        f" {counted(len(report.faults), 'frame')} unusable"
     ]
     for word, faults in (("unusable", report.faults), ("left out", report.left_out)):
         named = named_once(faults)

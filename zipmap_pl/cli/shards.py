@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zipmap_pl.cli.words import counted
 from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ def info_text(index: "ShardIndex", step: int | None) -> str:
     heights, widths = index["frame.size"].T
     lines = [
         f"{info['title']} ({info['slug']}; {info['kind']}, {info['source']}; licence: {info['licence']})",
-        f"{counts['frames']} frames of {counts['scenes']} scenes in {counts['shards']} shards,"
-        f" {counts['bytes'] / 1e6:.1f} MB; {counts['faults']} unusable frames left out",
+        f"{counted(counts['frames'], 'frame')} of {counted(counts['scenes'], 'scene')} in {counted(counts['shards'], 'shard')},"
+        f" {counts['bytes'] / 1e6:.1f} MB; {counted(counts['faults'], 'unusable frame')} left out",
         *[
-            f"split {name}: {int(np.sum(splits == k))} scenes, {int(frames[splits == k].sum())} frames"
+            f"split {name}: {counted(int(np.sum(splits == k)), 'scene')}, {counted(int(frames[splits == k].sum()), 'frame')}"
             for k, name in enumerate(index.splits)
         ],
         f"pictures {widths.min()}x{heights.min()} to {widths.max()}x{heights.max()};"

@@ -50,14 +50,14 @@ def cameras_from_above(
     (world), but not far ones. Points are drawn faintly, grey or in `point_colours` [P, 3] uint8. A bar tells the scale
     in `unit`. A ring marks the first camera of each path. Lines are as strong as suits letters `text_height` pixels high.
     """
-    poses = [_finite_poses(path.cam_to_world) for path in paths]
+    poses = [finite_poses(path.cam_to_world) for path in paths]
     picture = np.full((height, width, 3), BACKGROUND, np.uint8)
     known = [pose for pose in poses if len(pose)]
     if not known:
         left = (width - text_width("no cameras", text_height)) // 2
         put_text(picture, "no cameras", left, height // 2, text_height, FAINT_INK)
         return picture
-    ground = _ground_axes(known[0])
+    ground = ground_axes(known[0])
     places = np.concatenate([pose[:, :, 3] for pose in known]) @ ground.T
     chosen = _some_finite(points)
     spots = points[chosen] @ ground.T if points is not None else np.zeros((0, 2))
@@ -96,12 +96,13 @@ class _View:
         return self.picture_middle + (places - self.middle) * self.pixels_per_unit * np.array([1, -1])
 
 
-def _finite_poses(cam_to_world: np.ndarray) -> np.ndarray:
+def finite_poses(cam_to_world: np.ndarray) -> np.ndarray:
+    """[N, 3, 4] float64: those of cam_to_world [N, 4, 4] or [N, 3, 4] whose numbers are all finite."""
     poses = np.asarray(cam_to_world, np.float64)[..., :3, :4].reshape(-1, 3, 4)
     return poses[np.isfinite(poses).all(axis=(1, 2))]
 
 
-def _ground_axes(poses: np.ndarray) -> np.ndarray:
+def ground_axes(poses: np.ndarray) -> np.ndarray:
     """[2, 3] unit vectors of the ground plane: right and up in the picture."""
     up = _unit(-poses[:, :, 1].mean(axis=0), -poses[0, :, 1])
     forward = poses[:, :, 2].mean(axis=0)
@@ -138,9 +139,9 @@ def _draw_path(
     pale = tuple(int(0.45 * c + 0.55 * b) for c, b in zip(colour, BACKGROUND, strict=True))
     thickness, unit = max(1, round(strength)), round(strength * (1 << SHIFT))
     for k in np.unique(np.linspace(0, len(places) - 1, MAX_TICKS).round().astype(int)):
-        _line(picture, places[k], places[k] + tick * directions[k], pale, thickness)
+        draw_line(picture, places[k], places[k] + tick * directions[k], pale, thickness)
     for start, end in zip(places[:-1], places[1:], strict=True):
-        _line(picture, start, end, colour, thickness)
+        draw_line(picture, start, end, colour, thickness)
     for place in places:
         cv2.circle(picture, _fixed(place), 2 * unit, colour, -1, cv2.LINE_AA, SHIFT)
     cv2.circle(picture, _fixed(places[0]), 5 * unit, colour, thickness, cv2.LINE_AA, SHIFT)
@@ -214,5 +215,6 @@ def _fixed(place: np.ndarray) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _line(picture: np.ndarray, start: np.ndarray, end: np.ndarray, colour: tuple[int, ...], thickness: int) -> None:
+def draw_line(picture: np.ndarray, start: np.ndarray, end: np.ndarray, colour: tuple[int, ...], thickness: int) -> None:
+    """A smooth line between pixels (x, y) [2], float, in place; what lies outside of the picture is cut off."""
     cv2.line(picture, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, SHIFT)

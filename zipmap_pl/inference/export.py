@@ -11,12 +11,14 @@ import numpy as np
 import trimesh
 
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
-from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits
-from zipmap_pl.drawing.sheet import Row, draw_sheet
-from zipmap_pl.errors import UserError
+from zipmap_pl.drawing.cloud import draw_cloud
+from zipmap_pl.drawing.depth_colours import colour_depth, depth_key, depth_limits
+from zipmap_pl.drawing.sheet import GAP, TEXT_HEIGHT, Row, draw_sheet
+from zipmap_pl.errors import NO_ROOM, UserError
 from zipmap_pl.inference.scene import Scene
 
-PREVIEW_VIEWS = 6
+PREVIEW_VIEWS, PREVIEW_WIDTH = 6, 180  # pictures side by side, and pixels of each
+PREVIEW_POINTS, PREVIEW_CONFIDENCE = 200_000, 30.0  # at most so many, above this percentile
 # GLB viewers expect y up and look along -z: turn OpenCV axes by half a turn about x.
 GLB_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -26,7 +28,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to write to, which gets the name `path` once the block has ended well and is removed otherwise.
 
     Raises:
-        UserError: something is there already.
+        UserError: something is there already, or there is no room.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path}: not empty, expected a new folder for the results; choose another --output")
@@ -37,8 +39,10 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.rename(path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise UserError(f"{path}: {error.strerror}; make room, or choose another --output") from error
         raise
 
 
@@ -135,15 +139,24 @@ def _frustum(intrinsics: np.ndarray, size: tuple[int, ...], length: float) -> tr
 
 
 def preview(scene: Scene) -> np.ndarray:
-    """One picture of the result, [H, W, 3] uint8: some views, their depth, the cameras from above."""
+    """One picture of the result, [H, W, 3] uint8: some views, their depth, the cameras from above, the points."""
     chosen = np.unique(np.linspace(0, len(scene.names) - 1, PREVIEW_VIEWS).round().astype(int))
     near, far = depth_limits(list(scene.depth[chosen]))
     depths = [colour_depth(depth, None, near, far) for depth in scene.depth[chosen]]
-    points, colours = choose_points(scene, 30.0, 20_000)
-    above = cameras_from_above([CameraPath(scene.cam_to_world, "cameras")], points, colours)
-    captions = [scene.names[i] for i in chosen]
+    points, colours = choose_points(scene, PREVIEW_CONFIDENCE, PREVIEW_POINTS)
+    span = max(2, len(chosen) // 2)
+    width = span * (PREVIEW_WIDTH + GAP) - GAP
+    height = round(0.62 * width)
+    path = [CameraPath(scene.cam_to_world, "cameras, from above")]
+    above = cameras_from_above(path, points, colours, width, height)
+    cloud = draw_cloud(points, colours, scene.cam_to_world, width, height)
     return draw_sheet(
-        [Row(list(scene.images[chosen]), "picture", captions), Row(depths, "depth"), Row([above], "from above", span=2)]
+        [
+            Row(list(scene.images[chosen]), "picture", [scene.names[i] for i in chosen]),
+            Row(depths, "depth", key=depth_key(near, far, TEXT_HEIGHT)),
+            Row([above, cloud], "points", span=span),
+        ],
+        cell_width=PREVIEW_WIDTH,
     )
 
 
