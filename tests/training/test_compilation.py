@@ -11,11 +11,9 @@ from zipmap_pl.training.config import compose
 
 
 @pytest.mark.skipif(which("g++") is None, reason="inductor needs a C++ compiler")
-@pytest.mark.parametrize(
-    ("dtype", "width", "head_dim", "error"), [("float32", 24, 8, 1e-3), ("bfloat16", 96, 32, float("inf"))]
-)
+@pytest.mark.parametrize(("dtype", "width", "head_dim", "error"), [("float32", 24, 8, 1e-3), ("bfloat16", 96, 32, 0.6)])
 def test_what_inductor_makes_of_the_blocks_has_the_same_gradients(dtype, width, head_dim, error) -> None:
-    """In bfloat16 any numbers will do, because some gradients are nothing but rounding; once there were none (nan)."""
+    """Newton-Schulz in bfloat16 rounds so coarsely that pictures which differ by a millionth move the gradients by a third."""
     torch.manual_seed(0)
     settings = [
         f"embed_dim={width}",
@@ -35,7 +33,10 @@ def test_what_inductor_makes_of_the_blocks_has_the_same_gradients(dtype, width, 
     assert plain.keys() == compiled.keys()
     rounding = 1e-6 * max(float(gradient.norm()) for gradient in plain.values())
     for name, gradient in plain.items():
-        assert (compiled[name] - gradient).norm() <= error * gradient.norm() + rounding, name
+        assert compiled[name].isfinite().all(), name
+        # Only the ratios of the learning rates matter, so the gradient of what moves them all together is rounding.
+        if dtype == "float32" or not name.endswith("lr_fc.bias"):
+            assert (compiled[name] - gradient).norm() <= error * gradient.norm() + rounding, name
 
 
 def test_compiled_blocks_give_the_same_and_are_not_compiled_anew_for_other_shapes() -> None:
