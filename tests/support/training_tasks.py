@@ -133,6 +133,38 @@ def train_alone(ranks: int, overrides: list[str], result: Path) -> None:
     torch.save({"losses": losses, "norms": norms, "rates": rates}, result)
 
 
+def train_and_look_inside(overrides: list[str], result: Path) -> None:
+    """What `train` does; the first process writes down in which dtypes each module computed, and what its slices are."""
+    computed: dict[str, str] = {}
+    configure = ZipMapModule.configure_model
+
+    def look(name: str) -> Callable[[nn.Module, object], None]:
+        def note(module: nn.Module, _: object) -> None:
+            computed[name] = " ".join(sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()}))
+
+        return note
+
+    def configure_and_look(self: ZipMapModule) -> None:
+        configure(self)
+        for name in LOOKED_INTO:
+            self.model.get_submodule(name).register_forward_pre_hook(look(name))
+
+    def keep(self: ZipMapModule) -> None:
+        kept = {str(p.dtype).removeprefix("torch.") for p in self.model.parameters()}
+        if torch.distributed.get_rank() == 0:
+            torch.save({"computed": computed, "kept": kept}, result)
+
+    ZipMapModule.configure_model = configure_and_look  # type: ignore[method-assign]
+    ZipMapModule.on_train_end = keep  # type: ignore[method-assign]
+    train(overrides)
+
+
+LOOKED_INTO = (
+    *(f"aggregator.{place}.0" for place in ("patch_embed.blocks", "frame_blocks", "global_blocks")),
+    *("camera_head", "depth_head", "local_point_head"),
+)
+
+
 def _loader(config, rank: int, world: int):  # noqa: ANN001, ANN202
     data = ZooDataModule(config.data, total_steps=config.stage.steps)
     data._rank_and_world = lambda: (rank, world)  # type: ignore[method-assign]

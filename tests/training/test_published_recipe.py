@@ -6,8 +6,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
+from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig, compose
+from zipmap_pl.training.optimizer import build_optimizer
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 COLUMNS = {
@@ -82,6 +85,13 @@ def test_every_row_of_the_stage_table(name: str, published: dict[str, dict[str, 
     assert (data.batches == "streaming") == ("window_size 1" in row["extra heads / losses"])
     assert (config.model.camera_head.kind == "mlp") == ("camera MLP" in row["extra heads / losses"])
     assert config.model.query_head == ("query head" in row["extra heads / losses"])
+    if config.model.query_head:
+        told = re.search(
+            r"RGB ×([\d.]+) \(L2 ([\d.]+) \+ LPIPS-VGG ([\d.]+)\), query depth ×([\d.]+)", row["extra heads / losses"]
+        )
+        loss = settings.loss
+        weights = (loss.query_colour, loss.query_squared_error, loss.query_perceptual, loss.query_depth)
+        assert told is not None and weights == tuple(map(float, told.groups()))
 
 
 PARENTS = {"stage 1": "static", "stage 2": "dynamic", "stage 3": "affine_invariant", "run 1": "streaming_12"}
@@ -128,6 +138,58 @@ def test_what_all_stages_have_in_common(name: str) -> None:
     assert (config.data.width, config.data.patch_size) == (told("image width")[0], told("patch")[0])
     assert optimizer.betas == [0.9, 0.999]
     assert (optimizer.warmup_share, optimizer.floor_learning_rate) == (0.05, 1e-8)
+
+
+def test_which_parameters_decay_and_which_learn_faster() -> None:
+    """The rule as published, on all parameters of the first stage's model."""
+    config = stage("static").stage.optimizer
+    with torch.device("meta"):
+        model = ZipMap(stage("static").model)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = {names[p]: group for group in build_optimizer(model, config).param_groups for p in group["params"]}
+    assert set(names.values()) - set(groups) == {"aggregator.patch_embed.mask_token"}
+    for name, group in groups.items():
+        decayed = model.get_parameter(name).ndim != 1 and not name.endswith(".bias")
+        assert group["weight_decay"] == (0.05 if decayed else 0), name
+        assert group["peak"] == (1e-4 if ".ttt_block." in name or name.startswith("local_point_head.") else 1e-5), name
+    first = "aggregator.global_blocks.0.ttt_block"
+    decayed = [
+        f"{first}.w0",
+        "aggregator.camera_token",
+        "aggregator.patch_embed.pos_embed",
+        "camera_head.empty_pose_tokens",
+    ]
+    assert {groups[name]["weight_decay"] for name in decayed} == {0.05}
+    assert (
+        groups["aggregator.frame_blocks.0.ls1.gamma"]["weight_decay"]
+        == groups[f"{first}.o_norm.weight"]["weight_decay"]
+        == 0
+    )
+
+
+PAPER = {  # settings that docs/training.md names -> what section 2 of the page says of the paper
+    "static": ("stage.optimizer.rates={*local_point_head*: 1e-5}", "TTT blocks only at 1e-4"),
+    "streaming_12": ("stage.optimizer.rates={*camera_mlp_head*: 1e-5}", "1e-5 in both phases"),
+    "state_query": ("data.views=[4,44]", "4–44"),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_what_the_paper_says_otherwise_is_a_setting(name: str) -> None:
+    setting, told = PAPER[name]
+    assert told in " ".join(cell for row in tables()[2] for cell in row)
+    assert setting in (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    config, published = compose([f"stage={name}", setting]), stage(name)
+    with torch.device("meta"):
+        model = ZipMap(config.model)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = build_optimizer(model, config.stage.optimizer).param_groups
+    fast = {
+        names[p] for group in groups for p in group["params"] if group["peak"] > config.stage.optimizer.learning_rate
+    }
+    assert all(".ttt_block." in parameter for parameter in fast) and bool(fast) == (name == "static")
+    assert config != published
+    assert config.data.views == ([4, 44] if name == "state_query" else published.data.views)
 
 
 @pytest.mark.parametrize(("column", "name"), WEIGHTS.items())

@@ -116,6 +116,21 @@ def test_fast_weights_in_bfloat16_have_the_curve_to_a_hundredth(
     assert scalars(tmp_path, "loss/total") == pytest.approx(wanted, rel=1e-2)
 
 
+def test_shards_compute_the_backbone_in_bfloat16_and_all_else_in_float32(
+    settings: list[str], alone, tmp_path: Path
+) -> None:
+    """As published. Slices, and what the optimiser does with them, are float32 too; the curve is that of float32 to 1e-2."""
+    mixed = [*with_output(settings, tmp_path, "fsdp"), "trainer.precision=bf16-mixed"]
+    run(tasks.train_and_look_inside, 2, mixed, tmp_path / "found.pt", log=tmp_path / "log")
+    found = torch.load(tmp_path / "found.pt")
+    assert found["computed"] == {
+        name: "bfloat16" if name.startswith("aggregator") else "float32" for name in tasks.LOOKED_INTO
+    }
+    assert found["kept"] == {"float32"}
+    assert {tensor.dtype for tensor in tensors_of(find_checkpoint(tmp_path)).values()} == {torch.float32}
+    assert scalars(tmp_path, "loss/total") == pytest.approx(alone(2)["losses"], rel=1e-2)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_steps_of_changing_numbers_of_images_never_lock_and_have_the_curve(settings: list[str], tmp_path: Path) -> None:

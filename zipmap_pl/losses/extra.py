@@ -37,7 +37,8 @@ def load_terms(weights: Mapping[str, float], taken: set[str]) -> dict[str, tuple
             function = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise UserError(
-                f"loss: extra names {path!r}: {error}; expected module.function that can be imported"
+                f"loss: extra names {path!r}: {error}; expected module.function that can be imported (PYTHONPATH=. lets"
+                " files of the working folder be)"
             ) from error
         if not callable(function):
             raise UserError(f"loss: extra names {path!r}, which is no function but {function!r}")
