@@ -56,7 +56,7 @@ FRAME_COLUMNS: Final = {
     "frame.intrinsics": (np.float64, (4,)),  # fx, fy, cx, cy in pixels of the stored picture
     "frame.world_to_cam": (np.float64, (3, 4)),
     "frame.depth_range": (np.float64, (2,)),  # near, far of the depth coding; 0, 0 without depth
-    "frame.depth_percentiles": (np.float32, (len(DEPTH_PERCENTILES),)),  # over valid pixels
+    "frame.depth_percentiles": (np.float32, (len(DEPTH_PERCENTILES),)),  # over valid pixels of a grid of some 20,000
     "frame.valid_share": (np.float32, ()),
     "frame.part_offset": (np.uint64, (len(PARTS),)),  # first byte inside the tar
     "frame.part_length": (np.uint32, (len(PARTS),)),  # 0 = the frame has no such part

@@ -60,6 +60,13 @@ def test_a_folder_is_read_in_order_and_thinned(tmp_path: Path) -> None:
     assert [p.name for p in load_pictures(tmp_path, **LOAD | {"every": 3})] == ["00.png", "03.png", "06.png"]
 
 
+def test_numbers_in_names_count_by_their_value(tmp_path: Path) -> None:
+    names = ["7.png", "img2.png", "img10.png", "img10b.png", "shot 1 of 12.png", "shot 2 of 9.png"]
+    for name in reversed(names):
+        write(tmp_path / name, 40, 60)
+    assert [p.name for p in load_pictures(tmp_path, **LOAD)] == names
+
+
 def test_pictures_of_different_sizes_come_to_one(tmp_path: Path) -> None:
     write(tmp_path / "a.png", 40, 60)
     write(tmp_path / "b.jpg", 90, 60)

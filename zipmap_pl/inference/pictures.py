@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class ModelPicture:
 def load_pictures(
     source: Path, width: int, patch: int, aspect: tuple[float, float], max_views: int | None, every: int
 ) -> list[ModelPicture]:
-    """Read a folder of photos (sorted by name) or a video, all brought to one size that the model takes.
+    """Read a folder of photos (sorted by name, numbers in names by value) or a video, all brought to one size that the model takes.
 
     The size follows the first picture: `width` pixels wide, height a multiple of `patch`, height / width kept inside `aspect` (what
     the model was trained on). What does not fit is cropped around the centre; nothing is padded or squeezed.
@@ -94,7 +95,7 @@ def _open_folder(folder: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
         raise UserError(
             f"{folder}: no such folder or video, expected photos ({', '.join(sorted(PICTURE_ENDINGS))}) or a video"
         )
-    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    found = sorted((path.name for path in folder.iterdir() if not path.name.startswith(".")), key=_by_numbers)
     names, others = (
         [name for name in found if Path(name).suffix.lower() in endings] for endings in (PICTURE_ENDINGS, OTHER_ENDINGS)
     )
@@ -111,6 +112,11 @@ def _open_folder(folder: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
         return read_picture(folder / names[number])
 
     return names, read
+
+
+def _by_numbers(name: str) -> tuple[list[tuple[str, int]], str]:
+    """A sort key by which img2 is before img10, as whoever numbered them means it."""
+    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name, re.ASCII)], name
 
 
 def read_picture(path: Path) -> np.ndarray:

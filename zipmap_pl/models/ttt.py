@@ -126,7 +126,9 @@ class TTTLayer(nn.Module):
 
     def _gated(self, answers: Tensor, gates: Tensor | None, scenes: int) -> Tensor:
         """Answers [B * n, L, d], of unit size -> [B, L, C], times what gates [B, L, C] let through."""
-        normed = self.o_norm(at_least_float32(answers))
+        # A shard's weight is bfloat16 while it is gathered; the fused kernel wants both alike.
+        weight = at_least_float32(self.o_norm.weight)
+        normed = F.rms_norm(at_least_float32(answers), weight.shape, weight, self.o_norm.eps)
         merged = normed.unflatten(0, (scenes, self.heads)).transpose(1, 2).flatten(2)
         return merged if gates is None or self.gate_fn is None else merged * self.gate_fn[1](gates)
 

@@ -194,8 +194,6 @@ def units(model: ZipMap) -> list[tuple[nn.Module, str, nn.Module]]:
 def _as_in_training(numerics: Numerics) -> Iterator[None]:
     """What Lightning's precision does around a training step, backward pass included."""
     with ExitStack() as contexts:
-        contexts.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # of rms_norm, about speed
         contexts.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=numerics.autocast))
         if numerics.gpu_rules:
             contexts.enter_context(GpuAutocast())
