@@ -1,4 +1,4 @@
-"""From raw downloads to shards: the engine, file-format readers, one module per dataset. Never imports torch.
+"""From raw downloads to shards: the engine, one module per dataset, and `formats` that datasets come in. Never imports torch.
 
 Installed as `zipmap_pl.preprocess`.
 """

@@ -35,8 +35,8 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.dl3dv_places import DENSE, DEPTH_MAPS, TRANSFORMS, Place, depth_folder, places_of
+from zipmap_pl.preprocess.formats.sources import find_folders, found_twice, join
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.sources import find_folders, found_twice, join
 
 log = logging.getLogger(__name__)
 

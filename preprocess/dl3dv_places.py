@@ -8,12 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
-from zipmap_pl.preprocess import colmap, processed_layers
-from zipmap_pl.preprocess.nerfstudio import PICTURE, Transforms, by_last_number, read_transforms
-from zipmap_pl.preprocess.pictures import read_picture
+from zipmap_pl.preprocess.formats import colmap, processed_layers
+from zipmap_pl.preprocess.formats.nerfstudio import PICTURE, Transforms, by_last_number, read_transforms
+from zipmap_pl.preprocess.formats.pictures import read_picture
+from zipmap_pl.preprocess.formats.sources import Source, Zipped, exists, join, names_in
 from zipmap_pl.preprocess.raw import LeftOut, RawCamera, RawFault, RawFrame
 from zipmap_pl.preprocess.registration import registered
-from zipmap_pl.preprocess.sources import Source, Zipped, exists, join, names_in
 
 TRANSFORMS = "transforms.json"
 RESOLUTIONS = {"images": 1, "images_2": 2, "images_4": 4, "images_8": 8}  # how much smaller than the lens tells

@@ -28,12 +28,21 @@ import numpy as np
 
 from zipmap_pl.datasets import cameras
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.hdf5 import read_hdf5
+from zipmap_pl.preprocess.formats.hdf5 import read_hdf5
+from zipmap_pl.preprocess.formats.sources import (
+    Source,
+    exists,
+    find_folders,
+    folders_in,
+    found_twice,
+    join,
+    names_in,
+    parent,
+)
+from zipmap_pl.preprocess.formats.tables import read_csv
 from zipmap_pl.preprocess.hypersim_lens import SIGNS, lens_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.rectify import resampled
-from zipmap_pl.preprocess.sources import Source, exists, find_folders, folders_in, found_twice, join, names_in, parent
-from zipmap_pl.preprocess.tables import read_csv
 from zipmap_pl.preprocess.tone_mapping import tone_mapped
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import numpy as np
 
 from zipmap_pl.datasets import cameras
 from zipmap_pl.preprocess.axes import AXES
+from zipmap_pl.preprocess.formats.sources import Source, exists, join
+from zipmap_pl.preprocess.formats.tables import number_of, read_csv
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.sources import Source, exists, join
-from zipmap_pl.preprocess.tables import number_of, read_csv
 from zipmap_pl.preprocess.tilt_shift import PinholeView, depth_of_distance, pinhole_view, raw_places
 
 SIGNS = AXES["opengl"].diagonal()  # of OpenCV's axes in the raw camera's

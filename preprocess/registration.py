@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from zipmap_pl.preprocess.encode import resample
+from zipmap_pl.preprocess.formats.sources import Source
 from zipmap_pl.preprocess.raw import RawCamera, RawFault, RawFrame
-from zipmap_pl.preprocess.sources import Source
 
 MAX_STRETCH = 0.02  # share by which proportions may differ: ScanNet's 1296x968 and 640x480 do by 0.4 %
 

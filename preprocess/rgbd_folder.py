@@ -23,14 +23,14 @@ import numpy as np
 from zipmap_pl.datasets import cameras
 from zipmap_pl.datasets.schema import slug_of
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess import trajectories, tum
 from zipmap_pl.preprocess.axes import to_opencv
-from zipmap_pl.preprocess.file_patterns import match_files, natural_order
-from zipmap_pl.preprocess.pictures import in_units, read_depth_npy, read_depth_png, read_picture
+from zipmap_pl.preprocess.formats import trajectories, tum
+from zipmap_pl.preprocess.formats.file_patterns import match_files, natural_order
+from zipmap_pl.preprocess.formats.pictures import in_units, read_depth_npy, read_depth_png, read_picture
+from zipmap_pl.preprocess.formats.sources import read_bytes
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.rgbd_options import INTRINSICS_FILES, RgbdOptions
 from zipmap_pl.preprocess.rgbd_options import add_arguments as add_arguments
-from zipmap_pl.preprocess.sources import read_bytes
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from zipmap_pl.preprocess import trajectories
 from zipmap_pl.preprocess.axes import AXES
+from zipmap_pl.preprocess.formats import trajectories
 
 INTRINSICS_FILES = ("camera-intrinsics.txt", "intrinsics.txt", "K.txt")
 

@@ -1,7 +1,7 @@
 """ScanNet (v2): 1,613 walks through 807 rooms with a tablet and a depth camera, 30 pictures a second.
 
     RAW/<scans|scans_train|scans_test>/scene<nnnn>_<nn>/
-      scene<nnnn>_<nn>.sens                as downloaded: read in place, see `zipmap_pl.preprocess.sens`
+      scene<nnnn>_<nn>.sens                as downloaded: read in place, see `zipmap_pl.preprocess.formats.sens`
     or, as the official exporter writes it:
       color/0.jpg, 1.jpg, ...              8-bit RGB, 1296x968 (two rooms: 640x480)
       depth/0.png, 1.png, ...              16-bit millimetres, 640x480; 0 = unknown
@@ -25,13 +25,22 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess import sens
-from zipmap_pl.preprocess.pictures import decoded_picture, in_units, read_depth_in_16_bits, read_picture
+from zipmap_pl.preprocess.formats import sens
+from zipmap_pl.preprocess.formats.pictures import decoded_picture, in_units, read_depth_in_16_bits, read_picture
+from zipmap_pl.preprocess.formats.sources import (
+    Source,
+    exists,
+    find_folders,
+    found_twice,
+    join,
+    names_in,
+    parent,
+    read_bytes,
+)
+from zipmap_pl.preprocess.formats.split_lists import read_split_lists
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.rectify import HALF
 from zipmap_pl.preprocess.registration import registered
-from zipmap_pl.preprocess.sources import Source, exists, find_folders, found_twice, join, names_in, parent, read_bytes
-from zipmap_pl.preprocess.split_lists import read_split_lists
 
 log = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ import numpy as np
 from zipmap_pl.datasets import cameras
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.axes import to_opencv
-from zipmap_pl.preprocess.pictures import read_depth_npy, read_picture
+from zipmap_pl.preprocess.formats.pictures import read_depth_npy, read_picture
+from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, found_twice, join, names_in, read_bytes
+from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.sources import Source, exists, find_folders, found_twice, join, names_in, read_bytes
-from zipmap_pl.preprocess.trajectories import matrix_of_quaternion
 
 log = logging.getLogger(__name__)
 

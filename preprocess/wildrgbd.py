@@ -25,10 +25,10 @@ import numpy as np
 
 from zipmap_pl.datasets import cameras
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.json_files import number_in, read_json
-from zipmap_pl.preprocess.pictures import read_depth_in_16_bits, read_depth_png, read_picture
+from zipmap_pl.preprocess.formats.json_files import number_in, read_json
+from zipmap_pl.preprocess.formats.pictures import read_depth_in_16_bits, read_depth_png, read_picture
+from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in, parent, read_bytes
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.sources import Source, find_folders, found_twice, join, names_in, parent, read_bytes
 
 log = logging.getLogger(__name__)
 

@@ -47,7 +47,9 @@ def test_arrows_point_one_way(room: str) -> None:
 
 def test_preprocessing_and_drawing_live_without_torch() -> None:
     modules = [
-        f"zipmap_pl.{room}.{path.stem}" for room in ("preprocess", "drawing") for path in folder(room).glob("*.py")
+        ".".join(["zipmap_pl", room, *path.relative_to(folder(room)).with_suffix("").parts])
+        for room in ("preprocess", "drawing")
+        for path in folder(room).rglob("*.py")
     ]
     modules += [f"zipmap_pl.datasets.{name}" for name in ("agreement", "contact_sheet", "verification", "config")]
     code = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; assert 'torch' not in sys.modules"

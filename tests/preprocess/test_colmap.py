@@ -11,9 +11,9 @@ from miniatures.rooms import Room, pinhole, turned
 from scipy.spatial.transform import Rotation
 
 from zipmap_pl.datasets import cameras
-from zipmap_pl.preprocess.colmap import read_depth_map, read_model
 from zipmap_pl.preprocess.dl3dv import DL3DV
 from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.preprocess.formats.colmap import read_depth_map, read_model
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.settings import EngineSettings
 

@@ -13,10 +13,10 @@ from zipmap_pl.datasets.agreement import scene_agreement
 from zipmap_pl.datasets.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.axes import AXES
+from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion, read_intrinsics, read_trajectory
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.registry import NAMES, reader_module
 from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
-from zipmap_pl.preprocess.trajectories import matrix_of_quaternion, read_intrinsics, read_trajectory
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from miniatures import scannet as mini
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess import sens
-from zipmap_pl.preprocess.pictures import decoded_picture
+from zipmap_pl.preprocess.formats import sens
+from zipmap_pl.preprocess.formats.pictures import decoded_picture
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.scannet import ScanNet
 

@@ -11,10 +11,10 @@ import pytest
 from miniatures import damage, tartanair
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.preprocess import sources
+from zipmap_pl.preprocess.formats import sources
+from zipmap_pl.preprocess.formats.sources import Zipped, exists, find_folders, folders_in, join, names_in, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.registry import NAMES
-from zipmap_pl.preprocess.sources import Zipped, exists, find_folders, folders_in, join, names_in, read_bytes
 
 FILES = {"a/b/1.txt": b"one", "a/b/2.txt": b"two", "a/c/d/3.txt": b"three", "4.txt": b""}
 

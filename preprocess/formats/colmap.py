@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 
 from zipmap_pl.datasets import cameras
+from zipmap_pl.preprocess.formats.sources import Source, exists, join, read_bytes
+from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
 from zipmap_pl.preprocess.raw import RawCamera, RawFault
-from zipmap_pl.preprocess.sources import Source, exists, join, read_bytes
-from zipmap_pl.preprocess.trajectories import matrix_of_quaternion
 
 # Model -> its number in .bin, how many parameters, and which of them are fx, fy, cx, cy and OpenCV's k1, k2, p1, p2.
 MODELS = {

@@ -3,8 +3,8 @@
 import csv
 import math
 
+from zipmap_pl.preprocess.formats.sources import Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.sources import Source, read_bytes
 
 
 def read_csv(file: Source, *columns: str) -> list[dict[str, str]]:

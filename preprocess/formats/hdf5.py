@@ -6,8 +6,8 @@ import math
 import h5py
 import numpy as np
 
+from zipmap_pl.preprocess.formats.sources import MAX_BYTES, Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.sources import MAX_BYTES, Source, read_bytes
 
 # What h5py raises for damaged files. The file is in memory by then, so none of these is an error of the system.
 DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError)

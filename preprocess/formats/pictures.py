@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from zipmap_pl.datasets import picture_coding
+from zipmap_pl.preprocess.formats.sources import Source, Zipped, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.sources import Source, Zipped, read_bytes
 
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"

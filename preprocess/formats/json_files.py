@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from zipmap_pl.preprocess.formats.sources import Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.sources import Source, read_bytes
 
 LARGEST = 1e9
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess import trajectories
+from zipmap_pl.preprocess.formats import trajectories
 
 LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
 VALUES_PER_METRE = 5000.0  # of depth

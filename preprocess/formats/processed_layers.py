@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from zipmap_pl.preprocess.nerfstudio import by_last_number
-from zipmap_pl.preprocess.pictures import read_depth_npy, read_depth_png, read_npz
+from zipmap_pl.preprocess.formats.nerfstudio import by_last_number
+from zipmap_pl.preprocess.formats.pictures import read_depth_npy, read_depth_png, read_npz
+from zipmap_pl.preprocess.formats.sources import Source, exists, join, names_in
 from zipmap_pl.preprocess.raw import RawCamera, RawFault
-from zipmap_pl.preprocess.sources import Source, exists, join, names_in
 
 SKY, OUTLIER = 127, 110  # as in the published training
 

@@ -1,6 +1,6 @@
 """Where raw files are: on disk, or in a zip that is read in place and never unpacked. Both are a `Source`.
 
-`read_bytes` reads either (and so does `zipmap_pl.preprocess.pictures`); `join`, `exists`, `names_in` and `folders_in` do
+`read_bytes` reads either (and so does `zipmap_pl.preprocess.formats.pictures`); `join`, `exists`, `names_in` and `folders_in` do
 for both what `pathlib` does for a disk; `find_folders` looks for the folders of scenes in a raw tree of folders and zips.
 """
 

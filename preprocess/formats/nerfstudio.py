@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 
 from zipmap_pl.datasets import cameras
-from zipmap_pl.preprocess.json_files import number_in, read_json
+from zipmap_pl.preprocess.formats.json_files import number_in, read_json
+from zipmap_pl.preprocess.formats.sources import Source
 from zipmap_pl.preprocess.raw import LeftOut, RawFault
-from zipmap_pl.preprocess.sources import Source
 
 PICTURE = re.compile(r"[\w .+-]{1,60}\.(png|jpg|jpeg)", re.IGNORECASE)
 LENS_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
