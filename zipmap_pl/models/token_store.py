@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -159,6 +160,8 @@ class TokenStore:
             self._locked = error == 0
             if error:
                 log.warning("long sequence: memory is not page-locked (CUDA error %d), so copies are slower", error)
+                with suppress(RuntimeError):  # CUDA blames the next kernel for a call that failed: let it be this one
+                    torch.zeros(1, device=self.device)
         return self
 
     def __exit__(
