@@ -2,15 +2,20 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 import training_tasks as tasks
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from training_processes import PATIENCE, run
 from training_results import differing, scalars
+
+from zipmap_pl.training.strategies import World, meet
 
 STEPS = 30
 
@@ -31,6 +36,26 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
     while not path.exists():
         assert process.poll() is None, "torchrun has ended"
         time.sleep(0.02)
+
+
+def test_an_attempt_does_not_find_the_addresses_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    # What torchrun keeps while it starts processes again.
+    server = torch.distributed.TCPStore("127.0.0.1", int(place["MASTER_PORT"]), is_master=True, wait_for_workers=False)
+    stores = []
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, store, **__: stores.append(store))
+    launched = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for attempt in "01":
+        for name, value in (place | launched | {"TORCHELASTIC_RESTART_COUNT": attempt}).items():
+            monkeypatch.setenv(name, value)
+        meet(World(1, 2, TorchElasticEnvironment()), on_gpu=False)
+    first, second = stores
+    first.set("address of 0", "of the dead")
+    assert first.check(["address of 0"])
+    assert not second.check(["address of 0"])
+    del server
 
 
 @pytest.mark.long

@@ -35,7 +35,7 @@ from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.run_settings import changes
 from zipmap_pl.training.signals import Signals, warnings_ignored
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
-from zipmap_pl.training.strategies import World, build_strategy, world_of
+from zipmap_pl.training.strategies import World, build_strategy, meet, world_of
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +176,7 @@ def _trainer(
             f"trainer.devices={world.devices} on accelerator={settings.accelerator}: found "
             f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
         )
+    meet(world, on_gpu)
     by_device = "bf16-mixed" if on_gpu else "32-true"
     return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",

@@ -1,15 +1,19 @@
 """How many processes train together, who started them, and how they share the model: one Lightning strategy for each way."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch.distributed import PrefixStore
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.rendezvous import rendezvous
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.zipmap import ZipMap
@@ -56,6 +60,29 @@ def world_of(config: TrainerConfig) -> World:
                 f"settings: trainer.{name} is {told}, but {launcher} started {found}; leave trainer.{name} out, the launcher decides"
             )
     return world
+
+
+def meet(world: World, on_gpu: bool) -> None:
+    """Let processes that torchrun started find each other, and see to it that any leave their group before they end.
+
+    After a death torchrun starts all of them again beside the store in which the dead have left their addresses. Lightning
+    would look for the others there (torch 2.14); here every attempt has names of its own.
+    """
+    if world.size == 1:
+        return
+    atexit.register(_part)
+    if isinstance(world.environment, TorchElasticEnvironment) and not torch.distributed.is_initialized():
+        store, rank, size = next(rendezvous("env://"))
+        store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else None
+        backend = "nccl" if on_gpu else "gloo"
+        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, device_id=device)
+
+
+def _part() -> None:
+    """Threads of a group that was not left can abort a process that has done everything."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def build_strategy(name: str, world: World) -> Strategy | str:
