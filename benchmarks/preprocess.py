@@ -409,7 +409,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with tartanair_raw and livingroom_open3d")
     parser.add_argument("--only", choices=("speed", "gain", "resume", "memory"), help="one of the four")
-    parser.add_argument("--frames", type=int, default=300, help="of a sequence, for speed (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=1000, help="of a sequence, for speed (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="for speed and gain (default: %(default)s)")
     parser.add_argument("--gain-frames", type=int, default=4000, help="for gain (default: %(default)s)")
     parser.add_argument("--shards", type=int, default=100_000, help="for resume (default: %(default)s)")

@@ -178,7 +178,9 @@ def grow_group(scene: Scene, reference: int, size: int, min_overlap: float) -> l
         seen.add(frame)
         for other, share in scene.neighbours(frame):
             product = -overlap * share
-            if product > min_overlap and product > reached.get(other, 0.0):  # max() costs a quarter of the time
+            if product <= min_overlap:
+                break  # those that follow overlap less
+            if product > reached.get(other, 0.0):
                 reached[other] = product
                 heapq.heappush(heap, (-product, other))
     others = sorted((pair for pair in reached.items() if pair[0] != reference), key=lambda pair: (-pair[1], pair[0]))
