@@ -1,11 +1,12 @@
 """`zipmap shards verify --against`: what other processors may round otherwise is the same, what users would miss is not."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from changed_reader import Changed
 
 from zipmap_pl.cli.main import main
 from zipmap_pl.preprocess import encode
@@ -14,22 +15,6 @@ from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
 from zipmap_pl.preprocess.settings import EngineSettings
 
 SETTINGS = EngineSettings(frames_per_shard=3)
-
-
-@dataclass(frozen=True)
-class Changed:
-    """A reader whose frames are a little other ones."""
-
-    reader: object
-    change: object
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.reader, name)
-
-    def frame(self, scene, frame):
-        return self.change(self.reader.frame(scene, frame))
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import random
 import re
 import shutil
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from changed_reader import Changed
 from miniatures.zoo import MINIATURES
 
 import zipmap_pl.conf
@@ -160,25 +161,6 @@ def test_the_command_line(prepared, toys, tmp_path, capsys):
 # A convention that was misunderstood is seen while the first scene is written.
 
 
-@dataclass(frozen=True)
-class Misreading:
-    """A reader with one convention wrong."""
-
-    reader: object
-    mistake: object
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.reader, name)
-
-    def camera(self, scene, frame):
-        return self.mistake(self.reader.frame(scene, frame)).camera
-
-    def frame(self, scene, frame):
-        return self.mistake(self.reader.frame(scene, frame))
-
-
 def with_pose(change):
     def mistake(frame):
         with np.errstate(invalid="ignore"):  # lost tracking
@@ -208,7 +190,7 @@ MISTAKES = {
 def test_a_misunderstood_convention_is_told(prepared, mistake, tmp_path, capsys, caplog):
     if prepared.miniature.agreement is None:
         pytest.skip("has no depth")
-    report = preprocess(Misreading(prepared.reader, MISTAKES[mistake]), tmp_path, SETTINGS, workers=1)
+    report = preprocess(Changed(prepared.reader, MISTAKES[mistake]), tmp_path, SETTINGS, workers=1)
     assert len(report.disagreeing) >= 0.5 * len(prepared.truth)
     assert report.disagreeing[0] in caplog.text and caplog.text.count("DISAGREE") == 1
     assert "DISAGREEMENT of depth and cameras" in report_text(report)
