@@ -28,17 +28,12 @@ import loose_files
 import numpy as np
 import torch
 
-from zipmap_pl.datasets.augmentation import AugmentationConfig
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
-from zipmap_pl.datasets.crop_resize import Crop, resize_nearest, resize_picture
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.depth_coding import depth_table, read_codes
-from zipmap_pl.datasets.frame_reader import FrameReader
-from zipmap_pl.datasets.mixture import Mixture
-from zipmap_pl.datasets.picture_coding import read_picture
-from zipmap_pl.datasets.samples import SampleReader
-from zipmap_pl.datasets.schema import (
+from zipmap_pl.datasets.format.depth_coding import depth_table, read_codes
+from zipmap_pl.datasets.format.frame_reader import FrameReader
+from zipmap_pl.datasets.format.schema import (
     DATASET_FILE,
     FRAME_COLUMNS,
     FRAME_TEXT_COLUMNS,
@@ -49,11 +44,16 @@ from zipmap_pl.datasets.schema import (
     SCHEMA_VERSION,
     SHARD_TEXT_COLUMNS,
 )
-from zipmap_pl.datasets.shard_index import pack_text
-from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.datasets.format.shard_index import pack_text
+from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
+from zipmap_pl.datasets.loading.mixture import Mixture
+from zipmap_pl.datasets.loading.samples import SampleReader
+from zipmap_pl.images.crop_resize import Crop, resize_nearest, resize_picture
+from zipmap_pl.images.decode import read_picture
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions, list_frames
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions, list_frames
 
 BARE_SHARE, PLAIN_TIMES, COLOUR_TIMES, WORKER_LIMIT = 0.75, 3.0, 8.0, 1.25
 OPEN_SECONDS, ANONYMOUS_BYTES, DRAW_SECONDS = 0.5, 50e6, 2e-3

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 import zstandard
 
-from zipmap_pl.datasets.depth_coding import decode_depth, encode_depth, read_codes, write_codes
+from zipmap_pl.datasets.format.depth_coding import decode_depth, encode_depth, read_codes, write_codes
 
 USED = "log codes, zstd 9"
 ERROR_LIMIT = 1e-3

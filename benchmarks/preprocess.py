@@ -35,16 +35,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from zipmap_pl.datasets.depth_coding import encode_depth, write_codes
-from zipmap_pl.datasets.schema import DATASET_FILE
-from zipmap_pl.preprocess import rgbd_folder, tartanair
-from zipmap_pl.preprocess.encode import JPEG_SETTINGS, resample, stored_size
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.plan import Plan, ScenePlan, save_plan
+from zipmap_pl.datasets.format.depth_coding import encode_depth, write_codes
+from zipmap_pl.datasets.format.schema import DATASET_FILE
+from zipmap_pl.preprocess.engine.encode import JPEG_SETTINGS, resample, stored_size
+from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan, save_plan
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings
+from zipmap_pl.preprocess.engine.state import ShardState, finished_of, save_finished
+from zipmap_pl.preprocess.engine.writer import ShardRows, pack_sidecar
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawReader, RawScene
-from zipmap_pl.preprocess.settings import EngineSettings, all_settings
-from zipmap_pl.preprocess.state import ShardState, finished_of, save_finished
-from zipmap_pl.preprocess.writer import ShardRows, pack_sidecar
+from zipmap_pl.preprocess.zoo import tartanair
+from zipmap_pl.preprocess.zoo.rgbd_folder import reader as rgbd_folder
 
 SPEED_LIMIT = 0.8  # of the bare loop
 GAIN_LIMIT = 1.8  # of two workers

@@ -26,9 +26,9 @@ from torch import nn
 
 from zipmap_pl.models.aggregator import RAY_CHANNELS
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.streaming import Stream
+from zipmap_pl.models.sequences.streaming import Stream
 from zipmap_pl.models.zipmap import ZipMap
-from zipmap_pl.training.compilation import compile_blocks
+from zipmap_pl.training.step.compilation import compile_blocks
 
 ZIPMAP, SOFTMAX, QUERY, FRAME = "ZipMap", "softmax", "query of one view", "next frame of a stream"
 IN_CHUNKS = "ZipMap in chunks"

@@ -29,18 +29,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses import normalisation, query, reconstruction
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.perceptual import PerceptualDistance
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.models.zipmap import ZipMap
-from zipmap_pl.training.ema import Ema
-from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, set_learning_rates
-from zipmap_pl.training.optimizer_config import EmaConfig, OptimizerConfig
+from zipmap_pl.training.step.ema import Ema
+from zipmap_pl.training.step.optimizer import build_optimizer, clip_by_module, set_learning_rates
+from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig
 
 DATA, FORWARD, LOSS, LOSS_BACKWARD, BACKWARD, UPDATE = PARTS = (
     "data",

@@ -22,11 +22,11 @@ from measurement import machine_name, prepare_cpu, seconds_and_peak_bytes_of, se
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from zipmap_pl.models import fast_weight_operators, fast_weights
-from zipmap_pl.models.blocks import SceneContext, TTTSceneBlock
 from zipmap_pl.models.config import ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.fast_weights import FastWeights
-from zipmap_pl.models.rope import Rotation
+from zipmap_pl.models.layers.rope import Rotation
+from zipmap_pl.models.mixers import fast_weight_operators, fast_weights
+from zipmap_pl.models.mixers.blocks import SceneContext, TTTSceneBlock
+from zipmap_pl.models.mixers.fast_weights import FastWeights
 
 MEMORY_LIMIT = 0.5
 SAME = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # relative L2 difference of the gradients

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from zipmap_pl.datasets.augmentation import COLOURS, AugmentationConfig
-from zipmap_pl.datasets.draws import ShapeRanges
-from zipmap_pl.datasets.remote_files import RemoteConfig
-from zipmap_pl.datasets.schema import DEPTH_PERCENTILES
+from zipmap_pl.datasets.draws.draw import ShapeRanges
+from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES
+from zipmap_pl.datasets.loading.augmentation import COLOURS, AugmentationConfig
+from zipmap_pl.datasets.remote.remote_files import RemoteConfig
 from zipmap_pl.datasets.view_sampling.scene import ViewRule
 from zipmap_pl.datasets.view_sampling.settings import make_rule
 from zipmap_pl.errors import UserError

@@ -14,18 +14,18 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
-from zipmap_pl.datasets.draws import stage_number
-from zipmap_pl.datasets.faults import FaultTally
-from zipmap_pl.datasets.last_samples import LastSamples
-from zipmap_pl.datasets.mixture import Mixture, SceneList
-from zipmap_pl.datasets.remote_files import RemoteConfig
-from zipmap_pl.datasets.remote_index import MissingDataset
-from zipmap_pl.datasets.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
-from zipmap_pl.datasets.sequential import SequentialBatches
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
+from zipmap_pl.datasets.draws.draw import stage_number
+from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
+from zipmap_pl.datasets.format.remote_index import MissingDataset
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.loading.faults import FaultTally
+from zipmap_pl.datasets.loading.last_samples import LastSamples
+from zipmap_pl.datasets.loading.mixture import Mixture, SceneList
+from zipmap_pl.datasets.loading.samples import Sample, TrainSamples, ValidationSamples, collate, start_worker
+from zipmap_pl.datasets.loading.sequential import SequentialBatches
+from zipmap_pl.datasets.remote.remote_files import RemoteConfig
 from zipmap_pl.errors import UserError
 from zipmap_pl.processes import require_main_guard
 

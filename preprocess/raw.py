@@ -25,7 +25,7 @@ class RawCamera:
     """A camera in the raw world.
 
     Attributes:
-        intrinsics: [3, 3] float64, pixels of the raw picture, corner origin (see `zipmap_pl.datasets.schema`).
+        intrinsics: [3, 3] float64, pixels of the raw picture, corner origin (see `zipmap_pl.datasets.format.schema`).
         cam_to_world: [4, 4] float64, OpenCV axes, raw units.
         file: the raw file that the pose is from: named if the pose cannot be used.
         distortion: of the lens: OpenCV's k1, k2, p1, p2 (and k3, ...). The engine takes it out of the pictures.

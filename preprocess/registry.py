@@ -25,4 +25,4 @@ def reader_module(name: str) -> ModuleType:
     """The module that reads dataset `name`. Raises UserError for an unknown name."""
     if name not in NAMES:
         raise UserError(f"dataset {name!r} is not known; there are {', '.join(NAMES)}")
-    return import_module(f"zipmap_pl.preprocess.{name}")
+    return import_module(f"zipmap_pl.preprocess.zoo.{name}")

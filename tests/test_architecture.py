@@ -1,56 +1,131 @@
-"""The arrows between the rooms point one way; preprocessing and drawing live without torch."""
+"""The arrows between the rooms point one way, inner rooms included; what needs no torch lives without it.
+
+A room is a folder of `zipmap_pl` (or `datasets/`, `preprocess/`), an inner room a folder in it. The files at the top of a
+room with inner rooms are nodes of their own: `models.config` is below the mixers, `models.zipmap` above them.
+"""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-COMMON = {"durable", "errors", "progress", "processes"}
+FOLDER = {"datasets": CHECKOUT / "datasets", "preprocess": CHECKOUT / "preprocess"}
+# Modules at the top of zipmap_pl that every room may use.
+COMMON = {"durable", "errors", "files", "progress", "processes", "version"}
 # Room -> rooms that it may import. A new arrow is a decision: write it here and say why in the commit.
 MAY_IMPORT = {
     "geometry": set(),
     "drawing": set(),
-    "models": {"geometry"},
-    "datasets": {"geometry", "drawing"},
-    "preprocess": {"datasets"},
-    "losses": {"geometry", "models", "datasets"},  # of models the Prediction, of datasets the Batch
-    "metrics": {"geometry", "models", "datasets"},
+    "images": {"geometry"},
+    "contracts": {"geometry", "models"},
+    "models": {"contracts", "geometry"},
+    "datasets": {"contracts", "geometry", "images", "drawing"},
+    "preprocess": {"datasets", "geometry", "images"},
+    "losses": {"contracts", "geometry", "models"},
+    "metrics": {"contracts", "geometry"},
     "checkpoints": {"models"},
-    "inference": {"models", "geometry", "drawing"},
-    "training": {"models", "losses", "metrics", "datasets", "geometry", "drawing", "checkpoints"},
+    "inference": {"contracts", "models", "geometry", "drawing"},
+    "training": {"contracts", "models", "losses", "metrics", "datasets", "geometry", "drawing", "checkpoints"},
+    "memory": {"contracts", "models", "losses", "datasets", "training"},
 }
+# Inner room -> what it must not import, of its own room.
+NEVER = {
+    "preprocess.zoo": {"preprocess.engine", "preprocess.registry"},
+    "preprocess.formats": {"preprocess.engine", "preprocess.zoo", "preprocess.convert"},
+    "preprocess.convert": {"preprocess.zoo"},
+    "datasets.loading": {"datasets.inspection", "datasets.data_module"},
+    "datasets.format": {"datasets.loading", "datasets.inspection", "datasets.draws", "datasets.view_sampling"},
+    "datasets.remote": {"datasets.format"},
+    "datasets.inspection": {"datasets.loading", "datasets.data_module"},
+    "models.layers": {"models.mixers", "models.heads", "models.sequences", "models.zipmap"},
+    "models.heads": {"models.mixers", "models.sequences", "models.zipmap"},
+    "models.mixers": {"models.heads", "models.sequences", "models.zipmap"},
+}
+WITHOUT_TORCH = [
+    "preprocess",
+    "drawing",
+    "images",
+    "datasets.inspection.agreement",
+    "datasets.inspection.contact_sheet",
+    "datasets.inspection.verification",
+    "datasets.config",
+    "geometry.exact_cameras",
+]
 
 
 def folder(room: str) -> Path:
-    return CHECKOUT / room if (CHECKOUT / room).is_dir() else CHECKOUT / "zipmap_pl" / room
+    return FOLDER.get(room, CHECKOUT / "zipmap_pl" / room)
 
 
-def imported_rooms(path: Path) -> set[str]:
+def modules() -> dict[str, Path]:
+    """Every module by its name below `zipmap_pl`, such as "models.mixers.ttt"."""
+    found = {}
+    for room in [path.name for path in (CHECKOUT / "zipmap_pl").iterdir() if path.is_dir()] + list(FOLDER):
+        for path in folder(room).rglob("*.py"):
+            parts = [room, *path.relative_to(folder(room)).with_suffix("").parts]
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of ours that a file imports, wherever in the file, without `zipmap_pl.`."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-    return {name.split(".")[1] for name in names if name.startswith("zipmap_pl.")}
+            names |= {alias.name for alias in node.names}
+    ours = {name.removeprefix("zipmap_pl.") for name in names if name.startswith("zipmap_pl.")}
+    return {name for name in ours if name in MODULES or name in COMMON}
+
+
+def inner_room(module: str) -> str:
+    """The innermost of the first two levels that is a folder, or the module itself."""
+    room, *rest = module.split(".")
+    return ".".join([room, *rest[:1]])
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_arrows_point_one_way(room: str) -> None:
     for path in folder(room).rglob("*.py"):
-        foreign = imported_rooms(path) - MAY_IMPORT[room] - COMMON - {room}
-        assert not foreign, f"{path.name} imports {foreign}"
+        foreign = {name.split(".")[0] for name in imported(path)} - MAY_IMPORT[room] - COMMON - {room}
+        assert not foreign, f"{path} imports {foreign}"
 
 
-def test_preprocessing_and_drawing_live_without_torch() -> None:
-    modules = [
-        ".".join(["zipmap_pl", room, *path.relative_to(folder(room)).with_suffix("").parts])
-        for room in ("preprocess", "drawing")
-        for path in folder(room).rglob("*.py")
-    ]
-    modules += [f"zipmap_pl.datasets.{name}" for name in ("agreement", "contact_sheet", "verification", "config")]
-    code = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; assert 'torch' not in sys.modules"
+@pytest.mark.parametrize("room", NEVER)
+def test_arrows_between_inner_rooms_point_one_way(room: str) -> None:
+    for module, path in MODULES.items():
+        if module.startswith(f"{room}."):
+            wrong = {name for name in imported(path) if inner_room(name) in NEVER[room]}
+            assert not wrong, f"{path} imports {wrong}"
+
+
+def test_no_circle_of_modules() -> None:
+    """A folder's __init__ stands for nothing but itself: importing a module is not importing its folder."""
+    graph = {module: imported(path) - {module} for module, path in MODULES.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise AssertionError(f"a circle of imports: {' -> '.join(error.args[1])}") from None
+
+
+@pytest.mark.parametrize("room", ["datasets", "preprocess", "models", "training", "inference"])
+def test_a_room_shows_at_most_a_dozen_entries(room: str) -> None:
+    entries = [path.name for path in folder(room).iterdir() if not path.name.startswith("__")]
+    assert len(entries) <= 12, sorted(entries)
+
+
+def test_what_needs_no_torch_lives_without_it() -> None:
+    chosen = [name for name in MODULES if any(f"{name}.".startswith(f"{part}.") for part in WITHOUT_TORCH)]
+    code = (
+        f"import importlib, sys; [importlib.import_module(f'zipmap_pl.{{name}}') for name in {chosen}]; "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -70,7 +70,7 @@ def foreign_environment(tmp_path: Path) -> dict[str, str]:
 
 
 CHECK = (
-    "import datasets, datasets.inner, zipmap_pl.datasets.schema; "
+    "import datasets, datasets.inner, zipmap_pl.datasets.format.schema; "
     "assert datasets.FOREIGN; assert not hasattr(zipmap_pl.datasets, 'FOREIGN')"
 )
 SPAWN = f"""

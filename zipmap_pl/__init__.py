@@ -5,11 +5,12 @@ Importing this package imports nothing heavy; the rooms below it do so where the
 
 from typing import TYPE_CHECKING, Any
 
+from zipmap_pl.version import __version__
+
 if TYPE_CHECKING:
     from zipmap_pl.checkpoints.published import from_published
 
 __all__ = ["__version__", "from_published"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.format.shard_index import ShardIndex
 
 FULL_OVERLAP = 255  # how the index writes an overlap of 1
 

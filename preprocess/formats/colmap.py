@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from zipmap_pl.datasets import cameras
+from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.formats.sources import Source, exists, join, read_bytes
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
 from zipmap_pl.preprocess.raw import RawCamera, RawFault

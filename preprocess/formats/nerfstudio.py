@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from zipmap_pl.datasets import cameras
+from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.formats.json_files import number_in, read_json
 from zipmap_pl.preprocess.formats.sources import Source
 from zipmap_pl.preprocess.raw import LeftOut, RawFault

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from zipmap_pl.datasets import picture_coding
+from zipmap_pl.images import decode as picture_coding
 from zipmap_pl.preprocess.formats.sources import Source, Zipped, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 

@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.perceptual import PerceptualDistance
-from zipmap_pl.models import fast_weight_operators, fast_weights
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.fast_weights import FastWeights
+from zipmap_pl.models.mixers import fast_weight_operators, fast_weights
+from zipmap_pl.models.mixers.fast_weights import FastWeights
 from zipmap_pl.training.config import compose
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zipmap_pl.models import token_chunks
+from zipmap_pl.models.layers import token_chunks
 
 TINY = ["--tokens", "600", "--dim", "16", "--rounds", "1"]
 

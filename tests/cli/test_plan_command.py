@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.datasets.draws import StepShape
-from zipmap_pl.training import memory_plan
+from zipmap_pl.datasets.draws.draw import StepShape
+from zipmap_pl.memory import estimate as memory_plan
+from zipmap_pl.memory.estimate import GIB, plan_memory
+from zipmap_pl.memory.live_bytes import Moment
+from zipmap_pl.memory.step_memory import StepMemory
 from zipmap_pl.training.config import RunConfig, compose
-from zipmap_pl.training.live_bytes import Moment
-from zipmap_pl.training.memory_plan import GIB, plan_memory
-from zipmap_pl.training.step_memory import StepMemory
-from zipmap_pl.training.strategies import World
+from zipmap_pl.training.parallel.strategies import World
 
 
 def test_the_demo_fits(capsys) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from zipmap_pl.datasets.augmentation import AugmentationConfig
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.cli.preprocess import report_text
-from zipmap_pl.datasets.agreement import GOOD, DepthView, compare
-from zipmap_pl.preprocess.engine import Report
+from zipmap_pl.datasets.inspection.agreement import GOOD, DepthView, compare
+from zipmap_pl.preprocess.engine.run import Report
 
 HEIGHT, WIDTH = 48, 64
 INTRINSICS = np.array([50.0, 50.0, WIDTH / 2, HEIGHT / 2])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchvision.transforms.functional import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 
-from zipmap_pl.datasets import augmentation
-from zipmap_pl.datasets.augmentation import AugmentationConfig, augment
+from zipmap_pl.datasets.loading import augmentation
+from zipmap_pl.datasets.loading.augmentation import AugmentationConfig, augment
 
 VIEWS = np.random.default_rng(1).integers(0, 256, (3, 28, 42, 3), dtype=np.uint8)
 SAME = np.repeat(VIEWS[:1], 3, axis=0)

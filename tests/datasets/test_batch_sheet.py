@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.datasets.batch_sheet import CELL_WIDTH, batch_sheet
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule
+from zipmap_pl.datasets.inspection.batch_sheet import CELL_WIDTH, batch_sheet
 from zipmap_pl.drawing.cameras_from_above import PATH_COLOURS
 from zipmap_pl.drawing.sheet import fit_width
 

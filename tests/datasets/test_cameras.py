@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zipmap_pl.datasets import cameras
+from zipmap_pl.geometry import exact_cameras as cameras
 
 numbers = st.floats(-1, 1)
 quaternions = st.tuples(numbers, numbers, numbers, numbers).filter(lambda q: sum(x * x for x in q) > 1e-3)

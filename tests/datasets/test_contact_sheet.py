@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.contact_sheet import SKY_COLOUR, contact_sheet
+from zipmap_pl.datasets.inspection.contact_sheet import SKY_COLOUR, contact_sheet
 from zipmap_pl.drawing.sheet import fit_width
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions, generate_scene
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions, generate_scene
 
 
 def make_shards(folder, **options):

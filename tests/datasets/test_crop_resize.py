@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from zipmap_pl.datasets.cameras import pixel_points
-from zipmap_pl.datasets.crop_resize import plan_crop, resize_nearest, resize_picture, resize_sparse
-from zipmap_pl.datasets.picture_coding import read_picture
+from zipmap_pl.geometry.exact_cameras import pixel_points
+from zipmap_pl.images.crop_resize import plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.images.decode import read_picture
 
 sizes = st.tuples(st.integers(40, 400), st.integers(40, 400))
 targets = st.tuples(st.integers(1, 10).map(lambda n: 14 * n), st.integers(1, 10).map(lambda n: 14 * n))

@@ -12,13 +12,13 @@ import pytest
 
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.faults import TooManyFaults
-from zipmap_pl.datasets.frame_reader import DamagedShard, Frame, FrameReader
-from zipmap_pl.datasets.remote_files import RemoteFiles
-from zipmap_pl.datasets.schema import PARTS
-from zipmap_pl.datasets.sequential import StreamedFrames, WindowStream
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.verification import verify
+from zipmap_pl.datasets.format.frame_reader import DamagedShard, Frame, FrameReader
+from zipmap_pl.datasets.format.schema import PARTS
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.inspection.verification import verify
+from zipmap_pl.datasets.loading.faults import TooManyFaults
+from zipmap_pl.datasets.loading.sequential import StreamedFrames, WindowStream
+from zipmap_pl.datasets.remote.remote_files import RemoteFiles
 from zipmap_pl.errors import UserError
 
 Change = Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]
@@ -183,10 +183,10 @@ def test_a_header_that_lies_about_the_size_is_found(own_stamps, stamp_config, si
 
 
 def test_the_index_of_another_dataset_reads_nothing(own_stamps, stamp_config, tmp_path):
-    from zipmap_pl.preprocess.engine import preprocess
-    from zipmap_pl.preprocess.settings import EngineSettings
-    from zipmap_pl.preprocess.synthetic import SyntheticReader
-    from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+    from zipmap_pl.preprocess.engine.run import preprocess
+    from zipmap_pl.preprocess.engine.settings import EngineSettings
+    from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+    from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
     options = SceneOptions(width=16, height=16, views=8, moving_objects=1)
     settings = EngineSettings(lossless=True, frames_per_shard=12)

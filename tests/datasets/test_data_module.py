@@ -15,21 +15,21 @@ from lightning import LightningModule, Trainer
 from scipy.stats import chisquare
 from torch import Tensor
 
-from zipmap_pl.datasets.augmentation import AugmentationConfig
-from zipmap_pl.datasets.batch import Batch
-from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.depth_coding import depth_table
-from zipmap_pl.datasets.draws import DrawKey, Purpose, stage_number
-from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
-from zipmap_pl.datasets.mixture import Mixture
-from zipmap_pl.datasets.schema import PARTS
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, stage_number
+from zipmap_pl.datasets.format.depth_coding import depth_table
+from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
+from zipmap_pl.datasets.format.schema import PARTS
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
+from zipmap_pl.datasets.loading.mixture import Mixture
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.geometry.exact_cameras import invert_rigid, pixel_points, transform_points
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
-from zipmap_pl.preprocess.settings import EngineSettings
 
 HEIGHT, WIDTH = 64, 80
 WALL = 4.0  # the plane z = 4 m that every camera looks at

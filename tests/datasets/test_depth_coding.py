@@ -7,7 +7,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zipmap_pl.datasets.depth_coding import (
+from zipmap_pl.datasets.format.depth_coding import (
     SKY,
     UNKNOWN,
     decode_depth,

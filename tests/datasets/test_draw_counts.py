@@ -11,16 +11,16 @@ import torch
 
 from zipmap_pl.datasets.config import DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.draws import DrawKey, Purpose, ShapeRanges, stage_number
-from zipmap_pl.datasets.mixture import Mixture
-from zipmap_pl.datasets.samples import TrainSamples
-from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
+from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, ShapeRanges, stage_number
+from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
+from zipmap_pl.datasets.loading.mixture import Mixture
+from zipmap_pl.datasets.loading.samples import TrainSamples
 from zipmap_pl.datasets.view_sampling.settings import RULES
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # this machine has fewer processors than workers
 

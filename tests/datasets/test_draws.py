@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zipmap_pl.datasets.draws import DrawKey, Purpose, ShapeRanges, height_for, slots, stage_number, step_shape
-from zipmap_pl.datasets.step_batches import TrainBatches, ValidationBatches
+from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, ShapeRanges, height_for, slots, stage_number, step_shape
+from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
 
 RANGES = ShapeRanges(views=(2, 48), aspect=(0.33, 1.0), width=518, patch_size=14, images_per_gpu=48)
 

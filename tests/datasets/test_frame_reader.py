@@ -5,13 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader
-from zipmap_pl.datasets.schema import PARTS
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader
+from zipmap_pl.datasets.format.schema import PARTS
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ import torch
 from lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.data_module import ZooDataModule
-from zipmap_pl.datasets.draws import DrawKey, Purpose, ShapeRanges
-from zipmap_pl.datasets.frame_reader import OpenFiles
-from zipmap_pl.datasets.step_batches import TrainBatches
+from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, ShapeRanges
+from zipmap_pl.datasets.draws.step_batches import TrainBatches
+from zipmap_pl.datasets.format.frame_reader import OpenFiles
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # this machine has fewer processors than workers
 
@@ -223,11 +223,11 @@ def test_two_processes_with_two_workers_each_before_and_after_a_resume(stamps, s
 HASHED = """
 import sys, hashlib
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
-from zipmap_pl.datasets.draws import stage_number
-from zipmap_pl.datasets.mixture import SceneList
-from zipmap_pl.datasets.samples import TrainSamples, collate
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.step_batches import TrainBatches
+from zipmap_pl.datasets.draws.draw import stage_number
+from zipmap_pl.datasets.loading.mixture import SceneList
+from zipmap_pl.datasets.loading.samples import TrainSamples, collate
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.draws.step_batches import TrainBatches
 
 def digest_of(folder):
     rules = [{"rule": "unordered"}, {"max": 2}, {"rule": "covisibility_walk"}]

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.picture_coding import can_reduce, read_picture
+from zipmap_pl.images.decode import can_reduce, read_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
 

@@ -20,10 +20,10 @@ from torch.utils.data import get_worker_info
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.range_cache import RangeCache
-from zipmap_pl.datasets.samples import SampleReader, TrainSamples
-from zipmap_pl.datasets.schema import FRAME_COLUMNS, FRAME_TEXT_COLUMNS, SCENE_COLUMNS, SCHEMA_VERSION
-from zipmap_pl.datasets.shard_index import TEXT_COLUMNS
+from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, FRAME_TEXT_COLUMNS, SCENE_COLUMNS, SCHEMA_VERSION
+from zipmap_pl.datasets.format.shard_index import TEXT_COLUMNS
+from zipmap_pl.datasets.loading.samples import SampleReader, TrainSamples
+from zipmap_pl.datasets.remote.range_cache import RangeCache
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # this machine has fewer processors than workers
 

@@ -5,13 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.augmentation import AugmentationConfig
-from zipmap_pl.datasets.cameras import invert_rigid, pixel_points, transform_points
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
+from zipmap_pl.geometry.exact_cameras import invert_rigid, pixel_points, transform_points
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
 
 FRAMES = 24
 

@@ -13,19 +13,19 @@ from faulty_server import FaultyServer
 from torch import Tensor
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.datasets import remote_files
-from zipmap_pl.datasets.augmentation import AugmentationConfig
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule
-from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader, OpenFiles
-from zipmap_pl.datasets.range_cache import RangeCache
-from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteError, RemoteFiles
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader, OpenFiles
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
+from zipmap_pl.datasets.remote import remote_files
+from zipmap_pl.datasets.remote.range_cache import RangeCache
+from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteError, RemoteFiles
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
 SCENES, FRAMES = 4, 6
 

@@ -8,12 +8,12 @@ import pytest
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.data_module import open_dataset
-from zipmap_pl.datasets.frame_reader import FrameReader
-from zipmap_pl.datasets.mixture import Pick
-from zipmap_pl.datasets.samples import SampleReader
-from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.datasets.format.frame_reader import FrameReader
+from zipmap_pl.datasets.loading.mixture import Pick
+from zipmap_pl.datasets.loading.samples import SampleReader
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawScene
-from zipmap_pl.preprocess.settings import EngineSettings
 
 HEIGHT, WIDTH = 251, 397
 CENTRE = (190.3, 131.8)

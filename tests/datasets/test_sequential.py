@@ -9,22 +9,22 @@ import pytest
 import webdataset
 from faulty_server import FaultyServer
 
-from zipmap_pl.datasets import remote_files
-from zipmap_pl.datasets.augmentation import AugmentationConfig
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
-from zipmap_pl.datasets.faults import TooManyFaults
-from zipmap_pl.datasets.frame_reader import FrameReader
-from zipmap_pl.datasets.mixture import Pick
-from zipmap_pl.datasets.remote_files import RemoteConfig, RemoteFiles
-from zipmap_pl.datasets.samples import SampleReader, frame_readers
-from zipmap_pl.datasets.sequential import StreamedFrames, WindowStream
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.format.frame_reader import FrameReader
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
+from zipmap_pl.datasets.loading.faults import TooManyFaults
+from zipmap_pl.datasets.loading.mixture import Pick
+from zipmap_pl.datasets.loading.samples import SampleReader, frame_readers
+from zipmap_pl.datasets.loading.sequential import StreamedFrames, WindowStream
+from zipmap_pl.datasets.remote import remote_files
+from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
 SCENES, FRAMES = 6, 8
 

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule
-from zipmap_pl.datasets.state_query import input_count, split_views, target_count
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+from zipmap_pl.datasets.draws.state_query import input_count, split_views, target_count
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
 
 @given(seed=st.integers(0, 2**32), views=st.integers(2, 64), cap=st.integers(2, 70))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
-from zipmap_pl.datasets.draws import DrawKey, Purpose
+from zipmap_pl.datasets.draws.draw import DrawKey, Purpose
 from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed, in_time_order
 from zipmap_pl.datasets.view_sampling.covisibility import CovisibilityWalk, CovisibleGroup, OverlapWeighted, grow_group
 from zipmap_pl.datasets.view_sampling.intervals import (

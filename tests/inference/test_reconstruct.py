@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
-from zipmap_pl.inference.export import new_folder, write_scene
-from zipmap_pl.inference.pictures import fit_picture
+from zipmap_pl.inference.exporters.export import new_folder, write_scene
 from zipmap_pl.inference.reconstruct import choose_device, reconstruct
-from zipmap_pl.models.prediction import Prediction
+from zipmap_pl.inference.sources.pictures import fit_picture
 
 SIZE = (28, 42)
 CPU = torch.device("cpu")

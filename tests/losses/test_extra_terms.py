@@ -7,11 +7,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.normalisation import GroundTruth
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.training.config import compose
 
 TRAINING_PAGE = Path(__file__).parents[2] / "docs" / "training.md"

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss
 from zipmap_pl.losses.normalisation import GroundTruth, QueryTruth
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.losses.scale import align_prediction
-from zipmap_pl.models.prediction import Prediction
 
 FILES = ["losses.npz", "losses_one_scene_without_depth.npz"]
 TERMS = {

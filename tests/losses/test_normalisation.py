@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.geometry.projection import unproject
 from zipmap_pl.geometry.rigid import camera_centres, invert_rigid, relative_to_first, transform_points
 from zipmap_pl.losses.normalisation import mean_distance, normalise

@@ -7,14 +7,14 @@ import pytest
 import torch
 from random_vgg import random_vgg
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses import reconstruction, scale
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.normalisation import QueryTruth, ground_truth, normalise
 from zipmap_pl.losses.perceptual import PerceptualDistance, lpips_network
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.models.prediction import Prediction
 
 HEIGHT, WIDTH = 16, 18
 WITHOUT_LPIPS = LossConfig(query_perceptual=0)

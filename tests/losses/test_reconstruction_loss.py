@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.geometry.rigid import relative_to_first
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.normalisation import GroundTruth, mean_camera_distance
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.models.prediction import Prediction
 
 HEIGHT, WIDTH = 14, 16
 MODES = ["reference_view", "affine_invariant"]

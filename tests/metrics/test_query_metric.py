@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.metrics.query import QueryMetric
-from zipmap_pl.models.prediction import Prediction
 
 
 class MeanDifference(nn.Module):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.metrics.reconstruction import ReconstructionMetric
-from zipmap_pl.models.prediction import Prediction
 
 
 def random_scenes(seed: int, scenes: int, views: int) -> tuple[Prediction, Batch]:

@@ -8,7 +8,7 @@ import torch
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import CameraHeadConfig, TTTConfig
 from zipmap_pl.models.input_checks import checked_images
-from zipmap_pl.models.token_store import Storage
+from zipmap_pl.models.sequences.token_store import Storage
 from zipmap_pl.models.zipmap import ZipMap
 
 

@@ -6,12 +6,13 @@ import torch.nn.functional as F
 from torch._dynamo.utils import counters
 from torch.utils.checkpoint import checkpoint
 
-from zipmap_pl.models import fast_weight_operators, fast_weights, token_chunks
-from zipmap_pl.models.blocks import SceneContext, TTTSceneBlock
 from zipmap_pl.models.config import ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.fast_weights import FastWeights
-from zipmap_pl.models.rope import grid_positions, rotation_at
-from zipmap_pl.models.ttt import Operator
+from zipmap_pl.models.layers import token_chunks
+from zipmap_pl.models.layers.rope import grid_positions, rotation_at
+from zipmap_pl.models.mixers import fast_weight_operators, fast_weights
+from zipmap_pl.models.mixers.blocks import SceneContext, TTTSceneBlock
+from zipmap_pl.models.mixers.fast_weights import FastWeights
+from zipmap_pl.models.mixers.ttt import Operator
 
 SEQUENCES, WIDTH, HIDDEN = 2, 6, 10
 

@@ -6,9 +6,11 @@ from shutil import which
 import pytest
 import torch
 
-from zipmap_pl.models import fast_weight_operators, fusion, token_chunks
-from zipmap_pl.models.fast_weights import FastWeights
-from zipmap_pl.models.fusion import Fused
+from zipmap_pl.models.layers import fused_kernels as fusion
+from zipmap_pl.models.layers import token_chunks
+from zipmap_pl.models.layers.fused_kernels import Fused
+from zipmap_pl.models.mixers import fast_weight_operators
+from zipmap_pl.models.mixers.fast_weights import FastWeights
 
 needs_a_compiler = pytest.mark.skipif(which("g++") is None, reason="inductor needs a C++ compiler")
 

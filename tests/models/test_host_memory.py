@@ -2,7 +2,7 @@
 
 import pytest
 
-from zipmap_pl.models.host_memory import available_memory
+from zipmap_pl.models.sequences.host_memory import available_memory
 
 GIB = 1024**3
 

@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.models import token_store
 from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TTTConfig
-from zipmap_pl.models.token_store import Storage, TokenStore, plan_storage
+from zipmap_pl.models.sequences import token_store
+from zipmap_pl.models.sequences.token_store import Storage, TokenStore, plan_storage
 from zipmap_pl.models.zipmap import ZipMap
 
 OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")

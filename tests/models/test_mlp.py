@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zipmap_pl.models import mlp, token_chunks
-from zipmap_pl.models.mlp import Mlp
+from zipmap_pl.models.layers import mlp, token_chunks
+from zipmap_pl.models.layers.mlp import Mlp
 
 DIM, HIDDEN = 6, 24
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from zipmap_pl.models.activations import colour_and_depth, depth_and_confidence, local_points, pose_encoding
-from zipmap_pl.models.attention import RotaryAttention
 from zipmap_pl.models.config import DenseHeadConfig, TokenizerConfig
 from zipmap_pl.models.dinov2 import DinoV2
-from zipmap_pl.models.dpt_head import DPTHead
-from zipmap_pl.models.newton_schulz import newton_schulz
-from zipmap_pl.models.rope import grid_positions, rotate, rotation_at
+from zipmap_pl.models.heads.activations import colour_and_depth, depth_and_confidence, local_points, pose_encoding
+from zipmap_pl.models.heads.dense import DPTHead
+from zipmap_pl.models.layers.attention import RotaryAttention
+from zipmap_pl.models.layers.rope import grid_positions, rotate, rotation_at
+from zipmap_pl.models.mixers.newton_schulz import newton_schulz
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 40), (3, 40, 20), (3, 24, 24)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TTTConfig
-from zipmap_pl.models.token_store import Storage
+from zipmap_pl.models.sequences.token_store import Storage
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import compose
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from zipmap_pl.contracts.scene_state import FILE_FORMAT, SceneState
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.rays import query_rays
 from zipmap_pl.models.config import CameraHeadConfig, TTTConfig
-from zipmap_pl.models.scene_state import FILE_FORMAT, SceneState
 from zipmap_pl.models.zipmap import ZipMap
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import CameraHeadConfig, TTTConfig
-from zipmap_pl.models.scene_state import SceneState
 from zipmap_pl.models.zipmap import ZipMap
 
 OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets import cameras
+from zipmap_pl.geometry import exact_cameras as cameras
 
 WIDTH, HEIGHT = 48, 36
 INTRINSICS = np.array((50.0, 51.0, 24.5, 17.5))

@@ -10,12 +10,12 @@ from miniatures.dl3dv import APPLIED, BENT
 from miniatures.rooms import Room, pinhole, turned
 from scipy.spatial.transform import Rotation
 
-from zipmap_pl.datasets import cameras
-from zipmap_pl.preprocess.dl3dv import DL3DV
-from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.formats.colmap import read_depth_map, read_model
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.dl3dv.reader import DL3DV
 
 HEIGHT, WIDTH, FRAMES = 54, 96, 7
 K = pinhole(80.0, 47.1, 27.4)

@@ -9,10 +9,10 @@ import pytest
 from changed_reader import Changed
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.preprocess import encode
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.engine import encode
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
 
 SETTINGS = EngineSettings(frames_per_shard=3)
 

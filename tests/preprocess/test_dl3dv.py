@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from miniatures.dl3dv import BENCHMARK, BENT, DENSE, ZIPPED, write, write_with_depth
 
-from zipmap_pl.datasets.frame_reader import FrameReader
-from zipmap_pl.datasets.schema import UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.format.frame_reader import FrameReader
+from zipmap_pl.datasets.format.schema import UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH
+from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.dl3dv import add_arguments, reader_from_arguments
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.dl3dv.reader import add_arguments, reader_from_arguments
 
 SETTINGS = EngineSettings(frames_per_shard=8, lossless=True, max_fault_share=1.0)
 

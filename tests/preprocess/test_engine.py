@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl import files
+from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess import engine, files
-from zipmap_pl.preprocess.engine import finish_folder, preprocess
+from zipmap_pl.preprocess.engine import run as engine
+from zipmap_pl.preprocess.engine.run import finish_folder, preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions, list_frames
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions, list_frames
 
 SETTINGS = EngineSettings(frames_per_shard=4)
 
@@ -121,9 +122,9 @@ def test_a_script_without_main_guard_ends_with_a_hint(reader, tmp_path):
         textwrap.dedent(
             f"""
             from pathlib import Path
-            from zipmap_pl.preprocess.engine import preprocess
-            from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
-            from zipmap_pl.preprocess.settings import EngineSettings
+            from zipmap_pl.preprocess.engine.run import preprocess
+            from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
+            from zipmap_pl.preprocess.engine.settings import EngineSettings
             reader = RgbdFolder(Path({str(reader.raw)!r}), RgbdOptions("toy"))
             preprocess(reader, Path({str(tmp_path / "out")!r}), EngineSettings(), workers=2)
             """
@@ -226,9 +227,9 @@ def test_stop_the_parent_and_go_on(toys, reader, unbroken, tmp_path, number, wor
             import os, signal
             from dataclasses import dataclass
             from pathlib import Path
-            from zipmap_pl.preprocess.engine import preprocess
-            from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
-            from zipmap_pl.preprocess.settings import EngineSettings
+            from zipmap_pl.preprocess.engine.run import preprocess
+            from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
+            from zipmap_pl.preprocess.engine.settings import EngineSettings
 
             @dataclass(frozen=True)
             class Killer(RgbdFolder):
@@ -337,7 +338,7 @@ def test_disk_full_while_writing(toys, reader, unbroken, tmp_path, monkeypatch):
     def full(stream, final):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("zipmap_pl.preprocess.writer.commit", full)
+    monkeypatch.setattr("zipmap_pl.preprocess.engine.writer.commit", full)
     with pytest.raises(UserError, match="No space left on device"):
         preprocess(reader, tmp_path, SETTINGS, workers=1)
     assert not list(tmp_path.rglob("*.tar"))

@@ -11,12 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess import engine, settings
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.engine import run as engine
+from zipmap_pl.preprocess.engine import settings
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
 
 SETTINGS = EngineSettings(frames_per_shard=4)
 
@@ -57,7 +58,7 @@ def test_many_workers_write_the_same_bytes(toys, reader, unbroken, tmp_path, wor
 
 
 def test_neighbours_of_a_long_scene_are_found_part_by_part(toys, reader, unbroken, tmp_path, monkeypatch):
-    monkeypatch.setattr("zipmap_pl.preprocess.finish.NEIGHBOURS_AT_ONCE", 4)
+    monkeypatch.setattr("zipmap_pl.preprocess.engine.finish.NEIGHBOURS_AT_ONCE", 4)
     preprocess(reader, tmp_path, SETTINGS, workers=1)
     assert toys.tree(tmp_path) == unbroken
 
@@ -174,7 +175,7 @@ def test_files_that_the_system_does_not_let_grow(toys, reader, unbroken, tmp_pat
 def test_the_index_takes_no_memory_but_files(reader, tmp_path):
     """Its columns are mapped while they are filled: 400 bytes a frame, whatever the number of frames."""
     seen = []
-    from zipmap_pl.preprocess import finish
+    from zipmap_pl.preprocess.engine import finish
 
     real = finish._fill_neighbours
     with pytest.MonkeyPatch.context() as patch:

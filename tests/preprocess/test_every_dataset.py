@@ -23,16 +23,16 @@ from miniatures.zoo import MINIATURES
 import zipmap_pl.conf
 from zipmap_pl.cli.main import main
 from zipmap_pl.cli.preprocess import report_text
-from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.agreement import scene_agreement
 from zipmap_pl.datasets.config import DatasetConfig
-from zipmap_pl.datasets.frame_reader import FrameReader
-from zipmap_pl.datasets.picture_coding import read_picture
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.verification import verify
-from zipmap_pl.preprocess.engine import preprocess
+from zipmap_pl.datasets.format.frame_reader import FrameReader
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.inspection.agreement import scene_agreement
+from zipmap_pl.datasets.inspection.verification import verify
+from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.images.decode import read_picture
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.registry import reader_module
-from zipmap_pl.preprocess.settings import EngineSettings
 
 SETTINGS = EngineSettings(frames_per_shard=5, lossless=True, max_fault_share=1.0)
 GOLDEN = Path(__file__).with_name("golden_numbers.json")

@@ -7,8 +7,8 @@ import pytest
 from miniatures.hypersim import CSV, EXCLUDED, SCENES, SPLITS, write
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.hypersim import Hypersim, add_arguments, reader_from_arguments
-from zipmap_pl.preprocess.tone_mapping import tone_mapped
+from zipmap_pl.preprocess.convert.tone_mapping import tone_mapped
+from zipmap_pl.preprocess.zoo.hypersim.reader import Hypersim, add_arguments, reader_from_arguments
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from zipmap_pl.cli.preprocess import dataset_parser
-from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.agreement import scene_agreement
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.inspection.agreement import scene_agreement
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess import rgbd_folder
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.rgbd_folder import reader as rgbd_folder
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.agreement import DISAGREEMENT, scene_agreement
-from zipmap_pl.datasets.frame_reader import FrameReader
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.verification import verify
-from zipmap_pl.preprocess.hypersim import Hypersim
+from zipmap_pl.datasets.format.frame_reader import FrameReader
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.inspection.agreement import DISAGREEMENT, scene_agreement
+from zipmap_pl.datasets.inspection.verification import verify
+from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.preprocess.zoo.hypersim.reader import Hypersim
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from miniatures.rooms import Room, pinhole
 
-from zipmap_pl.preprocess.checks import usable_distortion
+from zipmap_pl.preprocess.convert.rectify import rectified, resampled
+from zipmap_pl.preprocess.engine.checks import usable_distortion
 from zipmap_pl.preprocess.raw import RawCamera, RawFault, RawFrame
-from zipmap_pl.preprocess.rectify import rectified, resampled
 
 HEIGHT, WIDTH = 120, 160
 INTRINSICS = pinhole(110.0, 83.0, 58.0)

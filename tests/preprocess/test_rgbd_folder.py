@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.agreement import scene_agreement
-from zipmap_pl.datasets.shard_index import ShardIndex
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.inspection.agreement import scene_agreement
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.axes import AXES
+from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.preprocess.convert.axes import AXES
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion, read_intrinsics, read_trajectory
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.registry import NAMES, reader_module
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
 
 
 @pytest.fixture

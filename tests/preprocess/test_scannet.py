@@ -16,7 +16,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats import sens
 from zipmap_pl.preprocess.formats.pictures import decoded_picture
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.scannet import ScanNet
+from zipmap_pl.preprocess.zoo.scannet import ScanNet
 
 NAME = "scene0000_00"
 FILE = f"scans/{NAME}/{NAME}.sens"

@@ -13,21 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.datasets import cameras
-from zipmap_pl.datasets.agreement import scene_agreement
-from zipmap_pl.datasets.depth_coding import SKY, decode_depth, read_codes, read_png
-from zipmap_pl.datasets.frame_reader import DamagedShard, FrameReader
-from zipmap_pl.datasets.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.verification import verify
+from zipmap_pl.datasets.format.depth_coding import SKY, decode_depth, read_codes, read_png
+from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader
+from zipmap_pl.datasets.format.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.inspection.agreement import scene_agreement
+from zipmap_pl.datasets.inspection.verification import verify
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.encode import encode_frame, resample, stored_size
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.neighbours import SceneViews, find_neighbours
-from zipmap_pl.preprocess.plan import plan_scene
+from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.preprocess.engine.encode import encode_frame, resample, stored_size
+from zipmap_pl.preprocess.engine.neighbours import SceneViews, find_neighbours
+from zipmap_pl.preprocess.engine.plan import plan_scene
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.rgbd_folder import RgbdFolder, RgbdOptions
-from zipmap_pl.preprocess.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
 
 FRAMES = 6
 

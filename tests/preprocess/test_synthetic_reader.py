@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.synthetic import SyntheticReader, add_arguments, heldout_seed, reader_from_arguments
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions, generate_scene
+from zipmap_pl.preprocess.zoo.synthetic.reader import (
+    SyntheticReader,
+    add_arguments,
+    heldout_seed,
+    reader_from_arguments,
+)
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions, generate_scene
 
 
 def parsed(*arguments):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.ray_casting import FLOOR, SKY, WALLS, Solid, Texture
-from zipmap_pl.preprocess.synthetic_scenes import STYLES, SceneOptions, generate_scene
-from zipmap_pl.preprocess.synthetic_trajectories import TRAJECTORIES, WALL_MARGIN
+from zipmap_pl.preprocess.zoo.synthetic.ray_casting import FLOOR, SKY, WALLS, Solid, Texture
+from zipmap_pl.preprocess.zoo.synthetic.scenes import STYLES, SceneOptions, generate_scene
+from zipmap_pl.preprocess.zoo.synthetic.trajectories import TRAJECTORIES, WALL_MARGIN
 
 any_options = st.builds(
     SceneOptions,

@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from zipmap_pl.datasets.cameras import intrinsics_matrix, raw_pose
-from zipmap_pl.datasets.depth_coding import read_png
-from zipmap_pl.datasets.frame_reader import FrameReader
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.preprocess.engine import preprocess
-from zipmap_pl.preprocess.settings import EngineSettings
-from zipmap_pl.preprocess.synthetic import SyntheticReader
-from zipmap_pl.preprocess.synthetic_scenes import SceneOptions
+from zipmap_pl.datasets.format.depth_coding import read_png
+from zipmap_pl.datasets.format.frame_reader import FrameReader
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.geometry.exact_cameras import intrinsics_matrix, raw_pose
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
+from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions
 
 
 @pytest.mark.parametrize("moving_objects", [0, 1])

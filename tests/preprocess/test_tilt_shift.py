@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from zipmap_pl.preprocess.tilt_shift import depth_of_distance, inverse, pinhole_and_turn, pinhole_view, raw_places
+from zipmap_pl.preprocess.convert.tilt_shift import (
+    depth_of_distance,
+    inverse,
+    pinhole_and_turn,
+    pinhole_view,
+    raw_places,
+)
 
 HEIGHT, WIDTH = 60, 80
 ANGLES = st.tuples(*[st.floats(-40, 40)] * 3)

@@ -8,7 +8,7 @@ import pytest
 from miniatures.wildrgbd import BAD, LONG, ONE_LIST, OTHER, write
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.wildrgbd import add_arguments, reader_from_arguments
+from zipmap_pl.preprocess.zoo.wildrgbd import add_arguments, reader_from_arguments
 
 
 def reader(raw, *options):

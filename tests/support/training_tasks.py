@@ -29,8 +29,8 @@ from zipmap_pl.training import fit as fit_module
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import fit
 from zipmap_pl.training.module import ZipMapModule
-from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, set_learning_rates
-from zipmap_pl.training.sharding import shard
+from zipmap_pl.training.parallel.sharding import shard
+from zipmap_pl.training.step.optimizer import build_optimizer, clip_by_module, set_learning_rates
 
 
 def train(overrides: list[str]) -> None:

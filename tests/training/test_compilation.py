@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from zipmap_pl.models.zipmap import ZipMap
-from zipmap_pl.training.compilation import compile_blocks, compiled_graphs
 from zipmap_pl.training.config import compose
+from zipmap_pl.training.step.compilation import compile_blocks, compiled_graphs
 
 
 @pytest.mark.skipif(which("g++") is None, reason="inductor needs a C++ compiler")

@@ -13,7 +13,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.training import curriculum
 from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.plan import plan
+from zipmap_pl.training.stage_selection import plan
 
 TREE = ["static", "dynamic", "affine_invariant", "streaming_12", "streaming_24", "state_query"]
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import EmaConfig
-from zipmap_pl.training.ema import Ema
+from zipmap_pl.training.step.ema import Ema
 
 
 @pytest.fixture

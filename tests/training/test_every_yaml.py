@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from zipmap_pl.models.zipmap import ZipMap
-from zipmap_pl.training.optimizer import build_optimizer
-from zipmap_pl.training.plan import plan
+from zipmap_pl.training.stage_selection import plan
 from zipmap_pl.training.stages import check_stage
+from zipmap_pl.training.step.optimizer import build_optimizer
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("stage", "model", "data")}

@@ -11,15 +11,15 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from zipmap_pl.datasets.faults import FaultTally, TooManyFaults, list_of_faults, too_many
-from zipmap_pl.datasets.mixture import Pick
-from zipmap_pl.datasets.samples import TrainSamples
-from zipmap_pl.datasets.shard_index import ShardIndex
-from zipmap_pl.datasets.step_batches import TrainRequest
+from zipmap_pl.datasets.draws.step_batches import TrainRequest
+from zipmap_pl.datasets.format.shard_index import ShardIndex
+from zipmap_pl.datasets.loading.faults import FaultTally, TooManyFaults, list_of_faults, too_many
+from zipmap_pl.datasets.loading.mixture import Pick
+from zipmap_pl.datasets.loading.samples import TrainSamples
 from zipmap_pl.errors import UserError
-from zipmap_pl.training.callbacks import Faults
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import fit
+from zipmap_pl.training.watching.callbacks import Faults
 
 
 @pytest.fixture

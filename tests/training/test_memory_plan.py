@@ -7,16 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from zipmap_pl.datasets.draws import StepShape
+from zipmap_pl.datasets.draws.draw import StepShape
 from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.models.zipmap import ZipMap
-from zipmap_pl.training import memory_plan
-from zipmap_pl.training.config import RunConfig, compose
-from zipmap_pl.training.live_bytes import Moment
-from zipmap_pl.training.memory_advice import most_images, sensible_images, with_images, without_averages
-from zipmap_pl.training.memory_plan import (
+from zipmap_pl.memory import estimate as memory_plan
+from zipmap_pl.memory.advice import most_images, sensible_images, with_images, without_averages
+from zipmap_pl.memory.estimate import (
     CONTEXT_BYTES,
     GIB,
     Sharing,
@@ -25,8 +22,11 @@ from zipmap_pl.training.memory_plan import (
     plan_memory,
     sharing_of,
 )
-from zipmap_pl.training.step_memory import Numerics, StepMemory, empty_batch, step_memory
-from zipmap_pl.training.strategies import World
+from zipmap_pl.memory.live_bytes import Moment
+from zipmap_pl.memory.step_memory import Numerics, StepMemory, empty_batch, step_memory
+from zipmap_pl.models.zipmap import ZipMap
+from zipmap_pl.training.config import RunConfig, compose
+from zipmap_pl.training.parallel.strategies import World
 
 IMAGE = 16 * 2**20
 ALONE = World(1, 1, None)

@@ -6,7 +6,7 @@ from torch import nn
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import OptimizerConfig
-from zipmap_pl.training.optimizer import (
+from zipmap_pl.training.step.optimizer import (
     build_optimizer,
     clip_by_module,
     optimizer_state,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from zipmap_pl.datasets.batch import Batch
-from zipmap_pl.models.prediction import Prediction
-from zipmap_pl.training.picture_panel import picture_panel, predicted_cloud, query_panel
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
+from zipmap_pl.training.watching.picture_panel import picture_panel, predicted_cloud, query_panel
 
 VIEWS, SIDE = 3, 28
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.losses.normalisation import normalise
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.zipmap import ZipMap

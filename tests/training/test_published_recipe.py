@@ -10,7 +10,7 @@ import torch
 
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig, compose
-from zipmap_pl.training.optimizer import build_optimizer
+from zipmap_pl.training.step.optimizer import build_optimizer
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 COLUMNS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zipmap_pl.training.schedule import learning_rate
+from zipmap_pl.training.step.schedule import learning_rate
 
 PUBLISHED = {"total_steps": 80_000, "peak": 1e-4, "warmup_share": 0.05, "floor": 1e-8}
 

@@ -17,7 +17,7 @@ def train(overrides: list[str]) -> None:
     """What `zipmap fit` does with a curriculum."""
     from zipmap_pl.cli.fit import speak_plainly
     from zipmap_pl.training.curriculum import run
-    from zipmap_pl.training.plan import plan
+    from zipmap_pl.training.stage_selection import plan
 
     speak_plainly()
     run(plan(overrides))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zipmap_pl.checkpoints.folder import read_averages, read_weights
 from zipmap_pl.checkpoints.load import load_model
 from zipmap_pl.checkpoints.start import start_from
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.zipmap import ZipMap
@@ -20,8 +20,8 @@ from zipmap_pl.training import module as step_module
 from zipmap_pl.training.config import OptimizerConfig, RunConfig, compose
 from zipmap_pl.training.fit import FitResult, fit
 from zipmap_pl.training.module import ZipMapModule
-from zipmap_pl.training.optimizer import clip_by_module
 from zipmap_pl.training.stages import accumulation_for, batch_line
+from zipmap_pl.training.step.optimizer import clip_by_module
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from zipmap_pl.checkpoints.published import from_published
 from zipmap_pl.cli.main import main
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import TrainerConfig
-from zipmap_pl.training.sharding import shard_dimension
-from zipmap_pl.training.strategies import world_of
+from zipmap_pl.training.parallel.sharding import shard_dimension
+from zipmap_pl.training.parallel.strategies import world_of
 
 STEPS = 20
 SAVED = 17

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from zipmap_pl.training.suspects import Suspects
+from zipmap_pl.training.step.suspects import Suspects
 
 
 def test_a_scene_is_named_from_the_second_time_on_at_every_doubling(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from training_processes import PATIENCE, run
 from training_results import differing, scalars
 
-from zipmap_pl.training.strategies import World, meet
+from zipmap_pl.training.parallel.strategies import World, meet
 
 STEPS = 30
 

@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
     from itertools import islice
 
-    from zipmap_pl.datasets.batch_sheet import batch_sheet
     from zipmap_pl.datasets.data_module import ZooDataModule
+    from zipmap_pl.datasets.inspection.batch_sheet import batch_sheet
 
     settings = replace(config.data, workers=0)  # the batches are the same
     data = ZooDataModule(settings, start_step=arguments.step, total_steps=config.stage.steps)

@@ -23,7 +23,7 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Walk the whole way and say where everything is."""
     from zipmap_pl.cli.fit import prepare, speak_plainly
-    from zipmap_pl.training.plan import plan
+    from zipmap_pl.training.stage_selection import plan
 
     stages = plan(arguments.overrides)
     config = stages[-1]
@@ -52,8 +52,8 @@ def write_photos(shards: Path, folder: Path) -> Path:
     """Write the pictures of the first held-out scene as PNG files, as a user's photos would lie there."""
     import cv2
 
-    from zipmap_pl.datasets.frame_reader import FrameReader, OpenFiles
-    from zipmap_pl.datasets.shard_index import ShardIndex
+    from zipmap_pl.datasets.format.frame_reader import FrameReader, OpenFiles
+    from zipmap_pl.datasets.format.shard_index import ShardIndex
 
     index = ShardIndex.open(shards)
     reader = FrameReader(index, OpenFiles())

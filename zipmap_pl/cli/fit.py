@@ -22,7 +22,7 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
     from zipmap_pl.training.config import to_yaml
-    from zipmap_pl.training.plan import plan
+    from zipmap_pl.training.stage_selection import plan
 
     stages = plan(arguments.overrides, config_dir=arguments.config_dir)
     if arguments.show:

@@ -7,7 +7,7 @@ import select
 import sys
 from collections.abc import Sequence
 
-from zipmap_pl import __version__
+from zipmap_pl.version import __version__
 from zipmap_pl.cli.parser import OneLineParser
 from zipmap_pl.errors import UserError
 

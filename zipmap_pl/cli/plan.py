@@ -9,8 +9,8 @@ from zipmap_pl.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from zipmap_pl.memory.estimate import MemoryPlan
     from zipmap_pl.training.config import RunConfig
-    from zipmap_pl.training.memory_plan import MemoryPlan
 
 GIB = 2**30
 DOES_NOT_FIT = 1
@@ -33,7 +33,7 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan every stage that the settings ask for. Returns 1 if one does not fit."""
     overrides, capacity = split_gpu(arguments.overrides)
-    from zipmap_pl.training.plan import plan
+    from zipmap_pl.training.stage_selection import plan
 
     def stages(more: str = "") -> "list[RunConfig]":
         replaced = {setting.partition("=")[0] for setting in more.split()}
@@ -63,9 +63,9 @@ def split_gpu(overrides: list[str]) -> tuple[list[str], int]:
 
 def report(config: "RunConfig", capacity: int, compose: "Callable[[str], RunConfig]") -> int:
     """Print the plan of one stage, and where it does not fit what would; `compose`: the same stage with more settings."""
-    from zipmap_pl.training.memory_advice import accumulated, changes
-    from zipmap_pl.training.memory_plan import plan_memory
-    from zipmap_pl.training.strategies import world_of
+    from zipmap_pl.memory.advice import accumulated, changes
+    from zipmap_pl.memory.estimate import plan_memory
+    from zipmap_pl.training.parallel.strategies import world_of
 
     world = world_of(config.trainer)
     plan = plan_memory(config, world, capacity)

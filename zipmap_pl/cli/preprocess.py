@@ -11,7 +11,7 @@ from zipmap_pl.cli.words import counted
 from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
-    from zipmap_pl.preprocess.engine import Report
+    from zipmap_pl.preprocess.engine.run import Report
 
 LISTED_FAULTS = 10
 
@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     options = dataset_parser(args.name, module).parse_args(args.rest)
     refuse_output_in_raw(options)
 
-    from zipmap_pl.preprocess.engine import preprocess
-    from zipmap_pl.preprocess.settings import EngineSettings
+    from zipmap_pl.preprocess.engine.run import preprocess
+    from zipmap_pl.preprocess.engine.settings import EngineSettings
 
     settings = EngineSettings(options.max_side, options.frames_per_shard, options.lossless, options.max_fault_share)
     reader = module.reader_from_arguments(options)
@@ -56,7 +56,7 @@ def refuse_output_in_raw(options: argparse.Namespace) -> None:
 
 def dataset_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
     """The parser of one dataset: its module's options and the engine's."""
-    from zipmap_pl.preprocess.settings import EngineSettings
+    from zipmap_pl.preprocess.engine.settings import EngineSettings
 
     parser = OneLineParser(
         prog=f"zipmap preprocess {name}",
@@ -88,8 +88,8 @@ def dataset_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
 
 def report_text(report: "Report") -> str:
     """What a run did, for people."""
-    from zipmap_pl.datasets.agreement import FEW
-    from zipmap_pl.preprocess.state import named_once
+    from zipmap_pl.datasets.inspection.agreement import FEW
+    from zipmap_pl.preprocess.engine.state import named_once
 
     lines = [
         f"{report.output}: {counted(report.frames_planned, 'frame')} of {counted(report.scenes, 'scene')}"

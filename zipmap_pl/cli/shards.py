@@ -9,8 +9,8 @@ from zipmap_pl.cli.words import counted
 from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
-    from zipmap_pl.datasets.agreement import Agreement
-    from zipmap_pl.datasets.shard_index import ShardIndex
+    from zipmap_pl.datasets.format.shard_index import ShardIndex
+    from zipmap_pl.datasets.inspection.agreement import Agreement
 
 LISTED_SCENES = 20
 REMEDY = (
@@ -21,7 +21,7 @@ REMEDY = (
 
 def add_parser(subparsers) -> None:
     """Add `shards` to the `zipmap` command."""
-    from zipmap_pl.preprocess.settings import DEFAULT_MAX_FAULT_SHARE
+    from zipmap_pl.preprocess.engine.settings import DEFAULT_MAX_FAULT_SHARE
 
     parser = subparsers.add_parser("shards", help="look at, check and finish datasets in shards")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from zipmap_pl.datasets.shard_index import ShardIndex
+    from zipmap_pl.datasets.format.shard_index import ShardIndex
 
     if args.step is not None and args.step < 1:
         raise UserError(f"--step {args.step}: expected 1 or more")
@@ -87,7 +87,7 @@ def info_text(index: "ShardIndex", step: int | None) -> str:
 
 
 def _scene_lines(index: "ShardIndex", step: int | None) -> list[str]:
-    from zipmap_pl.datasets.agreement import FEW, Agreement, scene_agreement
+    from zipmap_pl.datasets.inspection.agreement import FEW, Agreement, scene_agreement
 
     if step is None:
         columns = zip(index["scene.agreement_median"].tolist(), index["scene.agreement_good"].tolist(), strict=True)
@@ -125,11 +125,11 @@ def scene_text(index: "ShardIndex", scene: int, agreement: "Agreement") -> str:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from zipmap_pl.datasets.verification import verify
+    from zipmap_pl.datasets.inspection.verification import verify
 
     problems = verify(args.folder)
     if not problems and args.against is not None:
-        from zipmap_pl.datasets.comparison import compare_datasets
+        from zipmap_pl.datasets.inspection.comparison import compare_datasets
 
         problems = compare_datasets(args.folder, args.against)
     for problem in problems:
@@ -141,7 +141,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from zipmap_pl.cli.sheet_file import check_sheet_file, write_sheet
-    from zipmap_pl.datasets.contact_sheet import contact_sheet
+    from zipmap_pl.datasets.inspection.contact_sheet import contact_sheet
 
     if args.frames < 1:
         raise UserError(f"--frames {args.frames}: expected 1 or more")
@@ -153,7 +153,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _finish(args: argparse.Namespace) -> int:
-    from zipmap_pl.preprocess.engine import finish_folder
+    from zipmap_pl.preprocess.engine.run import finish_folder
 
     faults = finish_folder(args.folder, args.max_fault_share)
     print(f"{args.folder}: complete, {len(faults)} unusable frames left out")

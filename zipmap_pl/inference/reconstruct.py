@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zipmap_pl.contracts.prediction import Prediction
+from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import relative_to_first
-from zipmap_pl.inference.pictures import ModelPicture
-from zipmap_pl.inference.scene import Scene
-from zipmap_pl.models.long_sequence import gather
-from zipmap_pl.models.precision import no_autocast
-from zipmap_pl.models.prediction import Prediction
+from zipmap_pl.inference.sources.pictures import ModelPicture
+from zipmap_pl.models.layers.precision import no_autocast
+from zipmap_pl.models.sequences.long_sequence import gather
 from zipmap_pl.models.zipmap import ZipMap
 
 # Radians. Fields of view outside of it, which only a badly trained model gives, are taken to its ends, because a field

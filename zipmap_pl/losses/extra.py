@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.normalisation import GroundTruth
-from zipmap_pl.models.prediction import Prediction
 
 Term = Callable[[Prediction, GroundTruth], Tensor]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.geometry.projection import unproject
 from zipmap_pl.geometry.rigid import camera_centres, join_rigid, relative_to_first, split_rigid
 from zipmap_pl.losses.safety import finite

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses.colour import colour_loss, peak_signal_to_noise
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.normalisation import QueryTruth
 from zipmap_pl.losses.perceptual import PerceptualDistance, load_perceptual_distance
 from zipmap_pl.losses.safety import bounded, scenes_with_depth
-from zipmap_pl.models.precision import at_least_float32
-from zipmap_pl.models.prediction import Prediction
+from zipmap_pl.models.layers.precision import at_least_float32
 
 DEPTH_TERMS = ("query_depth_confidence", "query_depth_regression", "query_depth_gradient")
 

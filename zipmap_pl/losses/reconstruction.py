@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, reference_view_loss
 from zipmap_pl.losses.config import CameraWeights, LossConfig
@@ -16,8 +17,7 @@ from zipmap_pl.losses.normals import normal_loss
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.safety import bounded, scenes_with_camera, scenes_with_depth
 from zipmap_pl.losses.scale import align_prediction
-from zipmap_pl.models.precision import at_least_float32
-from zipmap_pl.models.prediction import Prediction
+from zipmap_pl.models.layers.precision import at_least_float32
 
 CAMERA_LOSSES = {"reference_view": reference_view_loss, "affine_invariant": affine_invariant_loss}
 WEIGHTED = ("camera", "points", "normals", "depth_confidence", "depth_regression", "depth_gradient")

@@ -11,10 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.geometry.pose_encoding import decode_extrinsics, identity_encoding
 from zipmap_pl.losses.normalisation import SCALE_RANGE, GroundTruth, mean_camera_distance
 from zipmap_pl.losses.weighting import inverse_depth_weights
-from zipmap_pl.models.prediction import Prediction
 
 
 def align_prediction(

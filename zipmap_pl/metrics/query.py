@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.metrics.running_means import BASELINE, RunningMeans
-from zipmap_pl.models.prediction import Prediction
 
 NAMES = ("query_psnr", "query_ssim")
 SMALLEST_ERROR = 1e-10  # 100 dB: one perfect picture must not hide all others

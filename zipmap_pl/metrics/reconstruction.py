@@ -5,7 +5,8 @@ Every scene counts once; in the AUC of poses every pair of views.
 
 from torch import Tensor
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.geometry.pose_encoding import decode_pose, encode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.metrics.baselines import constant_depth, identity_extrinsics
@@ -13,7 +14,6 @@ from zipmap_pl.metrics.depth import depth_errors
 from zipmap_pl.metrics.points import point_errors
 from zipmap_pl.metrics.pose import auc_score, pose_errors
 from zipmap_pl.metrics.running_means import BASELINE, RunningMeans
-from zipmap_pl.models.prediction import Prediction
 
 AUC_THRESHOLDS = (5, 15, 30)  # degrees
 DEPTH_NAMES = ("depth_abs_rel", "depth_delta_1.25")

@@ -10,13 +10,13 @@ import torch
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
-from zipmap_pl.models import activation_checkpointing
-from zipmap_pl.models.blocks import SCENE_BLOCKS, FrameBlock, SceneContext
+from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dinov2 import DinoV2
-from zipmap_pl.models.rope import Rotation, grid_positions, rotation_at
-from zipmap_pl.models.scene_state import SceneState
-from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, Operator
+from zipmap_pl.models.layers import activation_checkpointing
+from zipmap_pl.models.layers.rope import Rotation, grid_positions, rotation_at
+from zipmap_pl.models.mixers.blocks import SCENE_BLOCKS, FrameBlock, SceneContext
+from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, Operator
 
 REGISTERS = 4
 SPECIAL_TOKENS = 1 + REGISTERS  # in front of the patches of each view

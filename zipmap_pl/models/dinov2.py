@@ -12,8 +12,8 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from zipmap_pl.models import activation_checkpointing
 from zipmap_pl.models.config import TokenizerConfig
+from zipmap_pl.models.layers import activation_checkpointing
 
 INIT_STD = 0.02
 TOKEN_INIT_STD = 1e-6

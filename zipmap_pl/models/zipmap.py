@@ -7,15 +7,19 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from zipmap_pl.contracts.prediction import Prediction, QueriedViews
+from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
-from zipmap_pl.models.activations import colour_and_depth
 from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
-from zipmap_pl.models.camera_head import CameraHead, MLPCameraHead
 from zipmap_pl.models.config import ModelConfig
-from zipmap_pl.models.dpt_head import DPTHead
-from zipmap_pl.models.fast_weights import FastWeights
+from zipmap_pl.models.heads.activations import colour_and_depth
+from zipmap_pl.models.heads.camera import CameraHead, MLPCameraHead
+from zipmap_pl.models.heads.dense import DPTHead
 from zipmap_pl.models.input_checks import checked_images, checked_rays
-from zipmap_pl.models.long_sequence import (
+from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
+from zipmap_pl.models.mixers.fast_weights import FastWeights
+from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
+from zipmap_pl.models.sequences.long_sequence import (
     ChunkedPass,
     Walk,
     chunks_of,
@@ -23,12 +27,8 @@ from zipmap_pl.models.long_sequence import (
     query_in_chunks,
     stream_in_chunks,
 )
-from zipmap_pl.models.precision import at_least_float32, no_autocast
-from zipmap_pl.models.prediction import Prediction, QueriedViews
-from zipmap_pl.models.scene_state import SceneState
-from zipmap_pl.models.streaming import Stream
-from zipmap_pl.models.token_store import Storage
-from zipmap_pl.models.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
+from zipmap_pl.models.sequences.streaming import Stream
+from zipmap_pl.models.sequences.token_store import Storage
 
 
 class ZipMap(nn.Module):

@@ -14,7 +14,7 @@ from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
-from zipmap_pl.training.optimizer_config import EmaConfig, OptimizerConfig, expect
+from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig, expect
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "fsdp", "hsdp")

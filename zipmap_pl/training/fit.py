@@ -22,7 +22,12 @@ from zipmap_pl.checkpoints.start import start_from
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.metrics.running_means import BASELINE
-from zipmap_pl.training.callbacks import (
+from zipmap_pl.training.config import RunConfig
+from zipmap_pl.training.module import ZipMapModule
+from zipmap_pl.training.parallel.strategies import World, build_strategy, meet, world_of
+from zipmap_pl.training.run_settings import changes
+from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
+from zipmap_pl.training.watching.callbacks import (
     Checkpoints,
     Faults,
     Pictures,
@@ -30,12 +35,7 @@ from zipmap_pl.training.callbacks import (
     StepProgress,
     ValidateWhenDue,
 )
-from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.module import ZipMapModule
-from zipmap_pl.training.run_settings import changes
-from zipmap_pl.training.signals import Signals, warnings_ignored
-from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
-from zipmap_pl.training.strategies import World, build_strategy, meet, world_of
+from zipmap_pl.training.watching.signals import Signals, warnings_ignored
 
 log = logging.getLogger(__name__)
 

@@ -11,21 +11,21 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
-from zipmap_pl.datasets.batch import Batch
+from zipmap_pl.contracts.batch import Batch
+from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.metrics.running_means import BASELINE
 from zipmap_pl.metrics.validation import validation_metrics
-from zipmap_pl.models.prediction import Prediction
 from zipmap_pl.models.zipmap import ZipMap
-from zipmap_pl.training.compilation import compile_blocks, compiled_graphs
 from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.ema import Ema
-from zipmap_pl.training.memory import peak_memory
-from zipmap_pl.training.optimizer import build_optimizer, clip_by_module, restore_optimizer, set_learning_rates
-from zipmap_pl.training.strategies import gradient_exchange, share
-from zipmap_pl.training.suspects import Suspects
+from zipmap_pl.training.parallel.strategies import gradient_exchange, share
+from zipmap_pl.training.step.compilation import compile_blocks, compiled_graphs
+from zipmap_pl.training.step.ema import Ema
+from zipmap_pl.training.step.optimizer import build_optimizer, clip_by_module, restore_optimizer, set_learning_rates
+from zipmap_pl.training.step.peak_memory import peak_memory
+from zipmap_pl.training.step.suspects import Suspects
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Which samples a step sees: pure functions of seed, stage, step and slot."""

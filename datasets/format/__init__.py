@@ -1,0 +1,1 @@
+"""The shard format: schema, index, codings, and reading any frame."""

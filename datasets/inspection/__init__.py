@@ -1,0 +1,1 @@
+"""Looking at shards and batches: agreement of depth and cameras, verification, sheets."""

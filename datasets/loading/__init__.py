@@ -1,0 +1,1 @@
+"""From a draw to a batch: mixture, samples, augmentation, sequential reading."""

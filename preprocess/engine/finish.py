@@ -1,0 +1,312 @@
+"""Merges finished shards into the index and writes dataset.json last. Idempotent: always the same files."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from zipmap_pl.datasets.format.schema import (
+    DATASET_FILE,
+    FRAME_COLUMNS,
+    INDEX_FOLDER,
+    SCENE_COLUMNS,
+    SCHEMA_VERSION,
+)
+from zipmap_pl.datasets.format.shard_index import column_files, pack_text
+from zipmap_pl.errors import UserError
+from zipmap_pl.files import commit, exclusive_temporary, write_file
+from zipmap_pl.preprocess.engine.neighbours import ComparedScene, SceneViews, compared, neighbours_of
+from zipmap_pl.preprocess.engine.plan import Plan, load_plan
+from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, scene_agreement_of
+from zipmap_pl.preprocess.engine.state import (
+    Fault,
+    ShardState,
+    finished_of,
+    is_complete,
+    left_out_of,
+    named_once,
+    save_finished,
+    shard_state,
+)
+from zipmap_pl.preprocess.engine.writer import ROW_COLUMNS
+
+CONVENTIONS = {
+    "camera_axes": "OpenCV: x right, y down, z forward",
+    "pose": "world_to_cam, from the scene's normalised world",
+    "pixels": "the picture covers [0, W] x [0, H]; the centre of pixel (row i, column j) is (j + 0.5, i + 0.5)",
+    "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
+}
+NAMED_KINDS = 3
+WRITTEN_AT_ONCE = 1 << 24  # bytes
+NEIGHBOURS_AT_ONCE = 1024  # frames of a task
+
+# Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order. A task is
+# a function of a module; before its arguments it is given what every task of its process has.
+Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
+
+
+def finish(output: Path, max_fault_share: float, run: Run) -> list[Fault]:
+    """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
+
+    Args:
+        output: the dataset folder.
+        max_fault_share: of the settings.
+        run: runs the tasks that can be done side by side.
+
+    Returns:
+        all faults.
+
+    Raises:
+        UserError: no plan, shards missing, or a larger share of faulty frames than `max_fault_share`.
+    """
+    plan = load_plan(output)
+    if plan is None:
+        raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
+    fingerprint = plan.fingerprint
+    states = [shard_state(output, shard, fingerprint) for shard in plan.shards()]
+    whole = [state for state in states if state is not None]
+    if len(whole) < len(states):
+        missing = next(shard.path for shard, state in zip(plan.shards(), states, strict=True) if state is None)
+        raise UserError(
+            f"{output}: {len(states) - len(whole)} of {len(states)} shards are not there yet, first {missing};"
+            " run the same `zipmap preprocess` again (with every --part)"
+        )
+    faults = [fault for state in whole for fault in state.faults]
+    check_fault_share(output, plan.frame_count, faults, max_fault_share)
+    check_lost_scenes(output, plan, max_fault_share)
+    if not is_complete(output):
+        load_sidecar.cache_clear()
+        _compared_scene.cache_clear()
+        _write_index(output, plan, whole, run)
+        save_finished(output, finished_of(output, plan, whole))
+        _write_dataset_file(output, plan, whole, faults)
+    return faults
+
+
+def check_fault_share(output: Path, planned: int, faults: list[Fault], max_fault_share: float) -> None:
+    """Raises UserError if too many frames could not be used; names the first ones and what to do."""
+    if len(faults) <= max_fault_share * planned and len(faults) < planned:
+        return
+    share = len(faults) / planned
+    remedy = "mend the raw files and run the same command again"
+    if len(faults) < planned:
+        remedy += f", or accept the loss with --max-fault-share {min(1.0, np.ceil(share * 100) / 100):g}"
+    else:
+        remedy += ", or correct the options and add --rebuild"
+    raise UserError(
+        f"{output}: {len(faults)} of {planned} frames could not be used ({share:.1%},"
+        f" at most {max_fault_share:.1%} may be): {_first_of_each_kind(faults)}. To go on, {remedy}"
+    )
+
+
+def check_lost_scenes(output: Path, plan: Plan, max_share: float) -> None:
+    """Raises UserError if too many scenes are lost altogether; names the first ones and what to do."""
+    lost, scenes = plan.lost_scenes, len(plan.scenes) + len(plan.lost_scenes)
+    if len(lost) <= max_share * scenes:
+        return
+    named = named_once(fault for fault in left_out_of(plan) if fault.scene in lost)
+    raise UserError(
+        f"{output}: {len(lost)} of {scenes} scenes could not be used ({len(lost) / scenes:.1%}, at most"
+        f" {max_share:.1%} may be): {'; '.join(named[:NAMED_KINDS])}{'; ...' if named[NAMED_KINDS:] else ''}."
+        " To go on, mend the raw files and add --rebuild, or accept the loss with --max-fault-share"
+        f" {np.ceil(len(lost) / scenes * 100) / 100:g}"
+    )
+
+
+def _first_of_each_kind(faults: list[Fault]) -> str:
+    """One example of each of the first reasons, and how many more there are of it."""
+    kinds: dict[str, list[Fault]] = {}
+    for fault in faults:
+        kinds.setdefault(fault.reason, []).append(fault)
+    named = [f"{kind[0]}" + (f" (and {len(kind) - 1} more)" if len(kind) > 1 else "") for kind in kinds.values()]
+    return "; ".join(named[:NAMED_KINDS]) + ("; ..." if len(named) > NAMED_KINDS else "")
+
+
+def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -> None:
+    total = sum(state.frame_count for state in states)
+    folder = output / INDEX_FOLDER
+    with _mapped_columns(folder, FRAME_COLUMNS, total) as columns:
+        texts, lengths = [np.zeros(0, np.uint8)], [np.zeros(1, np.int64)]
+        start = 0
+        for state in states:
+            arrays = load_sidecar(state.plan.sidecar(output))
+            for name in ROW_COLUMNS:
+                columns[name][start : start + state.frame_count] = arrays[name]
+            texts.append(arrays["frame.name.bytes"])
+            lengths.append(np.diff(arrays["frame.name.offsets"]))
+            start += state.frame_count
+        scenes = _scene_columns(plan, states, columns)
+        _fill_neighbours(output, states, columns, scenes, run)
+    for name, column in scenes.items():
+        _write_column(folder / f"{name}.npy", column)
+    _write_column(folder / "frame.name.bytes.npy", np.concatenate(texts))
+    _write_column(folder / "frame.name.offsets.npy", np.cumsum(np.concatenate(lengths)))
+    _write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
+    _write_text(folder, "shard.path", [state.plan.path for state in states])
+    _write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
+
+
+@contextmanager
+def _mapped_columns(folder: Path, specs: dict[str, tuple], rows: int) -> Iterator[dict[str, np.ndarray]]:
+    """Columns of zeros that are files and take no memory; at the end of the block they get their final names."""
+    with ExitStack() as stack:
+        files = {name: folder / f"{name}.npy" for name in specs}
+        streams = {name: stack.enter_context(exclusive_temporary(file)) for name, file in files.items()}
+        columns = {}
+        for name, (dtype, shape) in specs.items():
+            stream = streams[name]
+            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+            np.lib.format.write_array_header_1_0(stream, {**header, "shape": (rows, *shape)})
+            columns[name] = _mapped_zeros(stream, np.dtype(dtype), (rows, *shape))
+        yield {**columns}
+        for name, column in columns.items():
+            column.flush()
+            commit(streams[name], files[name])
+
+
+def _mapped_zeros(stream: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """An array in the rest of a file. Its zeros are written first: a disk that is full is an error now, not a crash later."""
+    start, left = stream.tell(), dtype.itemsize * math.prod(shape)
+    while left > 0:
+        left -= stream.write(bytes(min(left, WRITTEN_AT_ONCE)))
+    stream.flush()
+    return np.memmap(stream, dtype, "r+", start, shape)
+
+
+def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Scene columns; a scene without any usable frame has a count of 0."""
+    numbers, frame_scene = np.arange(len(plan.scenes)), columns["frame.scene"]
+    first, last = (np.searchsorted(frame_scene, numbers, side) for side in ("left", "right"))
+    nan = float("nan")
+    values = {
+        "scene.split": [plan.splits.index(scene.split) for scene in plan.scenes],
+        "scene.first_frame": first,
+        "scene.frame_count": last - first,
+        "scene.unit": [scene.unit for scene in plan.scenes],
+        "scene.unit_source": [scene.unit_source for scene in plan.scenes],
+        "scene.raw_from_world": [scene.raw_from_world for scene in plan.scenes],
+        "scene.metres_per_unit": [nan if s.metres_per_unit is None else s.metres_per_unit for s in plan.scenes],
+        **_check_columns(states, columns, [slice(*rows) for rows in zip(first, last, strict=True)]),
+    }
+    return {name: np.array(values[name], dtype).reshape(-1, *shape) for name, (dtype, shape) in SCENE_COLUMNS.items()}
+
+
+def _check_columns(
+    states: list[ShardState], columns: dict[str, np.ndarray], scenes: list[slice]
+) -> dict[str, list[float]]:
+    """What was checked of every scene, whose rows are `scenes`."""
+    pairs: dict[int, list[PairCheck]] = {}
+    for state in states:
+        for check in state.checks:
+            pairs.setdefault(check.scene, []).append(check)
+    agreements = [scene_agreement_of(pairs.get(number, [])) for number in range(len(scenes))]
+    motions = [camera_steps(columns["frame.world_to_cam"][rows]) for rows in scenes]
+    shares = columns["frame.valid_share"]
+    return {
+        "scene.agreement_median": [median for median, _ in agreements],
+        "scene.agreement_good": [good for _, good in agreements],
+        "scene.valid_share": [
+            float(shares[rows].mean()) if rows.stop > rows.start else float("nan") for rows in scenes
+        ],
+        "scene.largest_step": [step for step, _ in motions],
+        "scene.largest_turn": [turn for _, turn in motions],
+    }
+
+
+def _fill_neighbours(
+    output: Path, states: list[ShardState], columns: dict[str, np.ndarray], scenes: dict[str, np.ndarray], run: Run
+) -> None:
+    """In the workers: some frames of a scene are a task, which looks up the whole scene in the sidecars."""
+    columns["frame.neighbours"][:] = -1
+    ends = np.cumsum([state.frame_count for state in states])
+    arguments: list[tuple] = []
+    for number, (first, count) in enumerate(zip(scenes["scene.first_frame"], scenes["scene.frame_count"], strict=True)):
+        if count:
+            shards = slice(*np.searchsorted(ends, (first, first + count - 1), "right") + (0, 1))
+            sidecars = tuple(state.plan.sidecar(output) for state in states[shards])
+            arguments += [
+                (sidecars, number, place, min(NEIGHBOURS_AT_ONCE, int(count) - place), int(first) + place)
+                for place in range(0, int(count), NEIGHBOURS_AT_ONCE)
+            ]
+    for row, neighbours, overlaps in run(_neighbours, arguments, "neighbours"):
+        rows = slice(row, row + len(neighbours))
+        columns["frame.neighbours"][rows], columns["frame.neighbour_overlap"][rows] = neighbours, overlaps
+
+
+def _neighbours(
+    _job: object, sidecars: tuple[Path, ...], scene: int, first: int, count: int, row: int
+) -> tuple[int, np.ndarray, np.ndarray]:
+    return row, *neighbours_of(_compared_scene(sidecars, scene), first, count)
+
+
+@lru_cache(maxsize=1)
+def _compared_scene(sidecars: tuple[Path, ...], scene: int) -> ComparedScene:
+    """A scene out of the sidecars of its shards."""
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("world_to_cam", "intrinsics", "size")}
+    thumbnails: list[np.ndarray] = []
+    for sidecar in sidecars:
+        arrays = load_sidecar(sidecar)
+        rows = slice(*np.searchsorted(arrays["frame.scene"], (scene, scene + 1)))
+        for name, parts in columns.items():
+            parts.append(arrays[f"frame.{name}"][rows])
+        ends = np.cumsum(np.prod(arrays["thumbnail.size"], axis=1, dtype=np.int64))
+        for size, end in zip(arrays["thumbnail.size"][rows].tolist(), ends[rows].tolist(), strict=True):
+            thumbnails.append(arrays["thumbnail.depth"][end - size[0] * size[1] : end].reshape(size))
+    world_to_cam, intrinsics, sizes = (np.concatenate(parts) for parts in columns.values())
+    return compared(SceneViews(world_to_cam, intrinsics, sizes, thumbnails))
+
+
+@lru_cache(maxsize=2)
+def load_sidecar(sidecar: Path) -> dict[str, np.ndarray]:
+    """All arrays of a sidecar."""
+    with np.load(sidecar, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _write_column(file: Path, column: np.ndarray) -> None:
+    with exclusive_temporary(file) as stream:
+        np.lib.format.write_array(stream, column, version=(1, 0), allow_pickle=False)
+        commit(stream, file)
+
+
+def _write_text(folder: Path, name: str, texts: list[str]) -> None:
+    data, offsets = pack_text(texts)
+    _write_column(folder / f"{name}.bytes.npy", data)
+    _write_column(folder / f"{name}.offsets.npy", offsets)
+
+
+def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faults: list[Fault]) -> None:
+    index = {name: _sha256(output / INDEX_FOLDER / name) for name in column_files()}
+    contents = {
+        "schema_version": SCHEMA_VERSION,
+        **plan.settings["dataset"],
+        "splits": plan.splits,
+        "conventions": CONVENTIONS,
+        "settings": plan.settings,
+        "fingerprint": plan.fingerprint,
+        "libraries": plan.settings["libraries"],
+        "counts": {
+            "scenes": len(plan.scenes),
+            "frames_planned": plan.frame_count,
+            "frames": plan.frame_count - len(faults),
+            "faults": len(faults),
+            "left_out": len(plan.left_out),
+            "shards": len(states),
+            "bytes": sum(state.meta["bytes"] for state in states),
+        },
+        "faults": [vars(fault) for fault in faults],
+        "left_out": [vars(fault) for fault in left_out_of(plan)],
+        "index_sha256": index,
+    }
+    write_file(output / DATASET_FILE, json.dumps(contents, indent=1).encode())
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,336 @@
+"""The plan: which frame goes to which shard, and each scene's world and unit. Made first; all else follows.
+
+plan/plan.jsonl   first line: settings, fingerprint, counts and the checksum of what follows; then one line per scene
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zipmap_pl.datasets.format.schema import (
+    INDEX_FOLDER,
+    PLAN_FOLDER,
+    SIDECAR_FOLDER,
+    UNIT_FROM_CAMERAS,
+    UNIT_FROM_DEPTH,
+    UNIT_IS_ONE,
+    shard_path,
+    slug_of,
+)
+from zipmap_pl.errors import UserError
+from zipmap_pl.files import write_file
+from zipmap_pl.preprocess.engine.checks import usable_pose
+from zipmap_pl.preprocess.engine.settings import fingerprint
+from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
+
+PLAN_FILE = "plan.jsonl"
+PROBED_FRAMES = 16
+PROBED_PIXELS = 65536  # of each probed frame, on a regular grid
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """One scene of the plan.
+
+    Attributes:
+        number: place among all scenes, sorted by split; row of the scene columns of the index.
+        name: original name.
+        slug: short safe name for sample keys.
+        split: its split.
+        first: place of its first frame among the planned frames of the split.
+        frames: original names of all frames, in order.
+        size: height, width that its raw pictures must have; None if no probed picture could be read.
+        unit: raw units per normalised unit.
+        unit_source: see schema.
+        world_frame: the frame whose camera is the world; None if no pose is usable, then every frame is a fault.
+        raw_from_world: [3, 4], x_raw = R (unit * x) + t.
+        metres_per_unit: None where the dataset is not metric.
+        troubled: a frame that the plan wanted to look at could not be used; the scene is planned anew while the dataset
+            is incomplete.
+    """
+
+    number: int
+    name: str
+    slug: str
+    split: str
+    first: int
+    frames: tuple[str, ...]
+    size: tuple[int, int] | None
+    unit: float
+    unit_source: int
+    world_frame: str | None
+    raw_from_world: tuple[tuple[float, ...], ...]
+    metres_per_unit: float | None
+    troubled: bool
+
+    @property
+    def raw(self) -> RawScene:
+        """The scene as its reader knows it."""
+        return RawScene(self.name, self.split, self.frames)
+
+
+@dataclass(frozen=True)
+class ShardSpan:
+    """Frames of one scene in one shard: ordinals from `first` on, as many as `count`."""
+
+    scene: ScenePlan
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard: its number among all shards, its path below the dataset folder, and the frames planned for it."""
+
+    number: int
+    path: str
+    spans: tuple[ShardSpan, ...]
+
+    @property
+    def frame_count(self) -> int:
+        """Planned frames."""
+        return sum(span.count for span in self.spans)
+
+    def digest(self, fingerprint: str) -> str:
+        """Hash of all that the plan says about this shard: a shard of another plan is not taken for it."""
+        hashed = hashlib.sha256(f"{fingerprint} {self.number} {self.path}".encode())
+        for span in self.spans:
+            names = span.scene.frames[span.first : span.first + span.count]
+            hashed.update(json.dumps({**vars(span.scene), "frames": names, "span": span.first}).encode())
+        return hashed.hexdigest()
+
+    def tar(self, output: Path) -> Path:
+        """Its tar."""
+        return output / self.path
+
+    def sidecar(self, output: Path) -> Path:
+        """Its sidecar."""
+        return (output / SIDECAR_FOLDER / self.path).with_suffix(".npz")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole plan.
+
+    Attributes:
+        settings: `settings.all_settings`.
+        scenes: those with frames.
+        left_out: what the reader left out while listing scenes, each as (scene, file, reason).
+    """
+
+    settings: dict
+    scenes: tuple[ScenePlan, ...]
+    left_out: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the settings."""
+        return fingerprint(self.settings)
+
+    @property
+    def splits(self) -> list[str]:
+        """Split names, sorted."""
+        return sorted({scene.split for scene in self.scenes})
+
+    @property
+    def frame_count(self) -> int:
+        """Planned frames of all scenes."""
+        return sum(len(scene.frames) for scene in self.scenes)
+
+    @property
+    def lost_scenes(self) -> list[str]:
+        """Names of the scenes of which nothing can be used, sorted."""
+        return sorted({scene for scene, _, _ in self.left_out} - {scene.name for scene in self.scenes})
+
+    def shards(self) -> list[ShardPlan]:
+        """All shards, split by split; each holds `frames_per_shard` planned frames but the last of its split."""
+        shards: list[ShardPlan] = []
+        for split in self.splits:
+            shards += self._shards_of_split(split, len(shards))
+        return shards
+
+    def _shards_of_split(self, split: str, start: int) -> Iterator[ShardPlan]:
+        size: int = self.settings["engine"]["frames_per_shard"]
+        spans: dict[int, list[ShardSpan]] = {}
+        for scene in self.scenes:
+            if scene.split != split:
+                continue
+            place, last = scene.first, scene.first + len(scene.frames)
+            while place < last:
+                shard = place // size
+                count = min((shard + 1) * size, last) - place
+                spans.setdefault(shard, []).append(ShardSpan(scene, place - scene.first, count))
+                place += count
+        for shard, parts in sorted(spans.items()):
+            path = shard_path(split, self.settings["dataset"]["slug"], shard)
+            yield ShardPlan(start + shard, path, tuple(parts))
+
+
+def list_scenes(reader: RawReader) -> list[RawScene]:
+    """The reader's scenes sorted by split, its own order within; checked. Raises UserError, also if there are none.
+
+    Scenes without frames stay only if they say what was left out.
+    """
+    if slug_of(reader.info.slug) != reader.info.slug:
+        raise UserError(f"dataset slug {reader.info.slug!r}: expected lower-case letters, digits and dashes")
+    listed = (scene for scene in reader.scenes() if scene.frames or scene.left_out)
+    scenes = sorted(listed, key=lambda scene: scene.split)
+    if not any(scene.frames for scene in scenes):
+        first = next((f" ({out.file}: {out.reason})" for scene in scenes for out in scene.left_out), "")
+        raise UserError(f"the reader found no frames{first}; check the raw folder and the reader's options")
+    for split in {scene.split for scene in scenes}:
+        if slug_of(split) != split or split in (PLAN_FOLDER, SIDECAR_FOLDER, INDEX_FOLDER):
+            raise UserError(
+                f"split {split!r}: expected a name of lower-case letters, digits and dashes, not a folder of ours"
+            )
+    name, count = Counter(scene.name for scene in scenes).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"scene {name!r}: the reader lists it {count} times; scene names must be unique")
+    for scene in scenes:
+        frame, count = Counter(scene.frames).most_common(1)[0] if scene.frames else ("", 1)
+        if count > 1:
+            raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} {count} times")
+    return scenes
+
+
+def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:
+    """Choose world and unit of one scene; looks at few of its frames."""
+    world_frame, raw_from_world = _world(reader, scene)
+    wanted = probed_places(len(scene.frames))
+    probed = list(_probe(reader, scene, wanted))
+    size = Counter(frame.image.shape[:2] for frame in probed).most_common(1)[0][0] if probed else None
+    unit, source = _unit(reader, scene, probed)
+    metres = reader.info.metres_per_raw_unit
+    return ScenePlan(
+        number=number,
+        name=scene.name,
+        slug=slug_of(scene.name),
+        split=scene.split,
+        first=first,
+        frames=tuple(scene.frames),
+        size=size,
+        unit=unit,
+        unit_source=source,
+        world_frame=world_frame,
+        raw_from_world=tuple(map(tuple, raw_from_world.tolist())),
+        metres_per_unit=None if metres is None else metres * unit,
+        troubled=world_frame != scene.frames[0] or len(probed) < len(wanted),
+    )
+
+
+def _world(reader: RawReader, scene: RawScene) -> tuple[str | None, np.ndarray]:
+    """The first frame with a usable pose, and its camera-to-world [3, 4]."""
+    for frame in scene.frames:
+        try:
+            return frame, usable_pose(frame, reader.camera(scene, frame))
+        except RawFault:
+            continue
+    return None, np.eye(4)[:3]
+
+
+def probed_places(count: int) -> list[int]:
+    """Up to 16 evenly spaced places among `count` frames."""
+    probes = min(count, PROBED_FRAMES)
+    return [k * (count - 1) // max(probes - 1, 1) for k in range(probes)]
+
+
+def _probe(reader: RawReader, scene: RawScene, places: list[int]) -> Iterator[RawFrame]:
+    """The frames at these places; those that cannot be read are left out."""
+    for place in places:
+        try:
+            yield reader.frame(scene, scene.frames[place])
+        except RawFault:
+            continue
+
+
+def _unit(reader: RawReader, scene: RawScene, probed: list[RawFrame]) -> tuple[float, int]:
+    """Median valid depth; without depth, median distance between neighbouring cameras; without motion, 1."""
+    depths = [_grid_of_valid(frame) for frame in probed if frame.depth is not None]
+    if depths and sum(map(len, depths)) > 0:
+        return float(np.median(np.concatenate(depths))), UNIT_FROM_DEPTH
+    steps = np.array(list(_steps(reader, scene)))
+    steps = steps[steps > 0]
+    return (float(np.median(steps)), UNIT_FROM_CAMERAS) if len(steps) else (1.0, UNIT_IS_ONE)
+
+
+def _grid_of_valid(frame: RawFrame) -> np.ndarray:
+    """Valid depths on a regular grid of at most 65,536 pixels, float64."""
+    assert frame.depth is not None
+    stride = max(1, int(np.ceil(np.sqrt(frame.depth.size / PROBED_PIXELS))))
+    depth = frame.depth[::stride, ::stride].astype(np.float64)
+    valid = np.isfinite(depth) & (depth > 0)
+    if frame.sky is not None and frame.sky.shape == frame.depth.shape:
+        valid &= ~frame.sky[::stride, ::stride]
+    return depth[valid]
+
+
+def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
+    """Distances between the centres of cameras that follow each other, over usable poses."""
+    last = None
+    for frame in scene.frames:
+        try:
+            centre = usable_pose(frame, reader.camera(scene, frame))[:, 3]
+        except RawFault:
+            continue
+        if last is not None:
+            yield float(np.sqrt(np.sum((centre - last) ** 2)))
+        last = centre
+
+
+def save_plan(plan: Plan, output: Path) -> None:
+    """Write the plan: one file, so that a kill leaves the old plan or the new one."""
+    lines = "".join(json.dumps(asdict(scene), sort_keys=True) + "\n" for scene in plan.scenes).encode()
+    summary = {
+        "settings": plan.settings,
+        "fingerprint": plan.fingerprint,
+        "scenes": len(plan.scenes),
+        "frames": plan.frame_count,
+        "shards": len(plan.shards()),
+        "left_out": plan.left_out,
+        "scenes_sha256": hashlib.sha256(lines).hexdigest(),
+    }
+    write_file(output / PLAN_FOLDER / PLAN_FILE, json.dumps(summary, sort_keys=True).encode() + b"\n" + lines)
+
+
+def has_plan(output: Path) -> bool:
+    """Whether a folder holds a plan, be it damaged."""
+    return (output / PLAN_FOLDER / PLAN_FILE).is_file()
+
+
+def planned_settings(output: Path) -> dict:
+    """The settings that the plan of a folder was made with, without reading all of it; {} if there is no telling."""
+    try:
+        with open(output / PLAN_FOLDER / PLAN_FILE, "rb") as file:
+            return json.loads(file.readline())["settings"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def load_plan(output: Path) -> Plan | None:
+    """The plan of a folder; None if it has none. Raises UserError if it is damaged."""
+    if not has_plan(output):
+        return None
+    file = output / PLAN_FOLDER / PLAN_FILE
+    try:
+        head, _, lines = file.read_bytes().partition(b"\n")
+        summary = json.loads(head)
+        if hashlib.sha256(lines).hexdigest() != summary["scenes_sha256"]:
+            raise ValueError("the scenes have another checksum than its first line says")
+        left_out = tuple((scene, file, reason) for scene, file, reason in summary.get("left_out", ()))
+        return Plan(summary["settings"], tuple(_scenes_of(lines.splitlines())), left_out)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: damaged plan ({error}); start again with --rebuild") from error
+
+
+def _scenes_of(lines: Iterable[bytes]) -> Iterator[ScenePlan]:
+    for line in lines:
+        fields = json.loads(line)
+        fields["frames"] = tuple(fields["frames"])
+        fields["size"] = fields["size"] and tuple(fields["size"])
+        fields["raw_from_world"] = tuple(map(tuple, fields["raw_from_world"]))
+        yield ScenePlan(**fields)

@@ -1,0 +1,409 @@
+"""The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; a second run goes on."""
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
+from zipmap_pl.datasets.inspection.agreement import FEW
+from zipmap_pl.durable import sync
+from zipmap_pl.errors import NO_ROOM, UserError
+from zipmap_pl.files import locked, temporary_of
+from zipmap_pl.preprocess.engine.finish import Run, finish
+from zipmap_pl.preprocess.engine.plan import (
+    Plan,
+    ScenePlan,
+    ShardPlan,
+    has_plan,
+    list_scenes,
+    load_plan,
+    plan_scene,
+    planned_settings,
+    save_plan,
+)
+from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
+from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
+from zipmap_pl.preprocess.engine.state import Fault, ShardState, is_complete, left_out_of, load_finished, shard_state
+from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
+from zipmap_pl.preprocess.raw import RawReader, RawScene
+from zipmap_pl.processes import require_main_guard
+from zipmap_pl.progress import track
+
+log = logging.getLogger(__name__)
+
+LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        output: the dataset folder.
+        complete: dataset.json is there.
+        scenes: planned scenes.
+        frames_planned: planned frames of the whole dataset.
+        shards: shards of the whole dataset.
+        shards_written: shards that this run wrote.
+        shards_missing: shards that other parts have still to write.
+        faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
+        left_out: what the reader left out while it listed scenes; of the whole dataset.
+        disagreeing: scenes in this run's shards whose depth and cameras do not agree.
+    """
+
+    output: Path
+    complete: bool
+    scenes: int
+    frames_planned: int
+    shards: int
+    shards_written: int
+    shards_missing: int
+    faults: tuple[Fault, ...]
+    left_out: tuple[Fault, ...]
+    disagreeing: tuple[str, ...]
+
+
+def preprocess(
+    reader: RawReader,
+    output: Path,
+    settings: EngineSettings,
+    workers: int,
+    part: tuple[int, int] = (1, 1),
+    rebuild: bool = False,
+) -> Report:
+    """Turn raw data into a folder of shards, or go on where an earlier run stopped.
+
+    Args:
+        reader: the raw data.
+        output: the dataset folder.
+        settings: of the engine.
+        workers: processes; 1 = this process. The result does not depend on it.
+        part: (i, n) with 1 <= i <= n: write every n-th shard only; whichever part comes last finishes the dataset.
+        rebuild: throw away what is there (only what a plan of ours made) and start with a new plan.
+
+    Raises:
+        UserError: nothing to read, other settings than before, too many faulty frames, or an error of the system.
+        KeyboardInterrupt: on Ctrl-C and SIGTERM, after workers have stopped between two frames.
+    """
+    try:
+        with _terminable():
+            return _preprocess(reader, output, settings, workers, part, rebuild)
+    except OSError as error:
+        place = error.filename or (output if error.errno in NO_ROOM else "")
+        where = f"{place}: " if place else ""
+        raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
+    except (MemoryError, BrokenProcessPool) as error:
+        raise UserError(
+            f"{output}: a process ran out of memory, was killed, or could not start (see above); the same command"
+            " goes on, with fewer --workers perhaps"
+        ) from error
+
+
+def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
+    """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
+    if not has_plan(output):
+        raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
+    with locked(output / LOCK_FILE):
+        return finish(output, max_fault_share, _run_here(None))
+
+
+def _preprocess(
+    reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
+) -> Report:
+    _check_arguments(output, settings, workers, part)
+    report = None if rebuild else _finished(output, reader, settings)
+    if report is not None:
+        return report
+    # Looked for before anything is made or thrown away: a mistyped raw folder must not cost anyone's shards.
+    scenes = [] if has_plan(output) and not rebuild else list_scenes(reader)
+    with _workers(reader, workers) as run:
+        with locked(output / LOCK_FILE):
+            plan = _plan(reader, scenes, output, settings, rebuild, run)
+            shards = plan.shards()
+            states = {shard.number: shard_state(output, shard, plan.fingerprint) for shard in shards}
+            todo = _shards_to_write(output, shards, states)
+        mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
+        arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
+        faults, checks = [], Watch(output, plan)
+        for written in run(_write, arguments, "shards"):
+            faults += written.faults
+            checks.see(written.checks)
+        with locked(output / LOCK_FILE):
+            looked_for = [shard for shard in shards if states[shard.number] is None] + mine
+            missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
+            if not missing:
+                faults = finish(output, settings.max_fault_share, run)
+    frames = plan.frame_count
+    counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
+    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+
+
+def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
+    """The report of a dataset of these settings that is finished and whole; None if there may be something to do or say.
+
+    However many shards there are, this takes no more than a look at the size of each file.
+    """
+    if planned_settings(output) != all_settings(reader, settings):
+        return None
+    with locked(output / LOCK_FILE):
+        finished = load_finished(output)
+        if finished is None:
+            return None
+        try:
+            info = json.loads((output / DATASET_FILE).read_bytes())
+        except ValueError:
+            return None
+    faults, left_out = (tuple(Fault(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
+    share, scenes = settings.max_fault_share, finished.scenes
+    if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
+        return None
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, faults, left_out, ())
+
+
+class Watch:
+    """Looks at the checks of shards as they are written, and warns once, when more than a few scenes disagree."""
+
+    def __init__(self, output: Path, plan: Plan) -> None:
+        self._output, self._plan = output, plan
+        self._pairs: list[PairCheck] = []
+        self._warned = False
+
+    def see(self, pairs: list[PairCheck]) -> None:
+        """Pairs of one more shard."""
+        self._pairs += pairs
+        wrong, compared = disagreeing_scenes(self._pairs), len({pair.scene for pair in self._pairs})
+        if len(wrong) > FEW * compared and not self._warned:
+            self._warned = True
+            scene, share = next(iter(wrong.items()))
+            text = (
+                "%s: scene %s: depth and cameras DISAGREE: carried into later frames, only %.0f%% of the depth is within"
+                " 2 %% of what is there (right data: 90 %%). A wrong axis, pose direction, depth unit or focal length?"
+            )
+            log.warning(text, self._output, self._plan.scenes[scene].name, 100 * share)
+
+    @property
+    def disagreeing(self) -> tuple[str, ...]:
+        """Names of the scenes that disagree."""
+        return tuple(self._plan.scenes[scene].name for scene in disagreeing_scenes(self._pairs))
+
+
+def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output}: is a file; expected a new or empty folder, or one of shards, as --output")
+    if not has_plan(output):
+        _refuse_foreign_folder(output)
+    if workers < 1:
+        raise UserError(f"--workers {workers}: expected 1 or more")
+    if not 1 <= part[0] <= part[1]:
+        raise UserError(f"--part {part[0]}/{part[1]}: expected i/n with 1 <= i <= n")
+    if settings.max_side < 16:
+        raise UserError(f"--max-side {settings.max_side}: expected at least 16 pixels")
+    if settings.frames_per_shard < 1:
+        raise UserError(f"--frames-per-shard {settings.frames_per_shard}: expected 1 or more")
+    if not 0 <= settings.max_fault_share <= 1:
+        raise UserError(f"--max-fault-share {settings.max_fault_share}: expected a share from 0 to 1")
+
+
+def _plan(
+    reader: RawReader, scenes: list[RawScene], output: Path, settings: EngineSettings, rebuild: bool, run: Run
+) -> Plan:
+    """The plan that is there, if it is of these settings; otherwise a new one of these scenes."""
+    wanted = all_settings(reader, settings)
+    if rebuild:
+        _remove(output)
+    plan = load_plan(output)
+    if plan is None:
+        _refuse_foreign_folder(output)
+        plan = _new_plan(scenes or list_scenes(reader), wanted, run)
+        save_plan(plan, output)
+    elif plan.settings != wanted:
+        changed = "; ".join(differences(plan.settings, wanted))
+        raise UserError(
+            f"{output}: holds shards made with other settings: {changed}. Use the same settings or another folder,"
+            " or --rebuild to throw those shards away"
+        )
+    elif not is_complete(output):
+        renewed = _look_again(reader, plan, run)
+        if renewed != plan:
+            save_plan(renewed, output)
+        plan = renewed
+    return plan
+
+
+def _look_again(reader: RawReader, plan: Plan, run: Run) -> Plan:
+    """The plan with its troubled scenes planned anew: their raw files may have been mended."""
+    arguments = [(scene.raw, scene.number, scene.first) for scene in plan.scenes if scene.troubled]
+    renewed = {scene.number: scene for scene in run(_plan_scene, arguments, "plan")} if arguments else {}
+    return replace(plan, scenes=tuple(renewed.get(scene.number, scene) for scene in plan.scenes))
+
+
+def _new_plan(scenes: list[RawScene], wanted: dict, run: Run) -> Plan:
+    arguments: list[tuple] = []
+    first: dict[str, int] = {}
+    for number, scene in enumerate(scene for scene in scenes if scene.frames):
+        place = first.get(scene.split, 0)
+        arguments.append((scene, number, place))
+        first[scene.split] = place + len(scene.frames)
+    left_out = tuple((scene.name, out.file, out.reason) for scene in scenes for out in scene.left_out)
+    return Plan(wanted, tuple(sorted(run(_plan_scene, arguments, "plan"), key=lambda scene: scene.number)), left_out)
+
+
+def _refuse_foreign_folder(output: Path) -> None:
+    """A folder without a plan must be new or empty, but for what a run that was killed while planning leaves."""
+    there = sorted(entry.name for entry in output.iterdir()) if output.is_dir() else []
+    foreign = [name for name in there if name not in (LOCK_FILE, PLAN_FOLDER)]
+    if foreign:
+        raise UserError(f"{output}: holds {foreign[0]!r} but no plan of ours; give an empty or new folder as --output")
+
+
+def _remove(output: Path) -> None:
+    """Remove what a plan made: dataset.json first, then shards, sidecars, index and plan; nothing else."""
+    if not has_plan(output):
+        return
+    (output / DATASET_FILE).unlink(missing_ok=True)
+    plan = _load_plan_or_none(output)
+    for shard in plan.shards() if plan else []:
+        for file in (shard.tar(output), temporary_of(shard.tar(output))):
+            file.unlink(missing_ok=True)
+    for split in plan.splits if plan else []:
+        if (output / split).is_dir() and not any((output / split).iterdir()):
+            (output / split).rmdir()
+    for folder in (SIDECAR_FOLDER, INDEX_FOLDER, PLAN_FOLDER):
+        if (output / folder).is_dir():
+            shutil.rmtree(output / folder)
+
+
+def _load_plan_or_none(output: Path) -> Plan | None:
+    """The plan, or None if it is missing or damaged."""
+    try:
+        return load_plan(output)
+    except UserError:
+        return None
+
+
+def _shards_to_write(output: Path, shards: list[ShardPlan], states: dict[int, ShardState | None]) -> list[ShardPlan]:
+    """Shards that are not whole; while the dataset is incomplete also those with faults, which may be mended."""
+    broken = [shard for shard in shards if states[shard.number] is None]
+    if is_complete(output):
+        if not broken:
+            return []
+        (output / DATASET_FILE).unlink()
+        sync(output)
+        return broken
+    return [shard for shard in shards if (state := states[shard.number]) is None or state.faults]
+
+
+# Work in processes. The reader travels once per process; a task is a function of this module and its arguments.
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every task of this process needs."""
+
+    reader: RawReader
+    stopped: Callable[[], bool]
+
+
+_job: _Job | None = None
+
+
+def _plan_scene(job: _Job, scene: RawScene, number: int, first: int) -> ScenePlan:
+    if job.stopped():
+        raise Stopped
+    return plan_scene(job.reader, scene, number, first)
+
+
+def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> Written:
+    return write_shard(job.reader, output, shard, settings, fingerprint, job.stopped)
+
+
+@contextmanager
+def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
+    """Something that runs tasks and yields their results in any order, with progress; stops all when one fails."""
+    if workers == 1:
+        yield _run_here(_Job(reader, lambda: False))
+        return
+    require_main_guard()
+    context = multiprocessing.get_context("forkserver")
+    stop = context.Event()
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(reader, stop)) as pool:
+
+        def run(task: Callable[..., Any], arguments: list[tuple], name: str) -> Iterator[Any]:
+            futures = [pool.submit(_run_task, task, a) for a in arguments]
+            yield from track((future.result() for future in as_completed(futures)), name, len(futures))
+
+        try:
+            yield run
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _run_here(job: _Job | None) -> Run:
+    """Runs tasks in this process."""
+    return lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
+
+
+def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
+    """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed.
+
+    One core each: OpenCV's own threads would only wait for each other.
+    """
+    global _job
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    _job = _Job(reader, stop.is_set)
+
+
+def _die_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, by which clusters and systemd stop programs, ends a run as Ctrl-C does: nothing half written is left."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield  # somebody else's business
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _leave(*_: object) -> None:
+    """On SIGTERM: leave by way of the open files, which remove what is half written."""
+    raise SystemExit(1)
+
+
+def _run_task(task: Callable[..., Any], arguments: tuple) -> Any:  # noqa: ANN401
+    assert _job is not None
+    try:
+        return task(_job, *arguments)
+    except SystemExit:
+        os._exit(1)  # the pool would keep this process for the next task

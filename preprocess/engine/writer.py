@@ -1,0 +1,185 @@
+"""Writes one shard: tar and sidecar. With its final name it is whole; its bytes depend on plan and raw data only."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, PARTS, sample_key
+from zipmap_pl.datasets.format.shard_index import pack_text
+from zipmap_pl.durable import sync
+from zipmap_pl.files import commit, exclusive_temporary, write_file
+from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
+from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
+from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
+from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.engine.state import Fault, shard_state
+from zipmap_pl.preprocess.raw import RawFault, RawReader
+
+ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name}
+BLOCK = tarfile.BLOCKSIZE
+
+
+class Stopped(Exception):
+    """The run was interrupted; nothing is left under a final name."""
+
+
+class TarStream:
+    """A USTAR archive with fixed time, owner and mode, hashed while it is written."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def add(self, name: str, data: bytes) -> int:
+        """Append a file; returns the place of its first byte."""
+        header = tarfile.TarInfo(name)
+        header.size, header.mode, header.mtime = len(data), 0o644, 0
+        self._put(header.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict"))
+        offset = self.size
+        self._put(data)
+        self._put(bytes(-len(data) % BLOCK))
+        return offset
+
+    def close(self) -> str:
+        """Write the end mark; returns the sha256 of the whole archive."""
+        self._put(bytes(2 * BLOCK))
+        return self._hash.hexdigest()
+
+    def _put(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+
+@dataclass
+class ShardRows:
+    """What a shard adds to the index, row by row."""
+
+    rows: list[dict[str, object]]
+    names: list[str]
+    thumbnails: list[np.ndarray]
+    faults: list[Fault]
+    checks: list[PairCheck]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What writing a shard brought to light."""
+
+    faults: list[Fault]
+    checks: list[PairCheck]
+
+
+def write_shard(
+    reader: RawReader,
+    output: Path,
+    shard: ShardPlan,
+    settings: EngineSettings,
+    fingerprint: str,
+    stopped: Callable[[], bool],
+) -> Written:
+    """Write one shard and its sidecar.
+
+    If another process is writing this very shard, waits for it. Raises Stopped when `stopped()` says so between two
+    frames, and OSError of the system as it comes.
+    """
+    tar = shard.tar(output)
+    with exclusive_temporary(tar) as stream:
+        state = shard_state(output, shard, fingerprint)
+        if state is not None and not state.faults:
+            return Written([], state.checks)  # another process has just written it
+        archive = TarStream(stream)
+        rows = ShardRows([], [], [], [], [])
+        for span in shard.spans:
+            check = SpanCheck(span.scene.number, span.first, span.count)
+            for ordinal in range(span.first, span.first + span.count):
+                if stopped():
+                    raise Stopped
+                encoded = _write_frame(reader, archive, shard, span.scene, ordinal, settings, rows)
+                if encoded is not None and check.wants(ordinal):
+                    check.add(ordinal, encoded.depth_view())
+            rows.checks += check.pairs
+        meta = {
+            "digest": shard.digest(fingerprint),
+            "planned": shard.frame_count,
+            "sha256": archive.close(),
+            "bytes": archive.size,
+            "faults": [vars(fault) for fault in rows.faults],
+            "checks": [vars(check) for check in rows.checks],
+        }
+        sidecar = pack_sidecar(meta, rows)
+        if state is not None and shard.sidecar(output).read_bytes() == sidecar:
+            return Written(rows.faults, rows.checks)  # the same faults as before
+        stream.flush()
+        os.fsync(stream.fileno())
+        if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
+            tar.unlink()
+            sync(tar.parent)
+        write_file(shard.sidecar(output), sidecar)
+        commit(stream, tar)
+    return Written(rows.faults, rows.checks)
+
+
+def _write_frame(
+    reader: RawReader,
+    archive: TarStream,
+    shard: ShardPlan,
+    scene: ScenePlan,
+    ordinal: int,
+    settings: EngineSettings,
+    rows: ShardRows,
+) -> EncodedFrame | None:
+    """Append one frame; None if it is faulty."""
+    name = scene.frames[ordinal]
+    try:
+        encoded = encode_frame(reader.frame(scene.raw, name), scene, ordinal, settings)
+    except RawFault as fault:
+        rows.faults.append(Fault(scene.name, name, fault.file, fault.reason))
+        return None
+    except Exception as error:
+        error.add_note(f"while writing scene {scene.name!r}, frame {name!r}")
+        raise
+    key = sample_key(scene.number, scene.slug, ordinal)
+    rows.rows.append({**encoded.row, "frame.shard": shard.number, **_add_parts(archive, key, encoded)})
+    rows.names.append(name)
+    rows.thumbnails.append(encoded.thumbnail)
+    return encoded
+
+
+def _add_parts(archive: TarStream, key: str, encoded: EncodedFrame) -> dict[str, object]:
+    """Append the parts of a sample; returns the columns that find them again."""
+    offsets, lengths, checksums = ([0] * len(PARTS) for _ in range(3))
+    for column, part in enumerate(PARTS):
+        if part in encoded.parts:
+            extension, data = encoded.parts[part]
+            offsets[column] = archive.add(f"{key}.{extension}", data)
+            lengths[column], checksums[column] = len(data), zlib.crc32(data)
+    return {"frame.part_offset": offsets, "frame.part_length": lengths, "frame.part_crc32": checksums}
+
+
+def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
+    """An npz without pickle and without times: the same bytes for the same contents."""
+    arrays: dict[str, np.ndarray] = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)}
+    for name, (dtype, shape) in ROW_COLUMNS.items():
+        arrays[name] = np.array([row[name] for row in rows.rows], dtype).reshape(len(rows.rows), *shape)
+    arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
+    arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
+    arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    return data.getvalue()

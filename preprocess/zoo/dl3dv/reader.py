@@ -1,0 +1,161 @@
+"""DL3DV-10K: videos of real places with COLMAP's cameras; no depth of its own, and no metric unit.
+
+    RAW/<subset>/<hash>/              subset 1K to 11K; or <subset>/<hash>.zip as downloaded, which is read in place
+      transforms.json                 lens (of the full size) and poses, camera to world, OpenGL axes
+      images_4/frame_00001.png        of any resolution: images, images_2, images_4 or images_8; the largest is taken
+      depth/frame_00001.npy           if you have depth of these pictures, see below
+    RAW/<subset>/<hash>/dense/        the processed release of CUT3R's authors, rectified: unpacked, no zips
+      rgb/frame_00001.png
+      cam/frame_00001.npz             `intrinsic` [3, 3]; `pose` [4, 4], camera to world, OpenCV axes
+      depth/frame_00001.npy
+    RAW/<subset>/<hash>/              a dense workspace of COLMAP's (image_undistorter, patch_match_stereo), or in dense/
+      images/frame_00001.png
+      sparse/cameras.bin, images.bin  or .txt
+      stereo/depth_maps/frame_00001.png.geometric.bin
+
+Such folders may lie at any depth; the benchmark's <hash>/nerfstudio/ is read too. A scene is <subset>/<hash>. Where
+several kinds are there, one with depth is taken, of those the dense release first, then the workspace. Frames are those
+with a pose; how many pictures have none is told once per scene.
+
+Depth is merged where there is any: below --depth DIR, in folders of the same names, or next to the pictures. Floats
+[H, W], as large as the pictures, planar, in the unit of that scene's cameras; what is not positive and finite is
+unknown. Next to depth/ there may be sky_mask/frame_00001.png (from 127 on it is the sky) and outlier_mask/ (from 110 on
+the depth is not believed). A scene without depth keeps its pictures and cameras, but the published losses pass it over;
+a frame whose depth is missing while its scene has depth is unusable. Depth of the dense release fits the dense pictures
+only.
+"""
+
+import argparse
+import hashlib
+import logging
+import posixpath
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.formats.sources import find_folders, found_twice, join
+from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
+from zipmap_pl.preprocess.zoo.dl3dv.places import DENSE, DEPTH_MAPS, TRANSFORMS, Place, depth_folder, places_of
+
+log = logging.getLogger(__name__)
+
+HASH = r"[0-9a-f]{64}"
+SCENE = re.compile(rf".*?/((?:\d+K/)?{HASH})")
+
+
+@dataclass(frozen=True)
+class DL3DV:
+    """The reader.
+
+    Attributes:
+        raw: see above.
+        depth: folder of depth; None = where the pictures are.
+        test: hashes of the scenes that go into the split test, sorted.
+    """
+
+    raw: Path
+    depth: Path | None = None
+    test: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is true of the whole dataset."""
+        return DatasetInfo(
+            slug="dl3dv",
+            title="DL3DV-10K",
+            licence="DL3DV-10K Terms of Use and CC BY-NC 4.0; access on request",
+            kind="static",
+            source="real",
+            metres_per_raw_unit=None,
+        )
+
+    def settings(self) -> dict[str, object]:
+        """Whether depth comes from another folder, and which scenes are for testing, as a hash."""
+        test = hashlib.sha256(" ".join(self.test).encode()).hexdigest()[:16]
+        return {"depth": self.depth is not None, "test": test if self.test else None}
+
+    def scenes(self) -> list[RawScene]:
+        """Scenes sorted by name. Raises UserError if there are none."""
+        found = find_folders(self.raw, SCENE)
+        of_depth = None if self.depth is None else find_folders(self.depth, SCENE)
+        if not self.test:
+            log.warning("without --test, the scenes of the published benchmark are among those for training")
+        scenes = [scene for name in found.places if (scene := self._scene(name)) is not None]
+        usable = [scene.name for scene in scenes if scene.frames]
+        scenes += found.unreadable
+        if not usable:
+            first = next((f" ({out.file}: {out.reason})" for scene in scenes for out in scene.left_out), "")
+            text = f"no scene <subset>/<hash> with {TRANSFORMS} and pictures, with {DENSE}/rgb and {DENSE}/cam, or with"
+            text += f" sparse and {DEPTH_MAPS}"
+            raise UserError(f"{self.raw}: {text}, in folders or zips{first}")
+        without = sum(not self._places(name)[0][0].has_depth for name in usable)
+        if without:
+            text = "%s: %d of %d scenes are without depth, which the published losses need"
+            log.warning(text, self.raw, without, len(usable))
+        if of_depth is not None:
+            if without == len(usable):
+                text = f"expected folders like {usable[0]}/depth, or {usable[0]}/{DENSE}/depth for the dense release"
+                raise UserError(f"{self.depth}: no depth of any scene in it; {text}")
+            scenes += (replace(scene, name=f"depth: {scene.name}") for scene in of_depth.unreadable)
+        return scenes
+
+    def camera(self, scene: RawScene, frame: str) -> RawCamera:
+        """The camera; of the official download, for a picture of the size that its folder's name promises."""
+        return self._place(scene.name).camera(frame)
+
+    def frame(self, scene: RawScene, frame: str) -> RawFrame:
+        """The whole frame."""
+        return self._place(scene.name).frame(frame)
+
+    def _scene(self, name: str) -> RawScene | None:
+        """None where folders of this name hold depth only."""
+        folders = find_folders(self.raw, SCENE).places[name]
+        split = "test" if posixpath.basename(name) in self.test else "train"
+        places, left_out = self._places(name)
+        if not places:
+            if any(depth_folder(folders, dense) for dense in (False, True)):
+                return None
+            missing = LeftOut(str(join(folders[0], TRANSFORMS)), "missing")
+            return RawScene(name, split, (), left_out or (missing,))
+        left_out += tuple(found_twice(tuple(place.folder for place in places)))
+        if self.depth is not None and not places[0].has_depth:
+            left_out += (LeftOut(str(self.depth / name), "no depth; the scene is written without"),)
+        try:
+            frames, without_pose = places[0].frames()
+        except RawFault as fault:
+            return RawScene(name, split, (), (*left_out, LeftOut(fault.file, fault.reason)))
+        return RawScene(name, split, frames, (*left_out, *without_pose))
+
+    def _place(self, name: str) -> Place:
+        """Where a scene is read from."""
+        places, _ = self._places(name)
+        if not places:
+            raise RawFault(self.raw / name, "missing")
+        return places[0]
+
+    def _places(self, name: str) -> tuple[tuple[Place, ...], tuple[LeftOut, ...]]:
+        """Where a scene could be read from, the best place first; and what cannot be read from where it is."""
+        folders, depths = (find_folders(top, SCENE).places.get(name, ()) for top in (self.raw, self.depth or self.raw))
+        return places_of(folders, depths)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this reader."""
+    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of scenes, unpacked or zipped")
+    parser.add_argument("--depth", type=Path, metavar="DIR", help="folder of depth (default: next to the pictures)")
+    text = "text with the hashes of scenes for the split test, as the benchmark's benchmark-meta.csv (default: none)"
+    parser.add_argument("--test", type=Path, metavar="FILE", help=text)
+
+
+def reader_from_arguments(args: argparse.Namespace) -> DL3DV:
+    """The reader that the arguments describe. Raises UserError for a --test without hashes."""
+    test: list[str] = []
+    if args.test is not None:
+        try:
+            test = sorted(set(re.findall(HASH, args.test.read_text("utf-8", "replace"))))
+        except OSError as error:
+            raise UserError(f"--test {args.test}: {error.strerror}; expected a text with hashes of scenes") from error
+        if not test:
+            raise UserError(f"--test {args.test}: no hash of 64 digits in it; expected those of scenes")
+    return DL3DV(args.raw, args.depth, tuple(test))

@@ -1,0 +1,167 @@
+"""TartanAir (V1): rendered flights through 18 environments, 640x480, depth in metres. Only the left camera is read.
+
+    RAW/<environment>/<Easy|Hard>/P<nnn>/
+      image_left/000000_left.png           8-bit RGB
+      depth_left/000000_left_depth.npy     floats, planar metres; the sky is 10,000 m or more
+      pose_left.txt                        line k, frame k: tx ty tz qx qy qz qw, camera to world, forward-right-down
+
+Such folders may lie at any depth (unpacking in place doubles the environment's folder), or in zips as downloaded, which
+are read in place: image_left.zip and depth_left.zip of each environment and difficulty are all that is needed. A scene
+is a trajectory; its name is the last three folders'.
+"""
+
+import argparse
+import logging
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.preprocess.convert.axes import to_opencv
+from zipmap_pl.preprocess.formats.pictures import read_depth_npy, read_picture
+from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, found_twice, join, names_in, read_bytes
+from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
+from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
+
+log = logging.getLogger(__name__)
+
+TRAJECTORY = re.compile(r".*/([^/]+/(?:Easy|Hard)/P\d+)")
+IMAGES, DEPTHS, POSES = "image_left", "depth_left", "pose_left.txt"
+ENDINGS = {IMAGES: "_left.png", DEPTHS: "_left_depth.npy"}  # after the frame's number
+WIDTH, HEIGHT = 640, 480
+FAR = 10_000.0  # metres; from here on it is the sky
+EXCLUDED = ("abandonedfactory_night", "amusement", "ocean", "office2")  # not used by the published training
+
+
+@dataclass(frozen=True)
+class TartanAir:
+    """The reader.
+
+    Attributes:
+        raw: see above.
+        exclude: environments that are not read.
+    """
+
+    raw: Path
+    exclude: tuple[str, ...] = EXCLUDED
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is true of the whole dataset."""
+        return DatasetInfo(
+            slug="tartanair",
+            title="TartanAir (V1)",
+            licence="CMU AirLab (theairlab.org); CC BY 4.0 as stated for its successors, V1 carries no notice of its own",
+            kind="static",
+            source="synthetic",
+            metres_per_raw_unit=1.0,
+        )
+
+    def settings(self) -> dict[str, object]:
+        """The environments that are not read."""
+        return {"exclude": sorted(self.exclude)}
+
+    def scenes(self) -> list[RawScene]:
+        """One scene per trajectory, sorted by name, all for training. Raises UserError if there are none."""
+        found = find_folders(self.raw, TRAJECTORY)
+        names = [name for name in found.places if name.split("/")[0] not in self.exclude]
+        if not names:
+            raise UserError(
+                f"{self.raw}: no trajectory <environment>/<Easy|Hard>/P<nnn> in folders or zips"
+                f" (not counting {', '.join(self.exclude)}; see --exclude)"
+            )
+        if len(names) < len(found.places):
+            log.info("%s: %d trajectories left out by --exclude", self.raw, len(found.places) - len(names))
+        return [*(self._scene(name) for name in names), *found.unreadable]
+
+    def camera(self, scene: RawScene, frame: str) -> RawCamera:
+        """The camera of a picture of the published size."""
+        file = self._part(scene.name, POSES)
+        rows = read_rows(file)
+        if int(frame) >= len(rows):
+            raise RawFault(file, f"{len(rows)} lines, fewer than frames")
+        try:
+            values = np.array([float(word) for word in rows[int(frame)].split()])
+        except ValueError as error:
+            raise RawFault(file, f"line {int(frame) + 1}: {error}") from error
+        if values.size != 7:
+            raise RawFault(file, f"line {int(frame) + 1}: {values.size} numbers, expected tx ty tz qx qy qz qw")
+        return RawCamera(intrinsics(WIDTH, HEIGHT), to_opencv(matrix_of_quaternion(values), "ned"), file)
+
+    def frame(self, scene: RawScene, frame: str) -> RawFrame:
+        """The whole frame."""
+        camera = self.camera(scene, frame)
+        image, _ = read_picture(join(self._part(scene.name, IMAGES), frame + ENDINGS[IMAGES]))
+        file = join(self._part(scene.name, DEPTHS), frame + ENDINGS[DEPTHS])
+        depth = read_depth_npy(file)
+        if depth.dtype.kind != "f":
+            raise RawFault(file, f"depth is {depth.dtype}, expected floats (metres)")
+        camera = replace(camera, intrinsics=intrinsics(image.shape[1], image.shape[0]))
+        return RawFrame(camera, image, depth=depth.astype(np.float32, copy=False), sky=depth >= FAR)
+
+    def _scene(self, name: str) -> RawScene:
+        """Frames are the numbers that pictures, depths and lines of poses have between them."""
+        left_out, numbers = [], set[str]()
+        for part in (IMAGES, DEPTHS, POSES):
+            places = self._places(name, part)
+            if not places:
+                left_out.append(LeftOut(str(self.raw / name / part), "missing, in every folder and zip"))
+                continue
+            if part == POSES:  # the same in every zip
+                numbers |= {f"{k:06d}" for k in range(_row_count(places[0]))}
+                continue
+            left_out += found_twice(places)
+            ending = ENDINGS[part]
+            numbers |= {n[: -len(ending)] for n in names_in(places[0]) if re.fullmatch(rf"\d{{6}}{ending}", n)}
+        whole = all(self._places(name, part) for part in (IMAGES, DEPTHS, POSES))
+        return RawScene(name, "train", tuple(sorted(numbers)) if whole else (), tuple(left_out))
+
+    def _part(self, name: str, part: str) -> Source:
+        """The folder or file of a trajectory that is used."""
+        places = self._places(name, part)
+        if not places:
+            raise RawFault(self.raw / name / part, "missing")
+        return places[0]
+
+    def _places(self, name: str, part: str) -> tuple[Source, ...]:
+        return _places(find_folders(self.raw, TRAJECTORY).places.get(name, ()), part)
+
+
+def intrinsics(width: int, height: int) -> np.ndarray:
+    """[3, 3] of a picture of this size: 90 degrees wide, square pixels, centred."""
+    return cameras.intrinsics_matrix(np.array((width / 2, width / 2, width / 2, height / 2)))
+
+
+@lru_cache(maxsize=2)
+def read_rows(file: Source) -> list[str]:
+    """The lines of a pose file."""
+    return read_bytes(file).decode("utf-8", "replace").splitlines()
+
+
+def _row_count(file: Source) -> int:
+    try:
+        return len(read_rows(file))
+    except RawFault:
+        return 0  # every frame will say so
+
+
+@lru_cache(maxsize=8)
+def _places(folders: tuple[Source, ...], part: str) -> tuple[Source, ...]:
+    """Where a part of a trajectory is: more than one place if it was unpacked twice."""
+    return tuple(place for folder in folders if exists(place := join(folder, part)))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this reader."""
+    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of environments, unpacked or zipped")
+    text = "environments that are not read (default: %(default)s, as in the published training)"
+    parser.add_argument("--exclude", default=",".join(EXCLUDED), metavar="NAME,NAME", help=text)
+
+
+def reader_from_arguments(args: argparse.Namespace) -> TartanAir:
+    """The reader that the arguments describe."""
+    return TartanAir(args.raw, tuple(sorted(name for name in args.exclude.split(",") if name)))

@@ -1,0 +1,1 @@
+"""Where the images of a reconstruction come from: photos, videos."""

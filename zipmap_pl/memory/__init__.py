@@ -1,0 +1,1 @@
+"""How much GPU memory a stage takes, computed before a run."""

@@ -1,0 +1,1 @@
+"""From features to cameras, depth, points and colors."""

@@ -1,0 +1,1 @@
+"""What mixes tokens over a scene: the kinds of scene block and what they remember."""

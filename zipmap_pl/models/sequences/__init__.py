@@ -1,0 +1,1 @@
+"""Views that come one after another, and sequences longer than a device holds."""

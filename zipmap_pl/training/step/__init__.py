@@ -1,0 +1,1 @@
+"""One optimizer step: optimizer, schedule, average of the weights, compilation."""

@@ -1,0 +1,1 @@
+"""What happens next to the steps: callbacks, images, signals."""
