@@ -41,7 +41,7 @@ DAMAGES = [(miniature, damage) for miniature in MINIATURES for damage in miniatu
 
 @pytest.fixture(autouse=True, scope="module")
 def no_power_cuts():
-    """Half of the time of so many small runs is waiting for the disk; tests/preprocess/test_engine.py waits."""
+    """Half of the time of so many small runs is waiting for the disk; tests/preprocess/engine/test_engine.py waits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield

@@ -31,13 +31,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from zipmap_pl.version import __version__
 from zipmap_pl.checkpoints.parts import Parts, StateByParameter, part_name
 from zipmap_pl.checkpoints.tensor_files import write_pt, write_safetensors
 from zipmap_pl.checkpoints.weight_file import read_pt, read_weight_file
 from zipmap_pl.durable import sync
 from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.models.config import ModelConfig
+from zipmap_pl.version import __version__
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

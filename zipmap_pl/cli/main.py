@@ -7,9 +7,9 @@ import select
 import sys
 from collections.abc import Sequence
 
-from zipmap_pl.version import __version__
 from zipmap_pl.cli.parser import OneLineParser
 from zipmap_pl.errors import UserError
+from zipmap_pl.version import __version__
 
 # Subcommand -> (module, what it does). Each module offers add_parser(subparsers) and run(arguments) -> exit status.
 COMMANDS = {
