@@ -9,7 +9,7 @@ from zipmap_pl.datasets.draws.draw import ShapeRanges
 from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES
 from zipmap_pl.datasets.loading.augmentation import COLOURS, AugmentationConfig
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig
-from zipmap_pl.datasets.view_sampling.scene import ViewRule
+from zipmap_pl.datasets.view_sampling.rule import ViewRule
 from zipmap_pl.datasets.view_sampling.settings import make_rule
 from zipmap_pl.errors import UserError
 
@@ -28,7 +28,7 @@ class DatasetConfig:
         weight: share of samples relative to the other datasets' weights; 0 leaves the dataset out.
         split: which of the dataset's splits.
         sampling: how the views of a scene are chosen: the name of a rule (`rule`), the rule's own fields, and `reverse`,
-            the share of samples whose order is turned round. `view_sampling.settings.RULES` names the rules, their
+            the share of samples whose order is turned round. The files of `view_sampling/rules/` are the rules, their
             classes say what the fields mean.
         sampling_of: other fields of `sampling` for the scenes whose names a shell-style pattern fits; the first that fits.
         scenes: "uniform"; "by_frames": a scene with twice the frames is drawn twice as often; "by_starts": every frame

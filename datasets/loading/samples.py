@@ -22,8 +22,7 @@ from zipmap_pl.datasets.loading.faults import TooManyFaults
 from zipmap_pl.datasets.loading.last_samples import LastSamples
 from zipmap_pl.datasets.loading.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles
-from zipmap_pl.datasets.view_sampling.combined import in_time_order
-from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
+from zipmap_pl.datasets.view_sampling.order import evenly_spaced, in_time_order
 from zipmap_pl.geometry.exact_cameras import intrinsics_matrix
 from zipmap_pl.images.crop_resize import SPARSE, Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
 

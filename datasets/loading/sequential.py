@@ -29,7 +29,7 @@ from zipmap_pl.datasets.loading.last_samples import LastSamples
 from zipmap_pl.datasets.loading.mixture import Pick, SceneList
 from zipmap_pl.datasets.loading.samples import Sample, TrainSamples, arranged, collate
 from zipmap_pl.datasets.remote.remote_files import RemoteFiles
-from zipmap_pl.datasets.view_sampling.scene import Scene
+from zipmap_pl.datasets.view_sampling.rule import SceneFrames
 
 READ_AT_ONCE = 1 << 23  # bytes, from behind a URL
 PART_OF = {extension: part for part, extension in EXTENSIONS.items()} | {"jpg": "image", "png": "image"}
@@ -43,13 +43,13 @@ class Window:
     rows: list[int] = field(default_factory=list)
     parts: dict[tuple[int, str], bytes] = field(default_factory=dict)
 
-    def visible(self, index: ShardIndex) -> Scene:
+    def visible(self, index: ShardIndex) -> SceneFrames:
         """The scene as if it had no other frames, for the rules of view sampling."""
         first = index.scene_rows(self.scene).start
         place = np.full(int(index["scene.frame_count"][self.scene]), -1, np.int64)
         place[np.array(self.rows) - first] = np.arange(len(self.rows))
         neighbours = np.asarray(index["frame.neighbours"][self.rows])
-        return Scene(
+        return SceneFrames(
             len(self.rows),
             np.where(neighbours >= 0, place[neighbours], -1),
             np.asarray(index["frame.neighbour_overlap"][self.rows]),

@@ -15,7 +15,7 @@ from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, ShapeRanges, stage_n
 from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.datasets.loading.mixture import Mixture
 from zipmap_pl.datasets.loading.samples import TrainSamples
-from zipmap_pl.datasets.view_sampling.settings import RULES
+from zipmap_pl.datasets.view_sampling.settings import ONE_OF, rule_names
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -79,7 +79,7 @@ def uneven(tmp_path_factory):
 
 
 def rules_of(folder):
-    settings = [{"rule": name, **(SEVERAL if name == "one_of" else {})} for name in sorted(RULES)]
+    settings = [{"rule": name, **(SEVERAL if name == "one_of" else {})} for name in rule_names() if name != ONE_OF]
     return [
         open_dataset(DatasetConfig(str(folder / frames), sampling=rule, min_frames=1))
         for rule in settings
