@@ -115,7 +115,7 @@ def stage_of(name: str, size: Size) -> Stage:
     """A stage by name, as conf/stage/ and conf/model/ have it."""
     model, loss = size.model, LossConfig()
     if name in ("affine_invariant", "streaming_12"):
-        model, loss = replace(model, reference_view=False), replace(loss, camera_mode="affine_invariant")
+        model = replace(model, reference_view=False)
     if name == "streaming_12":
         model = replace(model, camera_head=CameraHeadConfig(kind="mlp"))
     if name == "state_query":
@@ -225,7 +225,7 @@ class Training:
         with device:
             self.model = ZipMap(stage.model).to(device).train()
             judge = QueryLoss(stage.loss, PerceptualDistance(RandomVGG())) if stage.model.query_head else None
-        self.loss = ReconstructionLoss(stage.loss, judge).to(device)
+        self.loss = ReconstructionLoss(stage.loss, judge, stage.model.reference_view).to(device)
         self.recipe = OptimizerConfig()
         self.optimizer = build_optimizer(self.model, self.recipe)
         self.ema = Ema(self.model, EmaConfig(start_step=0))

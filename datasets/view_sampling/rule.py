@@ -12,7 +12,7 @@ FULL_OVERLAP = 255  # how the index writes an overlap of 1
 
 @dataclass(frozen=True)
 class SceneFrames:
-    """The frames of one scene of an index, as rules see them. Frames are counted from 0, among those that the shards hold, in the order of the scene.
+    """The frames of one scene, as rules see them: counted from 0, among those that the shards hold, in order.
 
     Attributes:
         frame_count: number of frames.

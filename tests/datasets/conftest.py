@@ -46,7 +46,6 @@ def stamp_config() -> Callable[..., DataConfig]:
             "views": [2, 4],
             "images_per_gpu": 8,
             "workers": 0,
-            "seed": 5,
             "augmentation": AugmentationConfig(colour="gain_offset"),
             "validation_sets": ValidationConfig(views=3),
         }

@@ -82,8 +82,27 @@ def test_views_and_caps_of_the_stages():
 
 
 def test_streaming_asks_for_videos():
-    shuffling = {slug for slug, d in data("streaming_12").train.items() for w in walks_of(d.rule()) if w.video < 1}
+    train = data("streaming_12").train
+    drawn = {
+        slug: d.rules_of().values() if "*" in d.sampling_of else [d.rule(), *d.rules_of().values()]
+        for slug, d in train.items()
+    }
+    shuffling = {slug for slug, rules in drawn.items() for rule in rules for walk in walks_of(rule) if walk.video < 1}
     assert shuffling == {"unreal4k"}  # as published
+    assert train["unreal4k"].rules_of() == {"*": data("dynamic").train["unreal4k"].rule()}
+
+
+def test_one_setting_changes_the_rules_of_all_datasets():
+    """Each rule that has the field, choices included; what presets fix stays, and `sampling_of` counts more."""
+    before, after = data("dynamic").train, data("dynamic", "+data.sampling_of_all={max: 5, reverse: 0.25}").train
+    assert after["tartanair"].sampling == {**before["tartanair"].sampling, "max": 5, "reverse": 0.25}
+    choices = after["arkitscenes"].sampling["choices"]
+    assert choices["video"]["max"] == 5 and choices["group"] == before["arkitscenes"].sampling["choices"]["group"]
+    assert after["omniobject3d"].rule().rule == Turntable(5, 24)
+    assert after["co3dv2"].rule() == Reversed(before["co3dv2"].rule(), 0.25)
+    assert after["waymo"].rules_of()["*/side_left"].rule.max == 3
+    unordered = data("dynamic", "+data.sampling_of_all={rule: unordered}").train
+    assert {dataset.rule() for dataset in unordered.values()} == {UnorderedSet()}
 
 
 def test_state_queries_ask_for_slow_videos():

@@ -8,6 +8,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from zipmap_pl.training.config import RunConfig, to_yaml
+from zipmap_pl.training.retired import take_out
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +18,7 @@ def keep_settings(path: Path, config: RunConfig) -> None:
     settings = to_yaml(config)
     if path.is_file():
         before, now = (OmegaConf.to_container(OmegaConf.create(text)) for text in (path.read_text(), settings))
+        take_out(cast(dict, before))  # an earlier version kept them; what they follow from is compared
         for name, old, new in changes(cast(dict, before), cast(dict, now)):
             log.info("changed since this run was last started: %s is %s, was %s", name, new, old)
     path.parent.mkdir(parents=True, exist_ok=True)
