@@ -33,4 +33,6 @@ class LossConfig:
     alpha: float = 0.2  # reward for confidence
     valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
     scale_samples: int = 4096  # points per scene that the scale solver looks at
-    extra: dict[str, float] = field(default_factory=dict)  # terms of one's own: module.function -> weight
+    extra: dict[str, float] = field(
+        default_factory=dict
+    )  # terms of one's own: file of losses/, or module.function -> weight

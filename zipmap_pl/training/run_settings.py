@@ -17,9 +17,11 @@ def keep_settings(path: Path, config: RunConfig) -> None:
     """Write the run's settings beside its results; say what has changed since they were last written."""
     settings = to_yaml(config)
     if path.is_file():
-        before, now = (OmegaConf.to_container(OmegaConf.create(text)) for text in (path.read_text(), settings))
-        take_out(cast(dict, before))  # an earlier version kept them; what they follow from is compared
-        for name, old, new in changes(cast(dict, before), cast(dict, now)):
+        # A setting that an earlier version did not know had the default; what retired ones follow from is compared.
+        known = OmegaConf.merge(OmegaConf.create(to_yaml(RunConfig())), OmegaConf.create(path.read_text()))
+        before, now = (cast(dict, OmegaConf.to_container(each)) for each in (known, OmegaConf.create(settings)))
+        take_out(before)
+        for name, old, new in changes(before, now):
             log.info("changed since this run was last started: %s is %s, was %s", name, new, old)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")

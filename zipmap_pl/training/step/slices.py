@@ -9,13 +9,8 @@ from torch.distributed.tensor import DTensor, Shard
 
 def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
     """L2 norm of all gradients together; of sharded ones over the slices of all processes, the same number on each."""
-    norm = torch.nn.utils.get_total_norm([slice_of(gradient) for gradient in gradients], foreach=True)
-    sharded = next((gradient for gradient in gradients if isinstance(gradient, DTensor)), None)
-    if sharded is None:
-        return norm
-    square = norm.square()
-    torch.distributed.all_reduce(square, group=sharded.device_mesh.get_group(sharded.device_mesh.ndim - 1))
-    return square.sqrt()
+    norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 def slice_of(tensor: Tensor) -> Tensor:
