@@ -48,7 +48,7 @@ from zipmap_pl.datasets.format.shard_index import pack_text
 from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
 from zipmap_pl.datasets.loading.mixture import Mixture
 from zipmap_pl.datasets.loading.samples import SampleReader
-from zipmap_pl.images.crop_resize import Crop, resize_nearest, resize_picture
+from zipmap_pl.images.crop import Crop, resize_nearest, resize_picture
 from zipmap_pl.images.decode import read_picture
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings

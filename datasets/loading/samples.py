@@ -25,7 +25,7 @@ from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.view_sampling.combined import in_time_order
 from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
 from zipmap_pl.geometry.exact_cameras import intrinsics_matrix
-from zipmap_pl.images.crop_resize import SPARSE, Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.images.crop import SPARSE, Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
 
 
 @dataclass
@@ -59,7 +59,7 @@ class SampleReader:
         Args:
             pick: S views.
             target: height, width.
-            zooms: [S], see `crop_resize.plan_crop`.
+            zooms: [S], see `crop.plan_crop`.
             object_only: keep the depth of the scene's one object only; the picture stays.
         """
         dataset, reader = self.datasets[pick.dataset], self._readers[pick.dataset]

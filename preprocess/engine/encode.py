@@ -11,7 +11,7 @@ from zipmap_pl.datasets.format.depth_coding import SKY, UNKNOWN, decode_depth, e
 from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES, EXTENSIONS
 from zipmap_pl.datasets.inspection.agreement import DepthView
 from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.images.crop_resize import SPARSE, keep_points
+from zipmap_pl.images.crop import SPARSE, keep_points
 from zipmap_pl.preprocess.convert.rectify import rectified
 from zipmap_pl.preprocess.engine.checks import usable_distortion, usable_intrinsics, usable_layers, usable_pose
 from zipmap_pl.preprocess.engine.plan import ScenePlan

@@ -13,7 +13,7 @@ from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
 from zipmap_pl.inference.exporters.export import new_folder, write_scene
 from zipmap_pl.inference.reconstruct import choose_device, reconstruct
-from zipmap_pl.inference.sources.pictures import fit_picture
+from zipmap_pl.inference.sources.model_images import fit_picture
 
 SIZE = (28, 42)
 CPU = torch.device("cpu")

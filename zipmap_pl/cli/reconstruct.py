@@ -90,7 +90,7 @@ def reconstruct_photos(
     from zipmap_pl.checkpoints.load import load_any
     from zipmap_pl.inference.exporters.export import new_folder, write_scene
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
-    from zipmap_pl.inference.sources.pictures import load_pictures
+    from zipmap_pl.inference.sources.model_images import load_pictures
     from zipmap_pl.progress import working
 
     with new_folder(output) as folder:

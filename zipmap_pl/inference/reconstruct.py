@@ -13,7 +13,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import relative_to_first
-from zipmap_pl.inference.sources.pictures import ModelPicture
+from zipmap_pl.inference.sources.model_images import ModelPicture
 from zipmap_pl.models.layers.precision import no_autocast
 from zipmap_pl.models.sequences.long_sequence import gather
 from zipmap_pl.models.zipmap import ZipMap

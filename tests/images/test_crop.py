@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zipmap_pl.geometry.exact_cameras import pixel_points
-from zipmap_pl.images.crop_resize import plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.images.crop import plan_crop, resize_nearest, resize_picture, resize_sparse
 from zipmap_pl.images.decode import read_picture
 
 sizes = st.tuples(st.integers(40, 400), st.integers(40, 400))

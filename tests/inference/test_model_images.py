@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.inference.sources.pictures import fit_picture, load_pictures, model_size, read_picture
+from zipmap_pl.inference.sources.model_images import fit_picture, load_pictures, model_size, read_picture
 
 LOAD = {"width": 56, "patch": 14, "aspect": (0.33, 1.0), "max_views": None, "every": 1}
 
