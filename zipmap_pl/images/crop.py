@@ -1,29 +1,16 @@
-"""From a stored picture to the network's size: one crop and one resampling, with exact intrinsics.
+"""Which part of an image the network sees: one crop and one scale, with exact intrinsics.
 
 The crop is centred on the principal point, because the pose encoding has no principal point; it is the largest such
-crop of the wanted aspect ratio inside the picture, narrowed in training by a random zoom. Nothing is padded, and both
+crop of the wanted aspect ratio inside the image, narrowed in training by a random zoom. Nothing is padded, and both
 axes are scaled alike. Its corners lie anywhere between pixels, so that the principal point of the result is its centre
-exactly.
-
-Pictures: Pillow's bicubic with a real-valued box. It crops and resamples in one pass, places the centre of pixel j at j
-+ 0.5 like the rest of the project, and widens its kernel when it shrinks, so that nothing aliases; OpenCV's INTER_AREA
-takes whole pixels only, its warps do not filter. What is to shrink to a half or less may be decoded smaller before.
-
-Depth and masks: the value of the source pixel in which the centre of the new pixel lies - no offset, and foreground is
-never mixed with background. Sparse depth would lose points this way where it shrinks; there a new pixel without a value
-takes the nearest of those that lie in it. Where nothing changes, everything comes back bit for bit.
+exactly. What is to shrink to a half or less may be decoded smaller before.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
 from zipmap_pl.geometry.exact_cameras import crop_intrinsics, scale_intrinsics
-
-# Share of valid pixels below which a depth map may be scattered points, which shrinking must not lose. Holes in dense depth
-# only cost time to look for them.
-SPARSE = 0.3
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ def plan_crop(size: tuple[int, int], intrinsics: np.ndarray, target: tuple[int, 
         zoom: 1 = the largest crop; 1.25 = 0.8 of its height and width.
 
     Raises:
-        ValueError: the principal point lies outside the picture.
+        ValueError: the principal point lies outside the image.
     """
     centre_x, centre_y = float(intrinsics[2]), float(intrinsics[3])
     half_width = min(centre_x, size[1] - centre_x)
@@ -93,58 +80,9 @@ def plan_crop(size: tuple[int, int], intrinsics: np.ndarray, target: tuple[int, 
     return Crop(max(left, 0.0), max(top, 0.0), scale, *target)
 
 
-def resize_picture(picture: np.ndarray, crop: Crop) -> np.ndarray:
-    """[H, W, 3] uint8 -> [height, width, 3] uint8."""
-    height, width = picture.shape[:2]
-    left, top, right, bottom = crop.box
-    # Pillow copies the picture first: only the rows that the kernel reaches.
-    reach = 2 * max(1.0, 1 / crop.scale) + 1
-    first, end = max(0, int(top - reach)), min(height, int(bottom + reach) + 1)
-    # The box may stick out by rounding errors of the last bit, which Pillow refuses.
-    box = (left, top - first, min(right, float(width)), min(bottom, float(height)) - first)
-    part = Image.fromarray(picture[first:end])
-    return np.asarray(part.resize((crop.width, crop.height), Image.Resampling.BICUBIC, box=box))
-
-
-def resize_nearest(values: np.ndarray, crop: Crop) -> np.ndarray:
-    """[H, W] depth or mask -> [height, width], each the value of the source pixel that holds the new pixel's centre."""
-    return values[crop.rows(values.shape[0])].take(crop.columns(values.shape[1]), axis=1)
-
-
-def resize_sparse(values: np.ndarray, crop: Crop) -> np.ndarray:
-    """`resize_nearest` that keeps every point: a pixel left at 0 takes the smallest positive value that lies in it.
-
-    Args:
-        values: [H, W] depth or depth codes, 0 = no point.
-        crop: the crop.
-
-    Returns:
-        [height, width]. Unless it shrinks, that of `resize_nearest`, which then skips no source pixel.
-    """
-    resized = resize_nearest(values, crop)
-    if crop.scale < 1:
-        rows = np.floor((np.arange(values.shape[0]) + 0.5 - crop.top) * crop.scale).astype(np.int64)
-        columns = np.floor((np.arange(values.shape[1]) + 0.5 - crop.left) * crop.scale).astype(np.int64)
-        keep_points(values, resized, rows, columns)
-    return resized
-
-
-def keep_points(values: np.ndarray, resized: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
-    """Give every pixel of `resized` that is 0 the smallest positive value of those that lie in it.
-
-    Args:
-        values: [H, W] depth or depth codes, 0 = no point.
-        resized: [height, width], changed.
-        rows, columns: [H] and [W] int64, in which row or column of `resized` each of `values` lies; any number outside.
-    """
-    row, column = np.nonzero(values)
-    points, row, column = values[row, column], rows[row], columns[column]
-    inside = (row >= 0) & (row < resized.shape[0]) & (column >= 0) & (column < resized.shape[1])
-    row, column, points = row[inside], column[inside], points[inside]
-    missed = resized[row, column] == 0
-    row, column, points = row[missed], column[missed], points[missed]
-    order = np.argsort(points)[::-1]  # of several assignments to a pixel the last one stays
-    resized[row[order], column[order]] = points[order]
+def center_crop(size: tuple[int, int], target: tuple[int, int]) -> Crop:
+    """The crop of an image of `size` (height, width) whose principal point is not known: its centre is taken for it."""
+    return plan_crop(size, np.array([1.0, 1.0, size[1] / 2, size[0] / 2]), target)
 
 
 def _pixels_at(start: float, scale: float, count: int, of: int) -> np.ndarray:
