@@ -24,15 +24,12 @@ def test_the_size_is_known_before_decoding(kind: str) -> None:
 def test_a_tiff_is_limited_whatever_its_file_is_called() -> None:
     """A few bytes that promise 900 million pixels: a decoder would take the memory first."""
     data = bytearray(saved(1, 1, "TIFF"))
-    with Image.open(io.BytesIO(bytes(data))) as file:
-        entries = struct.unpack_from("<H", data, struct.unpack_from("<I", data, 4)[0])[0]
-        assert file.size == (1, 1)
-    for place in range(struct.unpack_from("<I", data, 4)[0] + 2, len(data), 12)[:entries]:
-        tag = struct.unpack_from("<H", data, place)[0]
-        if tag in (256, 257):  # width, height
+    (start,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, start)
+    for place in range(start + 2, start + 2 + 12 * entries, 12):
+        if struct.unpack_from("<H", data, place)[0] in (256, 257):  # width, height
             struct.pack_into("<HII", data, place + 2, 4, 1, 30_000)
-    assert MAX_PIXELS < 30_000**2
-    with pytest.raises(ValueError, match="unreadable picture"):
+    with pytest.raises(ValueError, match=f"promises more than {MAX_PIXELS} pixels"):
         refuse_damage(bytes(data))
 
 
