@@ -102,6 +102,27 @@ def test_a_jpeg_is_decoded_as_in_training() -> None:
     assert np.array_equal(open_photo(data).resized((70, 98)), wanted)
 
 
+NOISE = np.random.default_rng(0).integers(0, 65536, (40, 60, 3), np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("data", "tolerance"),
+    [
+        (saved((NOISE >> 8).astype(np.uint8), "PNG"), 0),
+        (saved((NOISE >> 8).astype(np.uint8), "TIFF"), 0),
+        (saved((NOISE >> 8).astype(np.uint8), "BMP"), 0),
+        (saved((NOISE >> 8).astype(np.uint8), "WEBP", quality=80), 0),
+        (saved(Image.fromarray((NOISE >> 8).astype(np.uint8)).convert("P"), "PNG"), 0),
+        (saved(NOISE[..., 0], "PNG"), 0),
+        (cv2.imencode(".png", NOISE)[1].tobytes(), 0),
+        (cv2.imencode(".tif", NOISE)[1].tobytes(), 1),  # OpenCV rounds
+    ],
+    ids=["PNG", "TIFF", "BMP", "WebP", "palette", "grey 16", "color 16", "color 16 TIFF"],
+)
+def test_a_photo_has_the_values_that_preprocessing_reads(data: bytes, tolerance: int) -> None:
+    assert np.abs(whole(data).astype(int) - read_image(data)).max() <= tolerance
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_jpeg_of_200_megapixels_is_decoded_smaller() -> None:
     """The header of one, before the data of a small one: libjpeg leaves the rest grey."""

@@ -1,6 +1,7 @@
 """Images from bytes, in the layout of their sensor: depth and cameras know nothing of a rotation noted in EXIF.
 
-OpenCV decodes: of 16 bits the upper 8 are kept, transparency is ignored. For what users bring, see `photo`.
+OpenCV decodes: of 16 bits the upper 8 are kept (a TIFF's colors are rounded), transparency is ignored. For what users
+bring, see `photo`.
 """
 
 import cv2

@@ -1,7 +1,8 @@
 """Images that users bring, photos and frames of videos: upright, transparency over white, 8 bits; then cropped as in training.
 
 JPEGs are decoded as in training, too: by OpenCV, as small as their crop allows. Everything else is decoded by Pillow,
-which knows transparency, palettes, CMYK and more than 16 bits, and has the same values for whatever OpenCV reads as well.
+which knows transparency, palettes, CMYK and more than 16 bits. What both read has the same values (colors of 16 bits in a
+TIFF: to one grey level, because OpenCV rounds there).
 """
 
 import io
