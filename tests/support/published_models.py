@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.mixers.ttt import TTTLayer
+from zipmap_pl.models.mixers.kinds.ttt import TTTLayer
 from zipmap_pl.models.zipmap import ZipMap
 
 

@@ -16,7 +16,7 @@ from zipmap_pl.models.dinov2 import DinoV2
 from zipmap_pl.models.layers import activation_checkpointing
 from zipmap_pl.models.layers.rope import Rotation, grid_positions, rotation_at
 from zipmap_pl.models.mixers.blocks import SCENE_BLOCKS, FrameBlock, SceneContext
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, Operator
+from zipmap_pl.models.mixers.kinds.ttt import FIT_THEN_READ_ALL, Operator
 
 REGISTERS = 4
 SPECIAL_TOKENS = 1 + REGISTERS  # in front of the patches of each view

@@ -18,7 +18,7 @@ from zipmap_pl.models.heads.dense import DPTHead
 from zipmap_pl.models.input_checks import checked_images, checked_rays
 from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
 from zipmap_pl.models.mixers.fast_weights import FastWeights
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
+from zipmap_pl.models.mixers.kinds.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
 from zipmap_pl.models.sequences.long_sequence import (
     ChunkedPass,
     Walk,

@@ -12,7 +12,7 @@ from zipmap_pl.models.layers.rope import grid_positions, rotation_at
 from zipmap_pl.models.mixers import fast_weight_operators, fast_weights
 from zipmap_pl.models.mixers.blocks import SceneContext, TTTSceneBlock
 from zipmap_pl.models.mixers.fast_weights import FastWeights
-from zipmap_pl.models.mixers.ttt import Operator
+from zipmap_pl.models.mixers.kinds.ttt import Operator
 
 SEQUENCES, WIDTH, HIDDEN = 2, 6, 10
 

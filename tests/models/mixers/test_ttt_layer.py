@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from zipmap_pl.models.config import TTTConfig
 from zipmap_pl.models.mixers import fast_weights
 from zipmap_pl.models.mixers.fast_weights import FastWeights
+from zipmap_pl.models.mixers.kinds.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer, windows
 from zipmap_pl.models.mixers.newton_schulz import COEFFICIENTS
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer, windows
 
 DIM, SCENES, TOKENS = 24, 2, 15
 WINDOWS = [Operator(0, 5, update=True, apply=True), Operator(5, 10, True, True), Operator(10, None, True, True)]

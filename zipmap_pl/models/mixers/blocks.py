@@ -11,7 +11,7 @@ from zipmap_pl.models.layers.attention import RotaryAttention
 from zipmap_pl.models.layers.mlp import Mlp
 from zipmap_pl.models.layers.rope import Rotation
 from zipmap_pl.models.mixers.fast_weights import FastWeights, TTTState
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer
+from zipmap_pl.models.mixers.kinds.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer
 
 MLP_RATIO = 4
 
