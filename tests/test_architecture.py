@@ -62,7 +62,7 @@ def folder(room: str) -> Path:
 
 
 def modules() -> dict[str, Path]:
-    """Every module by its name below `zipmap_pl`, such as "models.mixers.kinds.ttt"."""
+    """Every module by its name below `zipmap_pl`, such as "models.mixers.ttt"."""
     found = {}
     for room in [path.name for path in (CHECKOUT / "zipmap_pl").iterdir() if path.is_dir()] + list(FOLDER):
         for path in folder(room).rglob("*.py"):
