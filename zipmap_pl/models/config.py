@@ -135,6 +135,8 @@ class ModelConfig:
         faults = list(self._faults())
         if faults:
             raise UserError(f"model config: found {'; found '.join(faults)}")
+        if not _has_own_field(self.global_mixer):
+            self.mixer = asdict(self.mixer_settings)  # with what was left at its default, for those who write it down
 
     def _faults(self) -> Iterator[str]:
         too_small = list(self._too_small())
