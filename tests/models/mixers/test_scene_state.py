@@ -1,5 +1,8 @@
 """The state of a scene as a value: queried, saved, loaded, moved, refused."""
 
+import hashlib
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -100,6 +103,28 @@ def test_a_state_comes_back_from_its_file_as_it_was(model, tmp_path):
     loaded = SceneState.load(path)
     torch.testing.assert_close(loaded.layers, state.layers, rtol=0, atol=0)
     assert_equal(model.query(loaded, targets), model.query(state, targets))
+
+
+def test_the_file_is_bit_for_bit_what_it_was(tmp_path):
+    """The checksum is of a file that was written when the layers of a state were tuples of the test-time-training layer."""
+
+    def numbers(*shape, start):
+        return (torch.arange(torch.Size(shape).numel(), dtype=torch.float32) / 8 + start).view(shape)
+
+    def part(name, start, rows):
+        shapes = {"w0": (2, rows or 3, 4), "w1": (2, rows or 4, 3), "w2": (2, rows or 3, 4)}
+        return {f"{name}.{w}": numbers(*shape, start=start + i) for i, (w, shape) in enumerate(shapes.items())}
+
+    layers = [
+        part("weights", 10 * i, None) | part("norms", 10 * i + 5, 1) | part("velocity", -10 * i, None) for i in range(2)
+    ]
+    SceneState(layers).save(tmp_path / "state.safetensors")
+    content = (tmp_path / "state.safetensors").read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True)  # safetensors writes the metadata in any order
+    digest = hashlib.sha256(header.encode() + content[end:]).hexdigest()
+    assert digest == "3c0c41229fd202049d114f40e6c836a51b7d7f4272a4a07a58acef97849fc35a"
+    torch.testing.assert_close(SceneState.load(tmp_path / "state.safetensors").layers, layers, rtol=0, atol=0)
 
 
 def test_a_state_moves_between_devices(model):
