@@ -14,7 +14,7 @@ from zipmap_pl.cli.main import main
 from zipmap_pl.preprocess.formats import sources
 from zipmap_pl.preprocess.formats.sources import Zipped, exists, find_folders, folders_in, join, names_in, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.registry import NAMES
+from zipmap_pl.preprocess.registry import dataset_names
 
 FILES = {"a/b/1.txt": b"one", "a/b/2.txt": b"two", "a/c/d/3.txt": b"three", "4.txt": b""}
 
@@ -136,7 +136,7 @@ def test_excluded_environments_and_a_folder_without_any(tmp_path, capsys):
     assert main(["preprocess", "tartanair", str(tmp_path / "raw/ocean"), "--output", str(tmp_path / "none")]) == 2
     assert "no trajectory <environment>/<Easy|Hard>/P<nnn>" in capsys.readouterr().err
     assert main(["preprocess", "tartanaur", str(tmp_path / "raw"), "--output", str(tmp_path / "none")]) == 2
-    assert f"'tartanaur' is not known; there are {', '.join(NAMES)}" in capsys.readouterr().err
+    assert f"unknown dataset 'tartanaur', expected one of {', '.join(dataset_names())}" in capsys.readouterr().err
 
 
 def test_names_of_messages_are_paths():
