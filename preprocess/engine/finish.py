@@ -3,11 +3,11 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from zipmap_pl.preprocess.engine.state import (
     save_finished,
     shard_state,
 )
+from zipmap_pl.preprocess.engine.workers import Run
 from zipmap_pl.preprocess.engine.writer import ROW_COLUMNS
 
 CONVENTIONS = {
@@ -45,10 +46,6 @@ CONVENTIONS = {
 NAMED_KINDS = 3
 WRITTEN_AT_ONCE = 1 << 24  # bytes
 NEIGHBOURS_AT_ONCE = 1024  # frames of a task
-
-# Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order. A task is
-# a function of a module; before its arguments it is given what every task of its process has.
-Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
 
 
 def finish(output: Path, max_fault_share: float, run: Run) -> list[Fault]:
