@@ -30,7 +30,7 @@ from zipmap_pl.preprocess.engine.plan import (
 )
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.engine.state import Fault, is_complete, left_out_of, load_finished, shard_state
+from zipmap_pl.preprocess.engine.state import Skipped, is_complete, left_out_of, load_finished, shard_state
 from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
 from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
 from zipmap_pl.preprocess.raw import RawReader, RawScene
@@ -62,8 +62,8 @@ class Report:
     shards: int
     shards_written: int
     shards_missing: int
-    faults: tuple[Fault, ...]
-    left_out: tuple[Fault, ...]
+    faults: tuple[Skipped, ...]
+    left_out: tuple[Skipped, ...]
     disagreeing: tuple[str, ...]
 
 
@@ -103,7 +103,7 @@ def preprocess(
         ) from error
 
 
-def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
+def finish_folder(output: Path, max_fault_share: float) -> list[Skipped]:
     """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
     if not has_plan(output):
         raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
@@ -157,7 +157,7 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
             info = json.loads((output / DATASET_FILE).read_bytes())
         except ValueError:
             return None
-    faults, left_out = (tuple(Fault(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
+    faults, left_out = (tuple(Skipped(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
     share, scenes = settings.max_fault_share, finished.scenes
     if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
         return None

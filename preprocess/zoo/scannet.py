@@ -120,7 +120,7 @@ class ScanNet:
         file, folder = self._container(scene.name)
         if file is not None:
             intrinsics = _pinhole(file, sens.read_header(file).depth_intrinsics)
-            return RawCamera(intrinsics, sens.read_pose(file, int(frame)), file)
+            return RawCamera(intrinsics, sens.read_cam_to_world(file, int(frame)), file)
         pose = _exported(folder, "pose", frame)
         return RawCamera(_exported_intrinsics(folder), read_matrix(pose), pose)
 

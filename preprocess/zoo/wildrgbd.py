@@ -101,16 +101,16 @@ class WildRgbd:
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera; its intrinsics count from the picture's corner, as ARKit's do, from which they seem to come."""
         poses = join(self._folder(scene), POSES)
-        return RawCamera(self._lens(scene).intrinsics, _pose(poses, int(frame)), poses)
+        return RawCamera(self._metadata(scene).intrinsics, _cam_to_world(poses, int(frame)), poses)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
         camera = self.camera(scene, frame)
         rgb, depth, mask = (join(self._folder(scene), f"{part}/{frame}.png") for part in PARTS)
         image, _ = read_picture(rgb)
-        lens = self._lens(scene)
-        if image.shape[:2] != (lens.height, lens.width):
-            text = f"picture is {image.shape[1]}x{image.shape[0]}, {lens.file} says {lens.width:g}x{lens.height:g}"
+        metadata = self._metadata(scene)
+        if image.shape[:2] != (metadata.height, metadata.width):
+            text = f"picture is {image.shape[1]}x{image.shape[0]}, {metadata.file} says {metadata.width:g}x{metadata.height:g}"
             raise RawFault(rgb, text)
         return RawFrame(
             camera, image, depth=read_depth_in_16_bits(depth, VALUES_PER_METRE), object=read_depth_png(mask) > OBJECT
@@ -130,8 +130,8 @@ class WildRgbd:
         places_kept = np.rint(np.linspace(0, len(numbers) - 1, min(self.frames, len(numbers)))).astype(int)
         return RawScene(name, split, tuple(numbers[place] for place in places_kept), tuple(left_out))
 
-    def _lens(self, scene: RawScene) -> "Lens":
-        return _lens(join(self._folder(scene), "metadata"))
+    def _metadata(self, scene: RawScene) -> "Metadata":
+        return _metadata(join(self._folder(scene), "metadata"))
 
     def _folder(self, scene: RawScene) -> Source:
         places = find_folders(self.raw, SCENE).places.get(scene.name)
@@ -156,8 +156,8 @@ def _splits(category: Source) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Lens:
-    """What a metadata says: intrinsics [3, 3], and the size of the pictures that they are for."""
+class Metadata:
+    """The camera in a scene's metadata: intrinsics [3, 3], and the size of the pictures that they are for."""
 
     file: Source
     intrinsics: np.ndarray
@@ -166,7 +166,7 @@ class Lens:
 
 
 @lru_cache(maxsize=2)
-def _lens(file: Source) -> Lens:
+def _metadata(file: Source) -> Metadata:
     """K stands in the file by columns."""
     values = read_json(file)
     k = values.get("K")
@@ -174,7 +174,7 @@ def _lens(file: Source) -> Lens:
         raise RawFault(file, f"K is {str(k)[:40]}, expected 9 numbers")
     fx, fy, cx, cy = (number_in(file, "K", k[place]) for place in (0, 4, 6, 7))
     height, width = (number_in(file, side, values.get(side)) for side in ("h", "w"))
-    return Lens(file, cameras.intrinsics_matrix(np.array((fx, fy, cx, cy))), height, width)
+    return Metadata(file, cameras.intrinsics_matrix(np.array((fx, fy, cx, cy))), height, width)
 
 
 @lru_cache(maxsize=2)
@@ -182,7 +182,7 @@ def _lines(file: Source) -> list[str]:
     return read_bytes(file).decode("utf-8", "replace").splitlines()
 
 
-def _pose(file: Source, frame: int) -> np.ndarray:
+def _cam_to_world(file: Source, frame: int) -> np.ndarray:
     """Camera to world [4, 4] of a frame."""
     lines = _lines(file)
     if frame >= len(lines):

@@ -399,7 +399,7 @@ def compare_frame(index, scene, row, found, frame, miniature, with_pictures):
     assert found.image.shape == frame.image.shape, where
     matrix = cameras.intrinsics_matrix(found.intrinsics)
     unit, raw_from_world = float(index["scene.unit"][scene]), index["scene.raw_from_world"][scene]
-    pose = cameras.raw_pose(found.world_to_cam, raw_from_world, unit)
+    pose = cameras.raw_cam_to_world(found.world_to_cam, raw_from_world, unit)
     np.testing.assert_allclose(pose[:, :3], frame.cam_to_world[:3, :3], atol=1e-6, err_msg=where)
     size = np.abs(frame.cam_to_world[:3, 3]).max()
     np.testing.assert_allclose(pose[:, 3], frame.cam_to_world[:3, 3], atol=1e-6 * max(size, unit), err_msg=where)

@@ -43,7 +43,7 @@ from zipmap_pl.preprocess.formats.sources import (
 from zipmap_pl.preprocess.formats.tables import read_csv
 from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.zoo.hypersim.lens import SIGNS, lens_of
+from zipmap_pl.preprocess.zoo.hypersim.projection import SIGNS, projection_of
 
 log = logging.getLogger(__name__)
 
@@ -136,27 +136,27 @@ class Hypersim:
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The pinhole camera that the frame is written for."""
         trajectory = self._trajectory(scene)
-        lens = lens_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
+        projection = projection_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
         file = trajectory.detail("camera_keyframe_orientations.hdf5")
         orientation = _keyframe(file, (3, 3), int(frame))
         position = _keyframe(trajectory.detail("camera_keyframe_positions.hdf5"), (3,), int(frame))
         cam_to_world = np.eye(4)
         with np.errstate(invalid="ignore"):  # the engine refuses what is not finite
-            cam_to_world[:3, :3] = cameras.multiply(orientation * SIGNS, lens.view.turn.T)
-            cam_to_world[:3, 3] = position * lens.metres_per_unit
-        return RawCamera(lens.view.intrinsics, cam_to_world, file)
+            cam_to_world[:3, :3] = cameras.multiply(orientation * SIGNS, projection.view.turn.T)
+            cam_to_world[:3, 3] = position * projection.metres_per_unit
+        return RawCamera(projection.view.intrinsics, cam_to_world, file)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
         trajectory, camera = self._trajectory(scene), self.camera(scene, frame)
-        lens = lens_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
-        size = lens.height, lens.width
+        projection = projection_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
+        size = projection.height, projection.width
         colour = read_hdf5(trajectory.file(COLOUR, frame), KEY, "f", (*size, 3))
         distance = read_hdf5(trajectory.file(DISTANCE, frame), KEY, "f", size)
         no_surface = read_hdf5(trajectory.file(ENTITY, frame), KEY, "i", size) == NO_SURFACE
-        depth = np.where(np.isfinite(distance), distance, 0) * lens.depth_of_distance
+        depth = np.where(np.isfinite(distance), distance, 0) * projection.depth_of_distance
         raw = RawFrame(camera, tone_mapped(colour, ~no_surface), depth=depth.astype(np.float32), sky=no_surface)
-        return resampled(raw, *lens.raw_places, lens.view.intrinsics) if lens.view.resampled else raw
+        return resampled(raw, *projection.raw_places, projection.view.intrinsics) if projection.view.resampled else raw
 
     def _require(self, name: str, where: str) -> None:
         if not (self.raw / name).is_file():

@@ -233,7 +233,7 @@ def test_stop_the_parent_and_go_on(toys, reader, unbroken, tmp_path, number, wor
 
             @dataclass(frozen=True)
             class Killer(RgbdFolder):
-                parent: int
+                parent: int = 0
                 def frame(self, scene, frame):
                     planned = Path({str(tmp_path / "out/plan/plan.jsonl")!r}).exists()
                     if planned and (scene.name, frame) == ("a", "000006"):

@@ -222,7 +222,10 @@ def test_interrupt_is_told_in_one_line(capsys, raw, tmp_path, monkeypatch):
 
 def test_unknown_dataset(capsys):
     assert main(["preprocess", "rgbd_foldr", "x"]) == 2
-    assert f"unknown dataset 'rgbd_foldr', expected one of {', '.join(dataset_names())}; did you mean rgbd_folder?\n" in capsys.readouterr().err
+    assert (
+        f"unknown dataset 'rgbd_foldr', expected one of {', '.join(dataset_names())}; did you mean rgbd_folder?\n"
+        in capsys.readouterr().err
+    )
 
 
 def write_at(name, data):
