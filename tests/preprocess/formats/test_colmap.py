@@ -6,7 +6,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from miniatures.dl3dv import APPLIED, BENT
+from miniatures.zoo.dl3dv import APPLIED, BENT
 from miniatures.rooms import Room, pinhole, turned
 from scipy.spatial.transform import Rotation
 

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from miniatures.dl3dv import BENCHMARK, BENT, DENSE, ZIPPED, write, write_with_depth
+from miniatures.zoo.dl3dv import BENCHMARK, BENT, DENSE, ZIPPED, write, write_with_depth
 from readers import reader_of
 
 from zipmap_pl.datasets.format.frame_reader import FrameReader

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from miniatures.hypersim import CSV, EXCLUDED, SCENES, SPLITS, write
+from miniatures.zoo.hypersim import CSV, EXCLUDED, SCENES, SPLITS, write
 from readers import reader_of
 
 from zipmap_pl.errors import UserError

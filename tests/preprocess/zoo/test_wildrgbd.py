@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from miniatures.wildrgbd import BAD, LONG, ONE_LIST, OTHER, write
+from miniatures.zoo.wildrgbd import BAD, LONG, ONE_LIST, OTHER, write
 from readers import reader_of
 
 from zipmap_pl.errors import UserError
