@@ -1,4 +1,4 @@
-"""The planned memory of a step is what a real step on this CPU allocates, and the arithmetic around it is right."""
+"""The estimated memory of a step is what a real step on this CPU allocates, and the arithmetic around it is right."""
 
 import importlib
 from dataclasses import replace
@@ -11,15 +11,15 @@ from zipmap_pl.datasets.draws.draw import StepShape
 from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.memory import estimate as memory_plan
+from zipmap_pl.memory import estimate
 from zipmap_pl.memory.advice import most_images, sensible_images, with_images, without_averages
 from zipmap_pl.memory.estimate import (
     CONTEXT_BYTES,
     GIB,
     Sharing,
+    estimate_memory,
     largest_shape,
     parameters_of_slice,
-    plan_memory,
     sharing_of,
 )
 from zipmap_pl.memory.live_bytes import Moment
@@ -118,13 +118,13 @@ def step_by_rule(monkeypatch):
         activations = shape.scenes * shape.views * IMAGE
         return StepMemory(0, activations, Moment(tensors=activations), "loss")
 
-    monkeypatch.setattr(memory_plan, "step_memory", step)
+    monkeypatch.setattr(estimate, "step_memory", step)
 
 
 @pytest.mark.usefixtures("step_by_rule")
 def test_the_published_parameters_are_all_there() -> None:
     config = compose(["stage=static"])
-    alone, sharded = (plan_memory(config, World(1, devices, None), 80 * GIB) for devices in (1, 8))
+    alone, sharded = (estimate_memory(config, World(1, devices, None), 80 * GIB) for devices in (1, 8))
     count = sum(alone.groups.values())
     assert 1.3e9 < count < 1.45e9
     assert alone.parameters == 4 * count
@@ -160,8 +160,8 @@ def test_sharing_follows_the_settings() -> None:
 @pytest.mark.usefixtures("step_by_rule")
 def test_gradients_that_stay_are_counted_during_the_step() -> None:
     config = compose([])
-    once = plan_memory(config, ALONE, GIB)
-    several = plan_memory(replace(config, trainer=replace(config.trainer, global_images=32)), ALONE, GIB)
+    once = estimate_memory(config, ALONE, GIB)
+    several = estimate_memory(replace(config, trainer=replace(config.trainer, global_images=32)), ALONE, GIB)
     assert (once.phase, once.gradients, once.kept) == ("loss", 0, 16 * IMAGE)
     assert several.total - once.total == pytest.approx(1.05 * several.gradients, rel=0.01)
     assert several.gradients == once.averages
@@ -184,10 +184,10 @@ def test_the_step_that_takes_most_has_the_largest_pictures() -> None:
 @pytest.mark.parametrize("images", [2, 3, 8, 11, 16])
 def test_the_largest_number_of_images_that_fits(images: int) -> None:
     config = compose([])
-    capacity = plan_memory(with_images(config, images), ALONE, GIB).total + IMAGE // 2
+    capacity = estimate_memory(with_images(config, images), ALONE, GIB).total + IMAGE // 2
     found = most_images(config, ALONE, capacity, limit=16)
     assert found is not None
     views = f" data.views=[2,{images}]" if images < 4 else ""
     assert found.settings == f"data.images_per_gpu={images}{views}"
-    assert found.plan.fits
+    assert found.estimate.fits
     assert most_images(config, ALONE, GIB, limit=16) is None  # less than the reserve
