@@ -20,9 +20,8 @@ import cv2
 
 from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
 from zipmap_pl.datasets.inspection.agreement import FEW
-from zipmap_pl.durable import sync
 from zipmap_pl.errors import NO_ROOM, UserError
-from zipmap_pl.files import locked, temporary_of
+from zipmap_pl.files import locked, sync, temporary_of
 from zipmap_pl.preprocess.engine.finish import Run, finish
 from zipmap_pl.preprocess.engine.plan import (
     Plan,

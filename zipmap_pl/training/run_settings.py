@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from zipmap_pl.files import write_file
 from zipmap_pl.training.config import RunConfig, to_yaml
 
 log = logging.getLogger(__name__)
@@ -19,10 +20,7 @@ def keep_settings(path: Path, config: RunConfig) -> None:
         before, now = (OmegaConf.to_container(OmegaConf.create(text)) for text in (path.read_text(), settings))
         for name, old, new in changes(cast(dict, before), cast(dict, now)):
             log.info("changed since this run was last started: %s is %s, was %s", name, new, old)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(settings)
-    partial.replace(path)  # half of a file would be in the way of the next start
+    write_file(path, settings.encode())
 
 
 def changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
