@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from zipmap_pl.checks import expect
 from zipmap_pl.datasets.remote.range_cache import RangeCache
 from zipmap_pl.errors import UserError
 
@@ -49,8 +50,7 @@ class RemoteConfig:
             ("timeout", 0 < self.timeout < float("inf"), "a number of seconds"),
             ("attempts", self.attempts >= 1, "1 or more"),
         ):
-            if not holds:
-                raise UserError(f"data: remote.{name} is {getattr(self, name)}, expected {wanted}")
+            expect(holds, f"data: remote.{name}", getattr(self, name), wanted)
 
     @property
     def folder(self) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from zipmap_pl.errors import UserError
+from zipmap_pl.checks import refuse
 
 GLOBAL_MIXERS = ("ttt", "softmax")
 CAMERA_HEADS = ("iterative", "mlp")
@@ -97,9 +97,7 @@ class ModelConfig:
         return self.global_mixer == "ttt" and self.camera_head.kind == "mlp"
 
     def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise UserError(f"model config: found {'; found '.join(faults)}")
+        refuse("model config", self._faults())
 
     def _faults(self) -> Iterator[str]:
         too_small = list(self._too_small())

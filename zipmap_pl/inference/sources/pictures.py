@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.natural_order import natural_order
 from zipmap_pl.progress import track, working
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -95,7 +95,7 @@ def _open_folder(folder: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
         raise UserError(
             f"{folder}: no such folder or video, expected photos ({', '.join(sorted(PICTURE_ENDINGS))}) or a video"
         )
-    found = sorted((path.name for path in folder.iterdir() if not path.name.startswith(".")), key=_by_numbers)
+    found = sorted((path.name for path in folder.iterdir() if not path.name.startswith(".")), key=natural_order)
     names, others = (
         [name for name in found if Path(name).suffix.lower() in endings] for endings in (PICTURE_ENDINGS, OTHER_ENDINGS)
     )
@@ -112,11 +112,6 @@ def _open_folder(folder: Path) -> tuple[list[str], Callable[[int], np.ndarray]]:
         return read_picture(folder / names[number])
 
     return names, read
-
-
-def _by_numbers(name: str) -> tuple[list[tuple[str, int]], str]:
-    """A sort key by which img2 is before img10, as whoever numbered them means it."""
-    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name, re.ASCII)], name
 
 
 def read_picture(path: Path) -> np.ndarray:

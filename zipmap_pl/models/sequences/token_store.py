@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from zipmap_pl.checks import refuse
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.sequences.host_memory import available_memory
 
@@ -40,9 +41,7 @@ class Storage:
     folder: str | None = None
 
     def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise UserError(f"storage: found {'; found '.join(faults)}")
+        refuse("storage", self._faults())
 
     def _faults(self) -> Iterator[str]:
         if self.dtype not in DTYPES:
