@@ -46,8 +46,8 @@ def test_what_has_changed_is_named_with_dots() -> None:
 
 
 def test_numbers_in_names_count_as_numbers() -> None:
-    ordered = ["2", "10", "a", "a1b2", "a1b10", "a2", "a10.png", "b"]
-    assert sorted(ordered[::-1], key=natural_order) == ordered
+    mixed = ["b", "a10.png", "a2", "a1b10", "10", "a1b2", "a", "2"]
+    assert sorted(mixed, key=natural_order) == ["2", "10", "a", "a1b2", "a1b10", "a2", "a10.png", "b"]
 
 
 def test_names_that_differ_in_leading_zeros_have_one_order() -> None:
