@@ -6,10 +6,15 @@ from collections.abc import Iterable, Sequence
 from zipmap_pl.errors import UserError
 
 
+def fault(name: str, found: object, wanted: str) -> str:
+    """Return what is wrong with a setting in words."""
+    return f"{name} is {found}, expected {wanted}"
+
+
 def expect(holds: bool, name: str, found: object, wanted: str) -> None:
     """Raise UserError about the setting `name` unless `holds`; `wanted` says what is expected instead of `found`."""
     if not holds:
-        raise UserError(f"{name} is {found}, expected {wanted}")
+        raise UserError(fault(name, found, wanted))
 
 
 def expect_one_of(name: str, found: object, allowed: Sequence[object]) -> None:
