@@ -22,9 +22,9 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
     from zipmap_pl.training.config import to_yaml
-    from zipmap_pl.training.stage_selection import plan
+    from zipmap_pl.training.stage_selection import selected_stages
 
-    stages = plan(arguments.overrides, config_dir=arguments.config_dir)
+    stages = selected_stages(arguments.overrides, config_dir=arguments.config_dir)
     if arguments.show:
         print("---\n".join(map(to_yaml, stages)))
         return 0

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zipmap_pl.geometry.exact_cameras import invert_rigid
+
 
 @dataclass
 class Scene:
@@ -42,8 +44,6 @@ class Scene:
     @property
     def cam_to_world(self) -> np.ndarray:
         """[S, 4, 4] float64."""
-        rotations = self.extrinsics[:, :, :3].transpose(0, 2, 1)
         result = np.tile(np.eye(4), (len(self.names), 1, 1))
-        result[:, :3, :3] = rotations
-        result[:, :3, 3] = -np.einsum("sij,sj->si", rotations, self.extrinsics[:, :, 3])
+        result[:, :3] = invert_rigid(self.extrinsics)
         return result

@@ -70,7 +70,7 @@ def reconstruct(
             predictions = [model(tensor)]
         else:
             predictions = model.walk(tensor, views_per_chunk)
-            tell(str(predictions.plan))
+            tell(str(predictions.layout))
         extrinsics, intrinsics, depth, confidence, points = gather(_in_first_camera(predictions), len(pictures))
     intrinsics_array = intrinsics[0].numpy()
     scene = Scene(

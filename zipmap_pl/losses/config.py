@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from zipmap_pl.errors import UserError
+from zipmap_pl.checks import expect_one_of
 
 CAMERA_MODES = ("reference_view", "affine_invariant")
 
@@ -41,5 +41,4 @@ class LossConfig:
     extra: dict[str, float] = field(default_factory=dict)  # terms of one's own: module.function -> weight
 
     def __post_init__(self) -> None:
-        if self.camera_mode not in CAMERA_MODES:
-            raise UserError(f"loss: camera_mode is {self.camera_mode!r}, expected one of {', '.join(CAMERA_MODES)}")
+        expect_one_of("loss: camera_mode", self.camera_mode, CAMERA_MODES)

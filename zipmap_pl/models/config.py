@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zipmap_pl import discovery
+from zipmap_pl.checks import refuse
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.mixers import kinds
 
@@ -132,9 +133,7 @@ class ModelConfig:
         return _as_settings(self.mixer, self.mixer_kind.Settings)
 
     def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise UserError(f"model config: found {'; found '.join(faults)}")
+        refuse("model config", self._faults())
         if not _has_own_field(self.global_mixer):
             self.mixer = asdict(self.mixer_settings)  # with what was left at its default, for those who write it down
 

@@ -130,7 +130,7 @@ class ZipMap(nn.Module):
                 self.stream(size), images, chunks_of(images.shape[1], views_per_chunk, size), keep_state
             )
         chunked = self._chunked(images, views_per_chunk, window, self._dense_heads)
-        return chunked.walk(chunked.plan(storage or Storage()), self._camera_head, keep_state)
+        return chunked.walk(chunked.layout(storage or Storage()), self._camera_head, keep_state)
 
     def compress(
         self,
@@ -151,7 +151,7 @@ class ZipMap(nn.Module):
             _refuse(storage)
         elif not self.config.streaming:
             chunked = self._chunked(images, views_per_chunk, window, {})
-            return chunked.compress(chunked.plan(storage or Storage()))
+            return chunked.compress(chunked.layout(storage or Storage()))
         views = images.shape[1]
         state: SceneState | None = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and views_per_chunk is None):

@@ -10,11 +10,12 @@ from typing import cast
 
 from omegaconf import OmegaConf
 
+from zipmap_pl.checks import expect, expect_one_of
 from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
-from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig, expect
+from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "fsdp", "hsdp")
@@ -33,7 +34,7 @@ class StageConfig:
     parent: str | None = None  # the stage before it in a curriculum
 
     def __post_init__(self) -> None:
-        expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
+        expect(self.steps >= 1, "settings: stage.steps", self.steps, "1 or more")
 
 
 @dataclass
@@ -80,8 +81,7 @@ class TrainerConfig:
             ("strategy", STRATEGIES),
             ("precision", PRECISIONS),
         ):
-            value = getattr(self, name)
-            expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
+            expect_one_of(f"settings: trainer.{name}", getattr(self, name), allowed)
         for name in (
             "devices",
             "nodes",
@@ -91,10 +91,10 @@ class TrainerConfig:
             "checkpoint_every",
             "max_skipped",
         ):
-            expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
+            expect(getattr(self, name) >= 1, f"settings: trainer.{name}", getattr(self, name), "1 or more")
         images = self.global_images
-        expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")
-        expect(self.keep_checkpoints >= 0, "trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
+        expect(images is None or images >= 1, "settings: trainer.global_images", images, "1 or more, or null")
+        expect(self.keep_checkpoints >= 0, "settings: trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
 
 
 @dataclass

@@ -22,7 +22,7 @@ from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
 from zipmap_pl.models.mixers.blocks import SceneBlock
 from zipmap_pl.models.mixers.scene_mixer import Directions
 from zipmap_pl.models.sequences.streaming import Stream
-from zipmap_pl.models.sequences.token_store import Storage, StoragePlan, TokenStore, plan_storage
+from zipmap_pl.models.sequences.token_store import Storage, StorageLayout, TokenStore, choose_storage
 
 TOKENS = "tokens"  # of the frame block at hand
 CAMERA_TOKEN = "camera_token"  # of the last feature level
@@ -35,15 +35,15 @@ class Walk:
     """A walk over the views of a long sequence that is planned but not begun. Iterating over it walks.
 
     Attributes:
-        plan: what is kept of the views meanwhile, and where.
+        layout: what is kept of the views meanwhile, and where.
         begin: starts the walk; it gives the predictions [B, n, ...] of one chunk of views after another, on the CPU.
     """
 
-    plan: StoragePlan
+    layout: StorageLayout
     begin: Callable[[], Iterator[Prediction]]
 
     def __iter__(self) -> Iterator[Prediction]:
-        log.info("%s", self.plan)
+        log.info("%s", self.layout)
         return self.begin()
 
 
@@ -71,7 +71,7 @@ def stream_in_chunks(stream: Stream, images: Tensor, spans: Sequence[slice], kee
             prediction = session.push(images[:, span]).on("cpu")
             yield replace(prediction, state=session.state if keep_state else None)
 
-    return Walk(plan_storage({}, images.shape[0], images.shape[1], Storage()), begin)
+    return Walk(choose_storage({}, images.shape[0], images.shape[1], Storage()), begin)
 
 
 @torch.no_grad()
@@ -116,25 +116,25 @@ class ChunkedPass:
                 shapes[_compact(name, level)] = shape
         return shapes
 
-    def plan(self, storage: Storage) -> StoragePlan:
+    def layout(self, storage: Storage) -> StorageLayout:
         """Where that will be kept. Raises UserError if it fits nowhere."""
-        return plan_storage(self.kept, self.images.shape[0], self.images.shape[1], storage)
+        return choose_storage(self.kept, self.images.shape[0], self.images.shape[1], storage)
 
-    def walk(self, plan: StoragePlan, camera_head: nn.Module, keep_state: bool) -> Walk:
+    def walk(self, layout: StorageLayout, camera_head: nn.Module, keep_state: bool) -> Walk:
         """The whole reconstruction; with `keep_state` every prediction has what the model remembers of all views."""
-        return Walk(plan, lambda: self._reconstruct(plan, camera_head, keep_state))
+        return Walk(layout, lambda: self._reconstruct(layout, camera_head, keep_state))
 
     @torch.no_grad()
-    def compress(self, plan: StoragePlan) -> SceneState:
+    def compress(self, layout: StorageLayout) -> SceneState:
         """What the model remembers of the scenes in the end."""
-        log.info("%s", plan)
-        with TokenStore(plan, self.device) as store:
+        log.info("%s", layout)
+        with TokenStore(layout, self.device) as store:
             return self._remembered(store, list(self._fitted_states(store)))
 
     @torch.no_grad()
-    def _reconstruct(self, plan: StoragePlan, camera_head: nn.Module, keep_state: bool) -> Iterator[Prediction]:
+    def _reconstruct(self, layout: StorageLayout, camera_head: nn.Module, keep_state: bool) -> Iterator[Prediction]:
         """The predictions of one chunk after another, on the CPU; the first one comes when all blocks are done."""
-        with TokenStore(plan, self.device) as store:
+        with TokenStore(layout, self.device) as store:
             states = [state for state in self._fitted_states(store) if keep_state]
             memory = self._remembered(store, states) if keep_state else None
             poses = self._poses(store, camera_head)
@@ -259,7 +259,7 @@ def joined(walk: Walk) -> Prediction:
             state = prediction.state
             yield [prediction.depth, prediction.depth_conf, prediction.local_points, *prediction.pose_enc_list]
 
-    depth, confidence, points, *poses = gather(parts(), walk.plan.views)
+    depth, confidence, points, *poses = gather(parts(), walk.layout.views)
     return Prediction(poses[-1], poses, depth, confidence, points, state)
 
 
