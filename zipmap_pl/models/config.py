@@ -4,9 +4,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from zipmap_pl import discovery
 from zipmap_pl.checks import refuse
 from zipmap_pl.errors import UserError
@@ -215,6 +212,11 @@ def _has_own_field(mixer: str) -> bool:
 
 
 def _as_settings(values: dict[str, Any], kind: type) -> Any:
+    if not values:
+        return kind()
+    from omegaconf import OmegaConf  # those who build a model from a dataclass need no loader of settings
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
     except (OmegaConfBaseException, ValueError) as error:
