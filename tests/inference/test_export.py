@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from zipmap_pl.contracts.scene import Scene
-from zipmap_pl.inference.exporters.export import choose_points, write_scene
+from zipmap_pl.inference.export import choose_points, write_scene
 
 HEIGHT, WIDTH, VIEWS = 14, 28, 3
 

@@ -11,7 +11,7 @@ import torch
 
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
-from zipmap_pl.inference.exporters.export import new_folder, write_scene
+from zipmap_pl.inference.export import new_folder, write_scene
 from zipmap_pl.inference.reconstruct import choose_device, reconstruct
 from zipmap_pl.inference.sources.pictures import fit_picture
 

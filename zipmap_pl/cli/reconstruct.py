@@ -88,7 +88,7 @@ def reconstruct_photos(
     `output` is there with everything in it, or not at all. Raises UserError for what the command's options promise.
     """
     from zipmap_pl.checkpoints.load import load_any
-    from zipmap_pl.inference.exporters.export import new_folder, write_scene
+    from zipmap_pl.inference.export import new_folder, write_scene
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
     from zipmap_pl.inference.sources.pictures import load_pictures
     from zipmap_pl.progress import working
