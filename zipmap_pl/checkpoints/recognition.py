@@ -13,11 +13,12 @@ from torch import Tensor
 from zipmap_pl.checkpoints.layout import shapes_of, some_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.heads import table
 
 TOKENIZER_HEAD_CHANNELS = 64  # in every DINOv2
 CAMERA_HEADS = 16  # in the trunk of every published camera head
 FEATURE_BLOCKS = {24: [4, 11, 17, 23], 4: [0, 1, 2, 3]}  # number of block pairs -> the ones that the heads read
-VGGT_ONLY = ("point_head.", "track_head.")  # heads of VGGT that ZipMap has none of
+VGGT_HEADS = ("point_head", "track_head")  # beyond those of ZipMap
 
 FRAME = "aggregator.frame_blocks"
 SCENE = "aggregator.global_blocks"
@@ -58,8 +59,7 @@ def model_config_of(
         token_std=known.token_std,
         reference_view=known.reference_view,
         checkpoint_activations=known.checkpoint_activations,
-        local_point_head=layout.has("local_point_head.norm.weight"),
-        query_head=layout.has("nvs_head.norm.weight"),
+        **_dense_heads(layout),
         tokenizer=_tokenizer(layout, dim, settings),
         ttt=_ttt(layout, known.ttt) if mixer == "ttt" else known.ttt,
         camera_head=_camera_head(layout, settings),
@@ -70,6 +70,11 @@ def model_config_of(
 def is_vggt(config: ModelConfig) -> bool:
     """VGGT has softmax blocks and no head for local points; its first view is always the reference."""
     return config.global_mixer == "softmax" and not config.local_point_head
+
+
+def unused_heads(config: ModelConfig) -> tuple[str, ...]:
+    """What the names of tensors begin with that VGGT has for a head which a model of this config lacks."""
+    return tuple(f"{head}." for head in VGGT_HEADS if head not in config.extra_heads)
 
 
 def parse_settings(settings: object, name: str, kind: type[Settings]) -> Settings:
@@ -91,6 +96,9 @@ class _Layout:
 
     def has(self, key: str) -> bool:
         return key in self.shapes
+
+    def has_module(self, prefix: str) -> bool:
+        return any(key.startswith(f"{prefix}.") for key in self.shapes)
 
     def size(self, key: str, axis: int) -> int:
         """Length of one axis, at least 1."""
@@ -159,20 +167,30 @@ def _ttt(layout: _Layout, known: TTTConfig) -> TTTConfig:
 
 def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadConfig:
     known = settings.camera_head if settings else CameraHeadConfig(heads=CAMERA_HEADS)
-    mlp = layout.has("camera_mlp_head.mlp.fc1.weight")
+    there = [kind for kind, row in table.CAMERA_HEADS.items() if layout.has_module(row.key)]
+    kind = there[-1] if there else CameraHeadConfig.kind
     return CameraHeadConfig(
-        kind="mlp" if mlp else "iterative",
-        trunk_depth=known.trunk_depth if mlp else layout.count("camera_head.trunk"),
+        kind=kind,
+        trunk_depth=layout.count(f"{table.CAMERA_HEADS[kind].key}.trunk") or known.trunk_depth,
         heads=known.heads,
         iterations=known.iterations,
         layer_scale=known.layer_scale,
     )
 
 
+def _dense_heads(layout: _Layout) -> dict[str, Any]:
+    """The settings that turn heads on, of those that are there."""
+    there = {row: layout.has_module(row.key) for row in table.DENSE_HEADS}
+    switches = {row.switch: has for row, has in there.items() if row.switch not in (None, table.EXTRA)}
+    extra = [row.key for row, has in there.items() if has and row.switch == table.EXTRA]
+    return cast(dict[str, Any], switches) | {table.EXTRA: extra}
+
+
 def _dense_head(layout: _Layout, known: DenseHeadConfig) -> DenseHeadConfig:
+    head = next(row.key for row in table.DENSE_HEADS if row.switch is None)
     return DenseHeadConfig(
-        features=layout.size("depth_head.scratch.layer1_rn.weight", 0),
-        level_channels=[layout.size(f"depth_head.projects.{level}.weight", 0) for level in range(4)],
-        hidden=layout.size("depth_head.scratch.output_conv2.0.weight", 0),
+        features=layout.size(f"{head}.scratch.layer1_rn.weight", 0),
+        level_channels=[layout.size(f"{head}.projects.{level}.weight", 0) for level in range(4)],
+        hidden=layout.size(f"{head}.scratch.output_conv2.0.weight", 0),
         views_per_chunk=known.views_per_chunk,
     )

@@ -10,13 +10,16 @@ from torch import Tensor
 
 from zipmap_pl.checkpoints.layout import require_fit
 from zipmap_pl.checkpoints.published import PUBLISHED_TERMS
-from zipmap_pl.checkpoints.recognition import VGGT_ONLY
+from zipmap_pl.checkpoints.recognition import VGGT_HEADS
+from zipmap_pl.models.heads import table
 from zipmap_pl.models.zipmap import ZipMap
 
 # The row order q, k, v is the same; VGGT's heads become channel ranges of the fast weights' heads.
 REMAPPED = {"ttt_block.to_qkv": "attn.qkv", "ttt_block.c_proj": "attn.proj"}
-FRESH = re.compile(r"aggregator\.global_blocks\.\d+\.ttt_block\.(w[012]|lr_fc|gate_fn|o_norm)\b|local_point_head\.")
-DROPPED = re.compile(r"aggregator\.global_blocks\.\d+\.attn\.[qk]_norm\.|" + "|".join(map(re.escape, VGGT_ONLY)))
+FRESH = re.compile(r"aggregator\.global_blocks\.\d+\.ttt_block\.(w[012]|lr_fc|gate_fn|o_norm)\b")
+DROPPED = re.compile(
+    r"aggregator\.global_blocks\.\d+\.attn\.[qk]_norm\.|" + "|".join(f"{head}\\." for head in VGGT_HEADS)
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ def start_from_vggt(model: ZipMap, state_dict: Mapping[str, Tensor]) -> Report:
     """
     own = model.state_dict()
     sources = {key: _source_of(key, state_dict) for key in own}
-    used = {key: source for key, source in sources.items() if source in state_dict or not FRESH.match(key)}
+    used = {key: source for key, source in sources.items() if source in state_dict or not _starts_fresh(key)}
     dropped = [key for key in state_dict.keys() - set(used.values()) if DROPPED.match(key)]
     require_fit(
         {source: own[key] for key, source in used.items()},
@@ -76,6 +79,12 @@ def start_from_vggt(model: ZipMap, state_dict: Mapping[str, Tensor]) -> Report:
     log.info("start from VGGT: %s", report)
     log.warning("VGGT weights: %s", PUBLISHED_TERMS)
     return report
+
+
+def _starts_fresh(key: str) -> bool:
+    """Return True for fast weights and for heads that can be turned off."""
+    optional = tuple(f"{row.key}." for row in table.DENSE_HEADS if row.switch and row.looks_at == table.IMAGES)
+    return bool(FRESH.match(key)) or key.startswith(optional)
 
 
 def _source_of(key: str, state_dict: Mapping[str, Tensor]) -> str:
