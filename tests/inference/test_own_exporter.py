@@ -4,35 +4,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import blocks_of
 from photos_and_model import two_photos, untrained_checkpoint
 
 from zipmap_pl.cli.main import main
 from zipmap_pl.inference import exporters
 
-XYZ = '''
-"""The point cloud as text."""
-
-from pathlib import Path
-
-import numpy as np
-
-from zipmap_pl.contracts.scene import Scene
-from zipmap_pl.inference.points import PointCloud
-
-
-def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
-    """Write points.xyz: x y z red green blue, a point per line, in OpenCV axes."""
-    path = folder / "points.xyz"
-    np.savetxt(path, np.c_[cloud.points, cloud.colors], fmt="%.6g")
-    return {"points (xyz)": path}
-'''
-
 
 def test_a_file_in_the_folder_of_exporters_is_a_format_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (code,) = blocks_of("An exporter", "python")
     (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "xyz.py").write_text(XYZ)
+    (tmp_path / "more" / "xyz.py").write_text(code)
     monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(tmp_path / "more")])
     photos, checkpoint, output = two_photos(tmp_path), untrained_checkpoint(tmp_path), tmp_path / "out"
     arguments = ("reconstruct", photos, "--checkpoint", checkpoint, "--output", output)
