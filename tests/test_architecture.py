@@ -41,6 +41,7 @@ NEVER = {
     "datasets.format": {"datasets.loading", "datasets.inspection", "datasets.draws", "datasets.view_sampling"},
     "datasets.remote": {"datasets.format"},
     "datasets.inspection": {"datasets.loading", "datasets.data_module"},
+    "inference.exporters": {"inference.export", "inference.reconstruct", "inference.sources"},
     "models.layers": {"models.mixers", "models.heads", "models.sequences", "models.zipmap"},
     "models.heads": {"models.mixers", "models.sequences", "models.zipmap"},
     "models.mixers": {"models.heads", "models.sequences", "models.zipmap"},

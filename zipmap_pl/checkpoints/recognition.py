@@ -181,9 +181,10 @@ def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadCon
 def _dense_heads(layout: _Layout) -> dict[str, Any]:
     """The settings that turn heads on, of those that are there."""
     there = {row: layout.has_module(row.key) for row in table.DENSE_HEADS}
-    switches = {row.switch: has for row, has in there.items() if row.switch not in (None, table.EXTRA)}
     extra = [row.key for row, has in there.items() if has and row.switch == table.EXTRA]
-    return cast(dict[str, Any], switches) | {table.EXTRA: extra}
+    on = {row.switch for row, has in there.items() if has}
+    switches = {row.switch for row in there} - {None, table.EXTRA}
+    return {str(switch): switch in on for switch in switches} | {table.EXTRA: extra}
 
 
 def _dense_head(layout: _Layout, known: DenseHeadConfig) -> DenseHeadConfig:

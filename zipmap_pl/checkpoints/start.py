@@ -17,6 +17,7 @@ from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.heads import table
 from zipmap_pl.models.zipmap import ZipMap
 
+# Besides heads: what a stage with queries has and the one before it lacks.
 RAY_TOKENS = ("aggregator.ray_patch_embed.", "aggregator.ray_cond_token")
 SOFTMAX_MIXER = "aggregator.global_blocks.0.attn."
 

@@ -80,7 +80,8 @@ def stream_in_chunks(stream: Stream, images: Tensor, spans: Sequence[slice], kee
 def query_in_chunks(query: Callable[[Tensor], QueriedViews], rays: Tensor, size: int) -> QueriedViews:
     """What is seen along rays [B, T, 9, H, W], `size` views at once; on the CPU."""
     queried = (query(rays[:, span]) for span in chunks_of(rays.shape[1], size))
-    return QueriedViews(**gather((vars(part) for part in queried), rays.shape[1]))
+    there = ({name: maps for name, maps in vars(part).items() if maps is not None} for part in queried)
+    return QueriedViews(**gather(there, rays.shape[1]))
 
 
 class ChunkedPass:
