@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "geometry": set(),
     "drawing": set(),
     "images": {"geometry"},
-    "contracts": {"geometry", "models"},
+    "contracts": {"geometry"},
     "models": {"contracts", "geometry"},
     "datasets": {"contracts", "geometry", "images", "drawing"},
     "preprocess": {"datasets", "geometry", "images"},

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.mixers.ttt import TTTLayer
+from zipmap_pl.models.mixers.kinds import ttt
 from zipmap_pl.models.zipmap import ZipMap
 
 
@@ -105,7 +105,7 @@ def tiny_config():
 def set_newton_schulz_dtype():
     def set_dtype(model, dtype):
         for module in model.modules():
-            if isinstance(module, TTTLayer):
+            if isinstance(module, ttt.Mixer):
                 module.config = replace(module.config, newton_schulz_dtype=str(dtype).removeprefix("torch."))
 
     return set_dtype

@@ -11,7 +11,7 @@ from torch import Tensor
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
 from zipmap_pl.checkpoints.layout import require_finite, require_fit
 from zipmap_pl.checkpoints.published import means_published, read_published, take_terms
-from zipmap_pl.checkpoints.recognition import unused_heads
+from zipmap_pl.checkpoints.recognition import mixer_of, unused_heads
 from zipmap_pl.checkpoints.vggt import start_from_vggt
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.heads import table
@@ -19,7 +19,6 @@ from zipmap_pl.models.zipmap import ZipMap
 
 # Besides heads: what a stage with queries has and the one before it lacks.
 RAY_TOKENS = ("aggregator.ray_patch_embed.", "aggregator.ray_cond_token")
-SOFTMAX_MIXER = "aggregator.global_blocks.0.attn."
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ def start_from(model: ZipMap, source: str) -> Origin:
 
 def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
     require_finite(weights, name)
-    if model.config.global_mixer == "ttt" and any(key.startswith(SOFTMAX_MIXER) for key in weights):
+    if model.config.mixer_kind.from_attention and mixer_of(weights) not in (None, model.config.global_mixer):
         start_from_vggt(model, weights)
         return
     own = model.state_dict()
