@@ -1,6 +1,7 @@
 """The result of a reconstruction: cameras, depth and points of a set of views, in the frame of the first one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class Scene:
         depth: [S, h, w] float32 planar z.
         confidence: [S, h, w] float32, above 1.
         points: [S, h, w, 3] float32, `depth` unprojected to the world.
+        maps: what further heads of the model predict, by the name of the field of `Prediction`: [S, h, w, ...] float32, as
+            the model gives it.
     """
 
     names: list[str]
@@ -34,12 +37,18 @@ class Scene:
     depth: np.ndarray
     confidence: np.ndarray
     points: np.ndarray
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def usable(self) -> np.ndarray:
         """[S] bool: the view has a finite camera and some finite point."""
         cameras = np.isfinite(self.extrinsics).all((1, 2)) & np.isfinite(self.source_intrinsics).all((1, 2))
         return cameras & np.isfinite(self.points).all(-1).any((1, 2))
+
+    @property
+    def stems(self) -> list[str]:
+        """File names of the views without a suffix: the number of the view, then its own name."""
+        return [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(self.names)]
 
     @property
     def cam_to_world(self) -> np.ndarray:

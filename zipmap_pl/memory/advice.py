@@ -118,6 +118,7 @@ def small_model_settings(config: RunConfig) -> str:
     return (
         f"model=small model.reference_view={str(model.reference_view).lower()} "
         f"model.camera_head.kind={model.camera_head.kind} model.query_head={str(model.query_head).lower()}"
+        + (f" model.extra_heads=[{','.join(model.extra_heads)}]" if model.extra_heads else "")
     )
 
 
