@@ -37,6 +37,7 @@ from zipmap_pl.losses.perceptual import PerceptualDistance
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.mixers import fast_weight_operators  # noqa: F401  # registers the operators that are counted
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.step.ema import Ema
 from zipmap_pl.training.step.optimizer import build_optimizer, clip_by_module, set_learning_rates

@@ -1,10 +1,10 @@
 """What a user can say about data: one dataclass per block of conf/data/*.yaml, checked when it is made."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from zipmap_pl.checks import expect, expect_between, expect_one_of, expect_range
 from zipmap_pl.datasets.draws.draw import ShapeRanges
 from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES
 from zipmap_pl.datasets.loading.augmentation import COLOURS, AugmentationConfig
@@ -60,17 +60,15 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         where = f"data of {self.path}"
-        _one_of(where, "scenes", self.scenes, SCENE_CHOICES)
+        expect_one_of(f"{where}: scenes", self.scenes, SCENE_CHOICES)
         for name in ("depth_percentile", "min_depth_percentile"):
             if getattr(self, name) is not None:
-                _one_of(where, name, getattr(self, name), DEPTH_PERCENTILES)
+                expect_one_of(f"{where}: {name}", getattr(self, name), DEPTH_PERCENTILES)
         if self.min_frames is not None:
-            _between(where, "min_frames", self.min_frames, 1, float("inf"))
-        if not 0 <= self.weight < float("inf"):
-            raise UserError(
-                f"{where}: weight is {self.weight}, expected 0 (leave the dataset out) or a positive number"
-            )
-        _between(where, "object_only", self.object_only, 0, 1)
+            expect_between(f"{where}: min_frames", self.min_frames, 1)
+        weighs = 0 <= self.weight < float("inf")
+        expect(weighs, f"{where}: weight", self.weight, "0 (leave the dataset out) or a positive number")
+        expect_between(f"{where}: object_only", self.object_only, 0, 1)
         self.rule()
         self.rules_of()
 
@@ -117,12 +115,13 @@ class ValidationConfig:
     sets: int | None = None
 
     def __post_init__(self) -> None:
-        _between("validation data", "views", self.views, 1, float("inf"))
-        _between("validation data", "aspect", self.aspect, 1e-6, float("inf"))
+        expect_between("validation data: views", self.views, 1)
+        expect_between("validation data: aspect", self.aspect, 1e-6)
         if self.sets is not None:
-            _between("validation data", "sets", self.sets, 1, float("inf"))
-        if self.positions is not None and (not self.positions or min(self.positions) < 0):
-            raise UserError(f"validation data: positions is {list(self.positions)}, expected frame numbers from 0 on")
+            expect_between("validation data: sets", self.sets, 1)
+        if self.positions is not None:
+            holds = bool(self.positions) and min(self.positions) >= 0
+            expect(holds, "validation data: positions", list(self.positions), "frame numbers from 0 on")
 
 
 @dataclass
@@ -186,12 +185,12 @@ class DataConfig:
     validation_sets: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
-        _range("views", self.views, 1)
-        _range("aspect", self.aspect, 1e-6)
-        _range("zoom", self.zoom, 1)
-        _one_of("data", "augmentation.colour", self.augmentation.colour, COLOURS)
-        _one_of("data", "batches", self.batches, BATCH_KINDS)
-        _one_of("data", "reading", self.reading, READINGS)
+        expect_range("data: views", self.views, 1)
+        expect_range("data: aspect", self.aspect, 1e-6)
+        expect_range("data: zoom", self.zoom, 1)
+        expect_one_of("data: augmentation.colour", self.augmentation.colour, COLOURS)
+        expect_one_of("data: batches", self.batches, BATCH_KINDS)
+        expect_one_of("data: reading", self.reading, READINGS)
         if self.batches == "streaming" and self.views[0] != self.views[1]:
             raise UserError(f"data: views is {list(self.views)}, expected one number twice for streaming batches")
         if self.batches == "state_query" and self.views[0] < 2:
@@ -206,8 +205,8 @@ class DataConfig:
             ("window", 1),
             ("buffer", 1),
         ):
-            _between("data", name, getattr(self, name), least, float("inf"))
-        _between("data", "max_fault_share", self.max_fault_share, 0, 1)
+            expect_between(f"data: {name}", getattr(self, name), least)
+        expect_between("data: max_fault_share", self.max_fault_share, 0, 1)
         if self.views[1] > self.images_per_gpu:
             raise UserError(
                 f"data: views goes up to {self.views[1]}, more than images_per_gpu = {self.images_per_gpu}; "
@@ -243,23 +242,3 @@ class DataConfig:
         self.check_patch_size(patch_size)
         views, aspect = (self.views[0], self.views[1]), (self.aspect[0], self.aspect[1])
         return ShapeRanges(views, aspect, self.width, patch_size, self.images_per_gpu)
-
-
-def _one_of(where: str, name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise UserError(f"{where}: {name} is {value!r}, expected one of {', '.join(map(str, allowed))}")
-
-
-def _between(where: str, name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise UserError(
-            f"{where}: {name} is {value}, expected at least {least:g}"
-            + (f" and at most {most:g}" if most < float("inf") else "")
-        )
-
-
-def _range(name: str, value: Sequence[float], least: float) -> None:
-    if len(value) != 2 or not least <= value[0] <= value[1]:
-        raise UserError(
-            f"data: {name} is {list(value)}, expected [smallest, largest] with {least:g} <= smallest <= largest"
-        )

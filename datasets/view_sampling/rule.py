@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from zipmap_pl.checks import fault
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 
 FULL_OVERLAP = 255  # how the index writes an overlap of 1
@@ -46,9 +47,9 @@ class ViewRule(Protocol):
 
 
 def expect(holds: bool, name: str, found: object, wanted: str) -> None:
-    """Raise ValueError for a rule's field that makes no sense."""
+    """Raise ValueError for a rule's field that makes no sense; `make_rule` says in which rule of which dataset."""
     if not holds:
-        raise ValueError(f"{name} is {found}, expected {wanted}")
+        raise ValueError(fault(name, found, wanted))
 
 
 def expect_probability(name: str, found: float) -> None:

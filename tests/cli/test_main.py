@@ -43,7 +43,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["=3"], "settings:"),
         (["stage.steps=0"], "stage.steps is 0, expected 1 or more"),
         (["trainer.log_every=0"], "trainer.log_every is 0"),
-        (["trainer.precision=fp8"], "trainer.precision is fp8, expected one of auto, bf16-mixed, 32-true"),
+        (["trainer.precision=fp8"], "trainer.precision is 'fp8', expected one of auto, bf16-mixed, 32-true"),
         (["stage.optimizer.betas=[0.9]"], "optimizer.betas is [0.9], expected two numbers"),
         (["stage.optimizer.warmup_share=1"], "warmup_share is 1.0"),
         (["stage.optimizer.learning_rate=-1"], "learning_rate is -1.0, expected a positive number"),

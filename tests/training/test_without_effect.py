@@ -11,7 +11,7 @@ from zipmap_pl.cli.main import main
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.training import curriculum
 from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.stage_selection import plan
+from zipmap_pl.training.stage_selection import selected_stages
 from zipmap_pl.training.without_effect import rates_without_effect, without_effect
 
 DOCUMENTED = [  # commands of docs/; test_every_yaml.py has the YAML files
@@ -71,7 +71,7 @@ def test_a_field_for_all_rules_that_no_rule_has_is_named() -> None:
 
 @pytest.mark.parametrize("overrides", DOCUMENTED, ids=" ".join)
 def test_no_documented_command_has_a_setting_without_effect(overrides: list[str]) -> None:
-    assert without_effect(plan(overrides)) == []
+    assert without_effect(selected_stages(overrides)) == []
 
 
 def test_a_setting_that_counts_in_one_stage_of_a_curriculum_is_not_named() -> None:

@@ -21,12 +21,13 @@ from zipmap_pl.models.config import (
     mixer_fields,
     mixer_kind,
 )
+from zipmap_pl.models.heads import table
 from zipmap_pl.models.mixers import kinds
 
 TOKENIZER_HEAD_CHANNELS = 64  # in every DINOv2
 CAMERA_HEADS = 16  # in the trunk of every published camera head
 FEATURE_BLOCKS = {24: [4, 11, 17, 23], 4: [0, 1, 2, 3]}  # number of block pairs -> the ones that the heads read
-VGGT_ONLY = ("point_head.", "track_head.")  # heads of VGGT that ZipMap has none of
+VGGT_HEADS = ("point_head", "track_head")  # beyond those of ZipMap
 
 FRAME = "aggregator.frame_blocks"
 SCENE = "aggregator.global_blocks"
@@ -61,8 +62,7 @@ def model_config_of(
         depth=depth,
         heads=dim // layout.size(f"{FRAME}.0.attn.q_norm.weight", 0),
         feature_blocks=list(settings.feature_blocks) if settings else _published_feature_blocks(depth, name),
-        local_point_head=layout.has("local_point_head.norm.weight"),
-        query_head=layout.has("nvs_head.norm.weight"),
+        **_dense_heads(layout),
         tokenizer=_tokenizer(layout, dim, settings),
         camera_head=_camera_head(layout, settings),
         dense_head=_dense_head(layout, known.dense_head),
@@ -79,6 +79,11 @@ def mixer_of(state_dict: Mapping[str, Tensor]) -> str | None:
     """The name of the scene mixer whose tensors these are; None if it is none of ours."""
     found = _recognized(shapes_of(state_dict), ModelConfig())
     return None if found is None else str(found["global_mixer"])
+
+
+def unused_heads(config: ModelConfig) -> tuple[str, ...]:
+    """What the names of tensors begin with that VGGT has for a head which a model of this config lacks."""
+    return tuple(f"{head}." for head in VGGT_HEADS if head not in config.extra_heads)
 
 
 def parse_settings(settings: object, name: str, kind: type[Settings]) -> Settings:
@@ -100,6 +105,9 @@ class _Layout:
 
     def has(self, key: str) -> bool:
         return key in self.shapes
+
+    def has_module(self, prefix: str) -> bool:
+        return any(key.startswith(f"{prefix}.") for key in self.shapes)
 
     def size(self, key: str, axis: int) -> int:
         """Length of one axis, at least 1."""
@@ -174,20 +182,31 @@ def _tokenizer(layout: _Layout, dim: int, settings: ModelConfig | None) -> Token
 
 def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadConfig:
     known = settings.camera_head if settings else CameraHeadConfig(heads=CAMERA_HEADS)
-    mlp = layout.has("camera_mlp_head.mlp.fc1.weight")
+    there = [kind for kind, row in table.CAMERA_HEADS.items() if layout.has_module(row.key)]
+    kind = there[-1] if there else CameraHeadConfig.kind
     return CameraHeadConfig(
-        kind="mlp" if mlp else "iterative",
-        trunk_depth=known.trunk_depth if mlp else layout.count("camera_head.trunk"),
+        kind=kind,
+        trunk_depth=layout.count(f"{table.CAMERA_HEADS[kind].key}.trunk") or known.trunk_depth,
         heads=known.heads,
         iterations=known.iterations,
         layer_scale=known.layer_scale,
     )
 
 
+def _dense_heads(layout: _Layout) -> dict[str, Any]:
+    """The settings that turn heads on, of those that are there."""
+    there = {row: layout.has_module(row.key) for row in table.DENSE_HEADS}
+    extra = [row.key for row, has in there.items() if has and row.switch == table.EXTRA]
+    on = {row.switch for row, has in there.items() if has}
+    switches = {row.switch for row in there} - {None, table.EXTRA}
+    return {str(switch): switch in on for switch in switches} | {table.EXTRA: extra}
+
+
 def _dense_head(layout: _Layout, known: DenseHeadConfig) -> DenseHeadConfig:
+    head = next(row.key for row in table.DENSE_HEADS if row.switch is None)
     return DenseHeadConfig(
-        features=layout.size("depth_head.scratch.layer1_rn.weight", 0),
-        level_channels=[layout.size(f"depth_head.projects.{level}.weight", 0) for level in range(4)],
-        hidden=layout.size("depth_head.scratch.output_conv2.0.weight", 0),
+        features=layout.size(f"{head}.scratch.layer1_rn.weight", 0),
+        level_channels=[layout.size(f"{head}.projects.{level}.weight", 0) for level in range(4)],
+        hidden=layout.size(f"{head}.scratch.output_conv2.0.weight", 0),
         views_per_chunk=known.views_per_chunk,
     )

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from zipmap_pl.checkpoints.layout import require_fit
 from zipmap_pl.checkpoints.published import PUBLISHED_TERMS
-from zipmap_pl.checkpoints.recognition import VGGT_ONLY
+from zipmap_pl.checkpoints.recognition import VGGT_HEADS
+from zipmap_pl.models.heads import table
 from zipmap_pl.models.mixers.scene_mixer import SceneMixer
 from zipmap_pl.models.zipmap import ZipMap
 
 SCENE_BLOCK = r"(?P<block>aggregator\.global_blocks\.\d+\.)"
-FRESH = ("local_point_head.",)
-DROPPED = re.compile(SCENE_BLOCK + r"attn\.[qk]_norm\.|" + "|".join(map(re.escape, VGGT_ONLY)))
+DROPPED = re.compile(SCENE_BLOCK + r"attn\.[qk]_norm\.|" + "|".join(f"{head}\\." for head in VGGT_HEADS))
 
 log = logging.getLogger(__name__)
 
@@ -89,4 +89,6 @@ def _source_of(key: str, kind: type[SceneMixer]) -> str:
 
 
 def _may_be_fresh(key: str, source: str) -> bool:
-    return not source or key.startswith(FRESH)
+    """Return True for parts of the mixer that attention has nothing for, and for heads that can be turned off."""
+    optional = tuple(f"{row.key}." for row in table.DENSE_HEADS if row.switch and row.looks_at == table.IMAGES)
+    return not source or key.startswith(optional)

@@ -23,11 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
     from zipmap_pl.training.config import to_yaml
     from zipmap_pl.training.retired import retired_settings
-    from zipmap_pl.training.stage_selection import plan
+    from zipmap_pl.training.stage_selection import selected_stages
     from zipmap_pl.training.without_effect import without_effect
 
     with retired_settings() as retired:
-        stages = plan(arguments.overrides, config_dir=arguments.config_dir)
+        stages = selected_stages(arguments.overrides, config_dir=arguments.config_dir)
     idle = [*retired, *without_effect(stages)]
     if arguments.show:
         warn(idle)

@@ -1,6 +1,5 @@
 """What a model remembers of scenes, as a value: keep it, move it, write it to a file, query it later."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zipmap_pl.durable import sync, usual_rights
 from zipmap_pl.errors import UserError
+from zipmap_pl.files import new_file
 
 FILE_FORMAT = {"format": "zipmap_pl scene state", "version": "1"}
 CAMERA_TOKENS = "camera_tokens"
@@ -43,17 +42,10 @@ class SceneState:
         """Write a safetensors file; an older one of that name stays until the new one is whole."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            # Clones, because safetensors refuses tensors that share memory.
-            tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._named()}
-            with usual_rights(temporary):
-                save_file(tensors, temporary, FILE_FORMAT)
-            sync(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync(path.parent)
+        # Clones, because safetensors refuses tensors that share memory.
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._named()}
+        with new_file(path) as temporary:
+            save_file(tensors, temporary, FILE_FORMAT)
 
     @staticmethod
     def load(path: str | Path) -> "SceneState":

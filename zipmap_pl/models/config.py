@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from zipmap_pl import discovery
+from zipmap_pl.checks import refuse
 from zipmap_pl.errors import UserError
+from zipmap_pl.models.heads import table
 from zipmap_pl.models.mixers import kinds
 
 if TYPE_CHECKING:
     from zipmap_pl.models.mixers.scene_mixer import SceneMixer
 
-CAMERA_HEADS = ("iterative", "mlp")
 UPDATE_RULES = ("newton_schulz", "gradient", "momentum")
 NEWTON_SCHULZ_DTYPES = ("bfloat16", "float32")
 MAY_BE_ZERO = ("registers", "newton_schulz_steps")  # of the whole numbers; the others count from one
@@ -93,6 +91,7 @@ class ModelConfig:
     `reference_view`: view 0 has its own special tokens and is the world frame; otherwise the model is affine-invariant.
     `local_point_head`: without it, as in VGGT, the local points are those of the depth and the field of view.
     `query_head`: the model also answers what a camera given by its rays would see.
+    `extra_heads`: further dense heads, by their keys in `models.heads.table`.
     Raises UserError for sizes that do not fit together.
     """
 
@@ -108,6 +107,7 @@ class ModelConfig:
     reference_view: bool = True
     local_point_head: bool = True
     query_head: bool = False
+    extra_heads: list[str] = field(default_factory=list)
     checkpoint_activations: bool = False
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     ttt: TTTConfig = field(default_factory=TTTConfig)
@@ -117,7 +117,7 @@ class ModelConfig:
     @property
     def streaming(self) -> bool:
         """Return True if views can come one after another: no part of the model looks at a later one."""
-        return self.camera_head.kind == "mlp" and self.mixer_kind.streams
+        return table.CAMERA_HEADS[self.camera_head.kind].each_alone and self.mixer_kind.streams
 
     @property
     def mixer_kind(self) -> "type[SceneMixer]":
@@ -132,9 +132,7 @@ class ModelConfig:
         return _as_settings(self.mixer, self.mixer_kind.Settings)
 
     def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise UserError(f"model config: found {'; found '.join(faults)}")
+        refuse("model config", self._faults())
         if not _has_own_field(self.global_mixer):
             self.mixer = asdict(self.mixer_settings)  # with what was left at its default, for those who write it down
 
@@ -165,8 +163,11 @@ class ModelConfig:
             yield f"heads={self.heads}, expected embed_dim={dim} to be a multiple of 4 * heads"
         if dim % self.tokenizer.heads:
             yield f"tokenizer.heads={self.tokenizer.heads}, expected a divisor of embed_dim={dim}"
-        if self.camera_head.kind not in CAMERA_HEADS:
-            yield f"camera_head.kind={self.camera_head.kind}, expected one of {', '.join(CAMERA_HEADS)}"
+        if self.camera_head.kind not in table.CAMERA_HEADS:
+            yield f"camera_head.kind={self.camera_head.kind}, expected one of {', '.join(table.CAMERA_HEADS)}"
+        if not set(self.extra_heads) <= set(table.extra_heads()) or len(set(self.extra_heads)) < len(self.extra_heads):
+            known = ", ".join(table.extra_heads()) or "none, as there are none"
+            yield f"extra_heads={list(self.extra_heads)}, expected some of {known}, each once"
         if 2 * dim % self.camera_head.heads:
             yield f"camera_head.heads={self.camera_head.heads}, expected a divisor of 2 * embed_dim={2 * dim}"
         if len(blocks) != 4 or blocks != sorted(set(blocks)) or blocks[0] < 0:
@@ -216,6 +217,11 @@ def _has_own_field(mixer: str) -> bool:
 
 
 def _as_settings(values: dict[str, Any], kind: type) -> Any:
+    if not values:
+        return kind()
+    from omegaconf import OmegaConf  # those who build a model from a dataclass need no loader of settings
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
     except (OmegaConfBaseException, ValueError) as error:

@@ -12,9 +12,10 @@ from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
 from zipmap_pl.models.config import ModelConfig, mixers_with
-from zipmap_pl.models.heads.activations import colour_and_depth
-from zipmap_pl.models.heads.camera import CameraHead, MLPCameraHead
+from zipmap_pl.models.heads import camera, table
 from zipmap_pl.models.heads.dense import DPTHead
+from zipmap_pl.models.heads.fields import activated, prediction_of
+from zipmap_pl.models.heads.table import DenseRow
 from zipmap_pl.models.input_checks import check_state, checked_images, checked_rays
 from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
 from zipmap_pl.models.mixers.scene_mixer import FIT_THEN_READ_ALL, READ_ALL, Operator, windows
@@ -41,20 +42,12 @@ class ZipMap(nn.Module):
         self.config = config
         self.terms = ""  # licence terms of the weights it was filled with; empty for own ones
         dim = 2 * config.embed_dim
-
-        def dense_head(out_channels: int) -> DPTHead:
-            return DPTHead(dim, config.patch_size, out_channels, config.dense_head, config.checkpoint_activations)
-
         self.aggregator = Aggregator(config)
-        if config.camera_head.kind == "mlp":
-            self.camera_mlp_head = MLPCameraHead(dim)
-        else:
-            self.camera_head = CameraHead(dim, config.camera_head)
-        self.depth_head = dense_head(2)
-        if config.local_point_head:
-            self.local_point_head = dense_head(3)
-        if config.query_head:
-            self.nvs_head = dense_head(5)
+        row = table.CAMERA_HEADS[config.camera_head.kind]
+        self.add_module(row.key, getattr(camera, row.layer)(dim, config.camera_head))
+        for dense in table.dense_heads(config):
+            head = DPTHead(dim, config.patch_size, dense.channels, config.dense_head, config.checkpoint_activations)
+            self.add_module(dense.key, head)
 
     def set_reference_view(self, reference_view: bool) -> None:
         """Whether view 0 is the world frame from now on: a stage may change that in a model that is being trained."""
@@ -99,7 +92,7 @@ class ZipMap(nn.Module):
         if rays is not None:
             state = cast(SceneState, prediction.state)  # a model with a query head has one
             queried = self._query(state, rays, views_per_chunk)
-            prediction.nvs_pred, prediction.nvs_depth_conf = queried.nvs_pred, queried.nvs_depth_conf
+            prediction = replace(prediction, **vars(queried))
         if not keep_state:
             prediction.state = None
         return prediction
@@ -129,8 +122,8 @@ class ZipMap(nn.Module):
             return stream_in_chunks(
                 self.stream(size), images, chunks_of(images.shape[1], views_per_chunk, size), keep_state
             )
-        chunked = self._chunked(images, views_per_chunk, window, self._dense_heads)
-        return chunked.walk(chunked.plan(storage or Storage()), self._camera_head, keep_state)
+        chunked = self._chunked(images, views_per_chunk, window, self._dense_heads(table.IMAGES))
+        return chunked.walk(chunked.layout(storage or Storage()), self._camera_head, keep_state)
 
     def compress(
         self,
@@ -151,7 +144,7 @@ class ZipMap(nn.Module):
             _refuse(storage)
         elif not self.config.streaming:
             chunked = self._chunked(images, views_per_chunk, window, {})
-            return chunked.compress(chunked.plan(storage or Storage()))
+            return chunked.compress(chunked.layout(storage or Storage()))
         views = images.shape[1]
         state: SceneState | None = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and views_per_chunk is None):
@@ -216,27 +209,28 @@ class ZipMap(nn.Module):
         with no_autocast(images):
             poses = self._camera_head(at_least_float32(features.levels[-1][:, :, 0]))
             levels = _patches(features)
-            maps = {name: _maps(head, levels, images) for name, head in self._dense_heads.items()}
-            return Prediction.of_maps(poses, maps["depth"], maps.get("points"), features.state)
+            maps = {row: _maps(head, levels, images) for row, head in self._dense_heads(table.IMAGES).items()}
+            return prediction_of(poses, maps, features.state)
 
     @property
     def _camera_head(self) -> nn.Module:
-        return self.camera_mlp_head if self.config.camera_head.kind == "mlp" else self.camera_head
+        return self.get_submodule(table.CAMERA_HEADS[self.config.camera_head.kind].key)
 
-    @property
-    def _dense_heads(self) -> dict[str, DPTHead]:
-        """Those that look at pictures."""
-        return {"depth": self.depth_head} | ({"points": self.local_point_head} if self.config.local_point_head else {})
+    def _dense_heads(self, looks_at: str) -> dict[DenseRow, DPTHead]:
+        """Those that look at such views, by their rows of the table."""
+        return {row: cast(DPTHead, self.get_submodule(row.key)) for row in table.dense_heads(self.config, looks_at)}
 
     def _query(self, state: SceneState, rays: Tensor, views_per_chunk: int | None = None) -> QueriedViews:
         if views_per_chunk is not None:
             return query_in_chunks(lambda part: self._query(state, part.to(self._device)), rays, views_per_chunk)
         features = self.aggregator(rays, READ_ALL, state)
         with no_autocast(rays):
-            return QueriedViews(*colour_and_depth(_maps(self.nvs_head, _patches(features), rays)))
+            levels = _patches(features)
+            maps = {row: _maps(head, levels, rays) for row, head in self._dense_heads(table.RAYS).items()}
+            return QueriedViews(**activated(maps))
 
     def _chunked(
-        self, images: Tensor, views_per_chunk: int, window: int | None, heads: Mapping[str, DPTHead]
+        self, images: Tensor, views_per_chunk: int, window: int | None, heads: Mapping[DenseRow, DPTHead]
     ) -> ChunkedPass:
         name = self.config.global_mixer
         if not self.config.mixer_kind.in_chunks:

@@ -10,13 +10,14 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from zipmap_pl.checks import expect, expect_one_of
 from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.training.retired import judge, schema_of, take_out
-from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig, expect
+from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "fsdp", "hsdp")
@@ -35,7 +36,7 @@ class StageConfig:
     parent: str | None = None  # the stage before it in a curriculum
 
     def __post_init__(self) -> None:
-        expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
+        expect(self.steps >= 1, "settings: stage.steps", self.steps, "1 or more")
 
 
 @dataclass
@@ -82,8 +83,7 @@ class TrainerConfig:
             ("strategy", STRATEGIES),
             ("precision", PRECISIONS),
         ):
-            value = getattr(self, name)
-            expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
+            expect_one_of(f"settings: trainer.{name}", getattr(self, name), allowed)
         for name in (
             "devices",
             "nodes",
@@ -93,10 +93,10 @@ class TrainerConfig:
             "checkpoint_every",
             "max_skipped",
         ):
-            expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
+            expect(getattr(self, name) >= 1, f"settings: trainer.{name}", getattr(self, name), "1 or more")
         images = self.global_images
-        expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")
-        expect(self.keep_checkpoints >= 0, "trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
+        expect(images is None or images >= 1, "settings: trainer.global_images", images, "1 or more, or null")
+        expect(self.keep_checkpoints >= 0, "settings: trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
 
 
 @dataclass
@@ -114,7 +114,7 @@ class RunConfig:
     init_from: str | None = None  # checkpoint or run folder, file or hub id whose weights the run starts from
 
     def __post_init__(self) -> None:
-        expect(self.seed >= 0, "seed", self.seed, "0 or more")
+        expect(self.seed >= 0, "settings: seed", self.seed, "0 or more")
         self.data.check_patch_size(self.model.patch_size)
 
     def facts(self) -> RunFacts:

@@ -9,6 +9,7 @@ from pathlib import Path
 import lightning
 import torch
 
+from zipmap_pl.changes import changes
 from zipmap_pl.checkpoints.folder import (
     check_files,
     checkpoints_of,
@@ -25,7 +26,6 @@ from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import Resume, ZipMapModule
 from zipmap_pl.training.parallel.strategies import World, build_strategy, meet, world_of
-from zipmap_pl.training.run_settings import changes
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
 from zipmap_pl.training.watching.callbacks import (
     Checkpoints,

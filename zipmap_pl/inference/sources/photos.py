@@ -1,12 +1,12 @@
 """A folder of photos, in the order in which their numbers count."""
 
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.images.photo import Photo, open_photo
+from zipmap_pl.natural_order import natural_order
 
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 # Images that people have next to those, and that Pillow cannot read by itself or would read one frame of.
@@ -25,7 +25,7 @@ def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo]]:
         raise UserError(
             f"{folder}: no such folder or video, expected photos ({', '.join(sorted(PHOTO_ENDINGS))}) or a video"
         )
-    found = sorted((path.name for path in folder.iterdir() if not path.name.startswith(".")), key=_by_numbers)
+    found = sorted((path.name for path in folder.iterdir() if not path.name.startswith(".")), key=natural_order)
     names, others = (
         [name for name in found if Path(name).suffix.lower() in endings] for endings in (PHOTO_ENDINGS, OTHER_ENDINGS)
     )
@@ -42,8 +42,3 @@ def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo]]:
         return open_photo((folder / names[number]).read_bytes())
 
     return names, read
-
-
-def _by_numbers(name: str) -> tuple[list[tuple[str, int]], str]:
-    """A sort key by which img2 is before img10, as whoever numbered them means it."""
-    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name, re.ASCII)], name

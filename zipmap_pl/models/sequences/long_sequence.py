@@ -18,11 +18,13 @@ from zipmap_pl.contracts.prediction import Prediction, QueriedViews
 from zipmap_pl.contracts.scene_state import LayerState, SceneState
 from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator
 from zipmap_pl.models.heads.dense import DPTHead
+from zipmap_pl.models.heads.fields import prediction_of
+from zipmap_pl.models.heads.table import DenseRow
 from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
 from zipmap_pl.models.mixers.blocks import SceneBlock
 from zipmap_pl.models.mixers.scene_mixer import Directions
 from zipmap_pl.models.sequences.streaming import Stream
-from zipmap_pl.models.sequences.token_store import Storage, StoragePlan, TokenStore, plan_storage
+from zipmap_pl.models.sequences.token_store import Storage, StorageLayout, TokenStore, choose_storage
 
 TOKENS = "tokens"  # of the frame block at hand
 CAMERA_TOKEN = "camera_token"  # of the last feature level
@@ -35,15 +37,15 @@ class Walk:
     """A walk over the views of a long sequence that is planned but not begun. Iterating over it walks.
 
     Attributes:
-        plan: what is kept of the views meanwhile, and where.
+        layout: what is kept of the views meanwhile, and where.
         begin: starts the walk; it gives the predictions [B, n, ...] of one chunk of views after another, on the CPU.
     """
 
-    plan: StoragePlan
+    layout: StorageLayout
     begin: Callable[[], Iterator[Prediction]]
 
     def __iter__(self) -> Iterator[Prediction]:
-        log.info("%s", self.plan)
+        log.info("%s", self.layout)
         return self.begin()
 
 
@@ -71,21 +73,22 @@ def stream_in_chunks(stream: Stream, images: Tensor, spans: Sequence[slice], kee
             prediction = session.push(images[:, span]).on("cpu")
             yield replace(prediction, state=session.state if keep_state else None)
 
-    return Walk(plan_storage({}, images.shape[0], images.shape[1], Storage()), begin)
+    return Walk(choose_storage({}, images.shape[0], images.shape[1], Storage()), begin)
 
 
 @torch.no_grad()
 def query_in_chunks(query: Callable[[Tensor], QueriedViews], rays: Tensor, size: int) -> QueriedViews:
     """What is seen along rays [B, T, 9, H, W], `size` views at once; on the CPU."""
     queried = (query(rays[:, span]) for span in chunks_of(rays.shape[1], size))
-    return QueriedViews(*gather(((part.nvs_pred, part.nvs_depth_conf) for part in queried), rays.shape[1]))
+    there = ({name: maps for name, maps in vars(part).items() if maps is not None} for part in queried)
+    return QueriedViews(**gather(there, rays.shape[1]))
 
 
 class ChunkedPass:
     """One bidirectional pass over scenes whose views come in chunks; without a gradient."""
 
     def __init__(
-        self, aggregator: Aggregator, heads: Mapping[str, DPTHead], images: Tensor, views_per_chunk: int
+        self, aggregator: Aggregator, heads: Mapping[DenseRow, DPTHead], images: Tensor, views_per_chunk: int
     ) -> None:
         """To be run once or more.
 
@@ -111,30 +114,30 @@ class ChunkedPass:
         shapes: dict[str, tuple[int, ...]] = {TOKENS: (SPECIAL_TOKENS + height * width, dim)}
         if self._reads_last:
             shapes[CAMERA_TOKEN] = (2 * dim,)
-        for name, head in self.heads.items():
+        for row, head in self.heads.items():
             for level, shape in enumerate(head.compact_shapes(self.grid)):
-                shapes[_compact(name, level)] = shape
+                shapes[_compact(row, level)] = shape
         return shapes
 
-    def plan(self, storage: Storage) -> StoragePlan:
+    def layout(self, storage: Storage) -> StorageLayout:
         """Where that will be kept. Raises UserError if it fits nowhere."""
-        return plan_storage(self.kept, self.images.shape[0], self.images.shape[1], storage)
+        return choose_storage(self.kept, self.images.shape[0], self.images.shape[1], storage)
 
-    def walk(self, plan: StoragePlan, camera_head: nn.Module, keep_state: bool) -> Walk:
+    def walk(self, layout: StorageLayout, camera_head: nn.Module, keep_state: bool) -> Walk:
         """The whole reconstruction; with `keep_state` every prediction has what the model remembers of all views."""
-        return Walk(plan, lambda: self._reconstruct(plan, camera_head, keep_state))
+        return Walk(layout, lambda: self._reconstruct(layout, camera_head, keep_state))
 
     @torch.no_grad()
-    def compress(self, plan: StoragePlan) -> SceneState:
+    def compress(self, layout: StorageLayout) -> SceneState:
         """What the model remembers of the scenes in the end."""
-        log.info("%s", plan)
-        with TokenStore(plan, self.device) as store:
+        log.info("%s", layout)
+        with TokenStore(layout, self.device) as store:
             return self._remembered(store, list(self._fitted_states(store)))
 
     @torch.no_grad()
-    def _reconstruct(self, plan: StoragePlan, camera_head: nn.Module, keep_state: bool) -> Iterator[Prediction]:
+    def _reconstruct(self, layout: StorageLayout, camera_head: nn.Module, keep_state: bool) -> Iterator[Prediction]:
         """The predictions of one chunk after another, on the CPU; the first one comes when all blocks are done."""
-        with TokenStore(plan, self.device) as store:
+        with TokenStore(layout, self.device) as store:
             states = [state for state in self._fitted_states(store) if keep_state]
             memory = self._remembered(store, states) if keep_state else None
             poses = self._poses(store, camera_head)
@@ -199,9 +202,9 @@ class ChunkedPass:
     def _keep(self, store: TokenStore, span: slice, level: int, features: Tensor) -> None:
         """Of the features [B, n, P, 2C] of a level."""
         with no_autocast(features):
-            for name, head in self.heads.items():
+            for row, head in self.heads.items():
                 compact = head.compact(level, features[:, :, SPECIAL_TOKENS:].flatten(0, 1), self.grid)
-                store.put(_compact(name, level), span.start, compact.unflatten(0, features.shape[:2]))
+                store.put(_compact(row, level), span.start, compact.unflatten(0, features.shape[:2]))
         if level == len(self.aggregator.feature_blocks) - 1:
             store.put(CAMERA_TOKEN, span.start, features[:, :, 0])
 
@@ -229,42 +232,41 @@ class ChunkedPass:
         shape = (len(self.images), span.stop - span.start)
         maps = {}
         with no_autocast(poses[0]):
-            for name, head in self.heads.items():
-                names = [_compact(name, level) for level in range(len(self.aggregator.feature_blocks))]
+            for row, head in self.heads.items():
+                names = [_compact(row, level) for level in range(len(self.aggregator.feature_blocks))]
                 compacts = [store.get(name, span).flatten(0, 1) for name in names]
-                maps[name] = head.decode(compacts, height, width).unflatten(0, shape)
-            return Prediction.of_maps([pose[:, span] for pose in poses], maps["depth"], maps.get("points"), None)
+                maps[row] = head.decode(compacts, height, width).unflatten(0, shape)
+            return prediction_of([pose[:, span] for pose in poses], maps, None)
 
 
-def gather(chunks: Iterable[Sequence[Tensor]], views: int) -> list[Tensor]:
+def gather(chunks: Iterable[Mapping[str, Tensor]], views: int) -> dict[str, Tensor]:
     """Several tensors that come in chunks [B, n, ...] -> each as one [B, views, ...], without holding anything twice."""
-    whole: list[Tensor] = []
-    start = 0
+    whole: dict[str, Tensor] = {}
+    start = end = 0
     for parts in chunks:
-        whole = whole or [part.new_empty(len(part), views, *part.shape[2:]) for part in parts]
-        end = start + parts[0].shape[1]
-        for together, part in zip(whole, parts, strict=True):
-            together[:, start:end] = part
+        whole = whole or {name: part.new_empty(len(part), views, *part.shape[2:]) for name, part in parts.items()}
+        for name, part in parts.items():
+            end = start + part.shape[1]
+            whole[name][:, start:end] = part
         start = end
     return whole
 
 
 def joined(walk: Walk) -> Prediction:
     """The predictions of a whole walk as one, in host memory; the state is that of the last chunk."""
-    state: SceneState | None = None
+    last: Prediction | None = None
 
-    def parts() -> Iterator[list[Tensor]]:
-        nonlocal state
-        for prediction in walk:
-            state = prediction.state
-            yield [prediction.depth, prediction.depth_conf, prediction.local_points, *prediction.pose_enc_list]
+    def parts() -> Iterator[dict[str, Tensor]]:
+        nonlocal last
+        for last in walk:
+            yield last.of_views()
 
-    depth, confidence, points, *poses = gather(parts(), walk.plan.views)
-    return Prediction(poses[-1], poses, depth, confidence, points, state)
+    tensors = gather(parts(), walk.layout.views)
+    return cast(Prediction, last).with_views(tensors)
 
 
-def _compact(head: str, level: int) -> str:
-    return f"{head}.{level}"
+def _compact(row: DenseRow, level: int) -> str:
+    return f"{row.key}.{level}"
 
 
 def _sum(parts: Iterable[Directions]) -> Directions:

@@ -1,25 +1,27 @@
-"""The planned memory of a step is what a real step on this CPU allocates, and the arithmetic around it is right."""
+"""The estimated memory of a step is what a real step on this CPU allocates, and the arithmetic around it is right."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
 from zipmap_pl.datasets.draws.draw import StepShape
 from zipmap_pl.losses.normalisation import ground_truth
 from zipmap_pl.losses.query import QueryLoss
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
-from zipmap_pl.memory import estimate as memory_plan
+from zipmap_pl.memory import estimate
 from zipmap_pl.memory.advice import most_images, sensible_images, with_images, without_averages
 from zipmap_pl.memory.estimate import (
     CONTEXT_BYTES,
     GIB,
     Sharing,
+    estimate_memory,
     largest_shape,
     parameters_of_slice,
-    plan_memory,
     sharing_of,
 )
 from zipmap_pl.memory.live_bytes import Moment
@@ -40,40 +42,56 @@ STREAMING = [
 QUERY = ["data.batches=state_query", "model.query_head=true", "stage.loss.query_perceptual=0"]
 
 
+def real_step(config: RunConfig, shape: StepShape) -> tuple[ZipMap, Callable[[], None]]:
+    """A model, and a step with it: batch, forward pass under autocast, losses, backward pass, gradients dropped."""
+    torch.manual_seed(0)
+    model = ZipMap(config.model).train()
+    query = QueryLoss(config.stage.loss) if config.data.batches == "state_query" else None
+    loss = ReconstructionLoss(config.stage.loss, query, config.model.reference_view)
+
+    def step() -> None:
+        batch = empty_batch(config, shape)
+        batch.images.uniform_()
+        batch.depth.uniform_(1, 3)
+        batch.mask.fill_(True)
+        batch.normals.fill_(True)
+        batch.extrinsics.copy_(torch.eye(4)[:3])
+        batch.extrinsics[:, :, 0, 3] = torch.arange(shape.views) / 4
+        batch.intrinsics.copy_(torch.tensor([[30.0, 0, 28], [0, 30, 28], [0, 0, 1]]))
+        if batch.targets is not None:
+            batch.targets.fill_(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            rays = None if batch.targets is None else batch.target_rays()
+            total = loss(model(batch.inputs().images, target_rays=rays), *ground_truth(batch))["total"]
+            del rays
+            total.backward()
+        model.zero_grad(set_to_none=True)
+
+    return model, step
+
+
 @pytest.fixture
-def measured_bytes(monkeypatch):
-    """What one real step allocates at most, by the profiler, gradients included."""
+def profiled_bytes(monkeypatch):
+    """What a step allocates at most, by the profiler, gradients included."""
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks"))
     measurement = importlib.import_module("measurement")
 
-    def measure(config: RunConfig, shape: StepShape, autocast: bool) -> int:
-        torch.manual_seed(0)
-        model = ZipMap(config.model).train()
-        query = QueryLoss(config.stage.loss) if config.data.batches == "state_query" else None
-        loss = ReconstructionLoss(config.stage.loss, query, config.model.reference_view)
-
-        def step() -> None:
-            batch = empty_batch(config, shape)
-            batch.images.uniform_()
-            batch.depth.uniform_(1, 3)
-            batch.mask.fill_(True)
-            batch.normals.fill_(True)
-            batch.extrinsics.copy_(torch.eye(4)[:3])
-            batch.extrinsics[:, :, 0, 3] = torch.arange(shape.views) / 4
-            batch.intrinsics.copy_(torch.tensor([[30.0, 0, 28], [0, 30, 28], [0, 0, 1]]))
-            if batch.targets is not None:
-                batch.targets.fill_(0)
-            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                rays = None if batch.targets is None else batch.target_rays()
-                total = loss(model(batch.inputs().images, target_rays=rays), *ground_truth(batch))["total"]
-                del rays
-                total.backward()
-            model.zero_grad(set_to_none=True)
-
+    def measure(step: Callable[[], None]) -> int:
         step()  # what is made once is made
         return measurement.seconds_and_peak_bytes_of(step, torch.device("cpu"))[1]
 
     return measure
+
+
+def tracked_bytes(model: ZipMap, step: Callable[[], None]) -> int:
+    """What a step has alive at most besides the weights, by PyTorch's own tracker: of all tensors that operations return."""
+    tracker = MemTracker()
+    model.requires_grad_(True)  # the tracker cannot hook into what is not trained
+    tracker.track_external(model)
+    with tracker:
+        step()
+    peak = tracker.get_tracker_snapshot("peak")[torch.device("cpu")]
+    return sum(size for kind, size in peak.items() if kind not in ("Total", _MemRefType.PARAM, _MemRefType.BUFFER))
 
 
 def counted(config: RunConfig, shape: StepShape, numerics: Numerics) -> int:
@@ -90,10 +108,28 @@ def counted(config: RunConfig, shape: StepShape, numerics: Numerics) -> int:
     ],
     ids=["plain", "checkpointing", "streaming", "query"],
 )
-def test_a_step_takes_what_is_counted(measured_bytes, changes: list[str], scenes: int, limit: float) -> None:
+def test_a_step_takes_what_is_counted(profiled_bytes, changes: list[str], scenes: int, limit: float) -> None:
     config, shape = compose(changes), StepShape(4, 56, 56, scenes)
     found = counted(config, shape, Numerics(gpu_rules=False))
-    assert found == pytest.approx(measured_bytes(config, shape, autocast=True), rel=limit)
+    assert found == pytest.approx(profiled_bytes(real_step(config, shape)[1]), rel=limit)
+
+
+# Measured with torch 2.14: -1.5 %, -0.001 %, +2.6 % and +5.1 %. The tracker does not see what our own operators
+# allocate inside, which counts in the last two: there the estimate has to be the larger one.
+@pytest.mark.parametrize(
+    ("changes", "scenes", "lowest", "highest"),
+    [
+        pytest.param([], 2, 0.98, 1.0, marks=pytest.mark.long),
+        (LEAN, 2, 0.999, 1.001),
+        pytest.param([*STREAMING, *LEAN], 1, 1.0, 1.04, marks=pytest.mark.long),
+        pytest.param([*QUERY, *LEAN], 1, 1.0, 1.07, marks=pytest.mark.long),
+    ],
+    ids=["plain", "checkpointing", "streaming", "query"],
+)
+def test_the_memory_tracker_of_pytorch_agrees(changes: list[str], scenes: int, lowest: float, highest: float) -> None:
+    config, shape = compose(changes), StepShape(4, 56, 56, scenes)
+    found = counted(config, shape, Numerics(gpu_rules=False))
+    assert lowest <= found / tracked_bytes(*real_step(config, shape)) <= highest
 
 
 def test_memory_grows_in_proportion_to_the_images() -> None:
@@ -117,13 +153,13 @@ def step_by_rule(monkeypatch):
         activations = shape.scenes * shape.views * IMAGE
         return StepMemory(0, activations, Moment(tensors=activations), "loss")
 
-    monkeypatch.setattr(memory_plan, "step_memory", step)
+    monkeypatch.setattr(estimate, "step_memory", step)
 
 
 @pytest.mark.usefixtures("step_by_rule")
 def test_the_published_parameters_are_all_there() -> None:
     config = compose(["stage=static"])
-    alone, sharded = (plan_memory(config, World(1, devices, None), 80 * GIB) for devices in (1, 8))
+    alone, sharded = (estimate_memory(config, World(1, devices, None), 80 * GIB) for devices in (1, 8))
     count = sum(alone.groups.values())
     assert 1.3e9 < count < 1.45e9
     assert alone.parameters == 4 * count
@@ -159,8 +195,8 @@ def test_sharing_follows_the_settings() -> None:
 @pytest.mark.usefixtures("step_by_rule")
 def test_gradients_that_stay_are_counted_during_the_step() -> None:
     config = compose([])
-    once = plan_memory(config, ALONE, GIB)
-    several = plan_memory(replace(config, trainer=replace(config.trainer, global_images=32)), ALONE, GIB)
+    once = estimate_memory(config, ALONE, GIB)
+    several = estimate_memory(replace(config, trainer=replace(config.trainer, global_images=32)), ALONE, GIB)
     assert (once.phase, once.gradients, once.kept) == ("loss", 0, 16 * IMAGE)
     assert several.total - once.total == pytest.approx(1.05 * several.gradients, rel=0.01)
     assert several.gradients == once.averages
@@ -183,10 +219,10 @@ def test_the_step_that_takes_most_has_the_largest_pictures() -> None:
 @pytest.mark.parametrize("images", [2, 3, 8, 11, 16])
 def test_the_largest_number_of_images_that_fits(images: int) -> None:
     config = compose([])
-    capacity = plan_memory(with_images(config, images), ALONE, GIB).total + IMAGE // 2
+    capacity = estimate_memory(with_images(config, images), ALONE, GIB).total + IMAGE // 2
     found = most_images(config, ALONE, capacity, limit=16)
     assert found is not None
     views = f" data.views=[2,{images}]" if images < 4 else ""
     assert found.settings == f"data.images_per_gpu={images}{views}"
-    assert found.plan.fits
+    assert found.estimate.fits
     assert most_images(config, ALONE, GIB, limit=16) is None  # less than the reserve
