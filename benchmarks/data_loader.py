@@ -20,8 +20,9 @@ from zipmap_pl.datasets.format.depth_coding import depth_table, read_codes
 from zipmap_pl.datasets.format.frame_reader import FrameReader
 from zipmap_pl.datasets.loading.augmentation import AugmentationConfig
 from zipmap_pl.datasets.loading.samples import SampleReader
-from zipmap_pl.images.crop_resize import Crop, resize_nearest, resize_picture
-from zipmap_pl.images.decode import read_picture
+from zipmap_pl.images.crop import Crop
+from zipmap_pl.images.decode import read_image
+from zipmap_pl.images.resample import resize_image, resize_nearest
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions, list_frames
@@ -170,7 +171,7 @@ def frames_of(module: ZooDataModule, slug: str, scene: str, rows: list[int]) -> 
 def bare_loop(frames: Sequence[BareFrame]) -> None:
     """Decode the same bytes with the same decoders, and resize."""
     for frame in frames:
-        resize_picture(read_picture(frame.picture, frame.reduction), frame.crop.of_reduced(frame.reduction))
+        resize_image(read_image(frame.picture, frame.reduction), frame.crop.of_reduced(frame.reduction))
         codes = resize_nearest(read_codes(frame.depth, frame.size), frame.crop)
         np.take(depth_table(*frame.depth_range), codes)
 

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "losses": {"contracts", "geometry", "models"},
     "metrics": {"contracts", "geometry"},
     "checkpoints": {"models"},
-    "inference": {"contracts", "models", "geometry", "drawing"},
+    "inference": {"contracts", "models", "geometry", "images", "drawing"},
     "training": {"contracts", "models", "losses", "metrics", "datasets", "geometry", "drawing", "checkpoints"},
     "memory": {"contracts", "models", "losses", "datasets", "training"},
 }
@@ -36,7 +36,7 @@ MAY_IMPORT = {
 NEVER = {
     "preprocess.zoo": {"preprocess.engine", "preprocess.registry"},
     "preprocess.formats": {"preprocess.engine", "preprocess.zoo", "preprocess.convert"},
-    "preprocess.convert": {"preprocess.zoo"},
+    "preprocess.convert": {"preprocess.engine", "preprocess.zoo"},
     "datasets.loading": {"datasets.inspection", "datasets.data_module"},
     "datasets.format": {"datasets.loading", "datasets.inspection", "datasets.draws", "datasets.view_sampling"},
     "datasets.remote": {"datasets.format"},

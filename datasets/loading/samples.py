@@ -25,7 +25,8 @@ from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.datasets.view_sampling.combined import in_time_order
 from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
 from zipmap_pl.geometry.exact_cameras import intrinsics_matrix
-from zipmap_pl.images.crop_resize import SPARSE, Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.images.crop import Crop, plan_crop
+from zipmap_pl.images.resample import SPARSE, resize_image, resize_nearest, resize_sparse
 
 
 @dataclass
@@ -59,7 +60,7 @@ class SampleReader:
         Args:
             pick: S views.
             target: height, width.
-            zooms: [S], see `crop_resize.plan_crop`.
+            zooms: [S], see `crop.plan_crop`.
             object_only: keep the depth of the scene's one object only; the picture stays.
         """
         dataset, reader = self.datasets[pick.dataset], self._readers[pick.dataset]
@@ -77,7 +78,7 @@ class SampleReader:
             row = rows[int(position)]
             crop = self._crop(reader, row, target, float(zooms[view]))
             picture, reduction = reader.picture(row, crop.reduction)
-            images[view] = resize_picture(picture, crop.of_reduced(reduction))
+            images[view] = resize_image(picture, crop.of_reduced(reduction))
             limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, max_depth)
             read_depth(reader, row, crop, limits, out=depth[view])
             if object_only:

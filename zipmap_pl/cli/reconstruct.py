@@ -90,7 +90,7 @@ def reconstruct_photos(
     from zipmap_pl.checkpoints.load import load_any
     from zipmap_pl.inference.exporters.export import new_folder, write_scene
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
-    from zipmap_pl.inference.sources.pictures import load_pictures
+    from zipmap_pl.inference.sources.model_images import load_images
     from zipmap_pl.progress import working
 
     with new_folder(output) as folder:
@@ -101,7 +101,7 @@ def reconstruct_photos(
         width = width or seen.width
         if width % patch:
             raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
-        pictures = load_pictures(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
+        pictures = load_images(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
         with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
             scene = reconstruct(model, pictures, chosen_device, views_per_chunk, tell=print)
         with working("writing cameras, depth and points"):

@@ -13,7 +13,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import relative_to_first
-from zipmap_pl.inference.sources.pictures import ModelPicture
+from zipmap_pl.inference.sources.model_images import ModelImage
 from zipmap_pl.models.layers.precision import no_autocast
 from zipmap_pl.models.sequences.long_sequence import gather
 from zipmap_pl.models.zipmap import ZipMap
@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
 @torch.inference_mode()
 def reconstruct(
     model: ZipMap,
-    pictures: list[ModelPicture],
+    pictures: list[ModelImage],
     device: torch.device,
     views_per_chunk: int | None = None,
     tell: Callable[[str], None] = log.info,
@@ -116,7 +116,7 @@ def _tell_unusable(scene: Scene) -> None:
         log.warning("no finite camera for %d of %d views, the first is %s", len(bad), len(scene.names), bad[0])
 
 
-def _at_source_size(intrinsics: np.ndarray, picture: ModelPicture) -> np.ndarray:
+def _at_source_size(intrinsics: np.ndarray, picture: ModelImage) -> np.ndarray:
     """Intrinsics [3, 3] of the user's own picture."""
     sx, sy, x0, y0 = picture.source_from_model
     return np.array([[sx, 0, x0], [0, sy, y0], [0, 0, 1]]) @ intrinsics

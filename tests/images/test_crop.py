@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zipmap_pl.geometry.exact_cameras import pixel_points
-from zipmap_pl.images.crop_resize import plan_crop, resize_nearest, resize_picture, resize_sparse
-from zipmap_pl.images.decode import read_picture
+from zipmap_pl.images.crop import plan_crop
+from zipmap_pl.images.decode import read_image
+from zipmap_pl.images.resample import resize_image, resize_nearest, resize_sparse
 
 sizes = st.tuples(st.integers(40, 400), st.integers(40, 400))
 targets = st.tuples(st.integers(1, 10).map(lambda n: 14 * n), st.integers(1, 10).map(lambda n: 14 * n))
@@ -30,7 +31,7 @@ def test_principal_point_is_the_centre_and_nothing_is_padded(size, target, x, y,
 @given(size=sizes, target=targets, x=shares, y=shares, zoom=st.floats(1, 2))
 def test_results_have_the_target_size(size, target, x, y, zoom):
     crop = plan_crop(size, np.array([300.0, 300.0, x * size[1], y * size[0]]), target, zoom)
-    assert resize_picture(np.zeros((*size, 3), np.uint8), crop).shape == (*target, 3)
+    assert resize_image(np.zeros((*size, 3), np.uint8), crop).shape == (*target, 3)
     assert resize_nearest(np.zeros(size, np.float32), crop).shape == target
 
 
@@ -40,7 +41,7 @@ def test_nothing_to_do_changes_no_bit():
     depth = generator.random((56, 56)).astype(np.float32)
     intrinsics = np.array([40.0, 40.0, 28.0, 28.0])
     crop = plan_crop((56, 56), intrinsics, (56, 56))
-    assert np.array_equal(resize_picture(picture, crop), picture)
+    assert np.array_equal(resize_image(picture, crop), picture)
     assert np.array_equal(resize_nearest(depth, crop), depth)
     assert np.array_equal(crop.intrinsics(intrinsics), intrinsics)
 
@@ -48,7 +49,7 @@ def test_nothing_to_do_changes_no_bit():
 def test_a_plain_cut_copies_pixels():
     picture = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
     crop = plan_crop((60, 100), np.array([80.0, 80.0, 50.0, 30.0]), (60, 60))
-    assert np.array_equal(resize_picture(picture, crop), picture[:, 20:80])
+    assert np.array_equal(resize_image(picture, crop), picture[:, 20:80])
 
 
 def plane_depth(size, intrinsics, normal, offset):
@@ -99,7 +100,7 @@ def test_pictures_follow_the_intrinsics(x, y, zoom):
     ramp[..., 0] = np.arange(250)
     ramp[..., 1] = np.arange(240)[:, None]
     crop = plan_crop(size, np.array([250.0, 250.0, x * 250, y * 240]), target, zoom)
-    picture = resize_picture(ramp, crop)[8:-8, 8:-8].astype(float)
+    picture = resize_image(ramp, crop)[8:-8, 8:-8].astype(float)
     at_x = crop.left + (np.arange(112) + 0.5)[8:-8] / crop.scale - 0.5
     at_y = crop.top + (np.arange(84) + 0.5)[8:-8] / crop.scale - 0.5
     assert np.abs(picture[..., 0] - at_x).max() < 0.52
@@ -110,7 +111,7 @@ def test_fine_stripes_do_not_alias():
     stripes = np.zeros((512, 512, 3), np.uint8)
     stripes[:, ::2] = 255
     crop = plan_crop((512, 512), np.array([400.0, 400.0, 256.0, 256.0]), (112, 112))
-    assert np.abs(resize_picture(stripes, crop).astype(int) - 127).max() < 12
+    assert np.abs(resize_image(stripes, crop).astype(int) - 127).max() < 12
 
 
 def test_principal_point_outside_is_refused():
@@ -166,8 +167,8 @@ def test_reducing_while_decoding_changes_only_the_sharpness(size):
     data = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 98))[1].tobytes()
     crop = plan_crop(size, np.array([500.0, 500.0, size[1] * 0.47, size[0] * 0.55]), (84, 112), 1.1)
     assert crop.reduction == 4
-    whole = resize_picture(read_picture(data), crop).astype(int)
-    reduced = resize_picture(read_picture(data, 4), crop.of_reduced(4)).astype(int)
+    whole = resize_image(read_image(data), crop).astype(int)
+    reduced = resize_image(read_image(data, 4), crop.of_reduced(4)).astype(int)
     assert np.abs(whole - reduced)[..., :2].max() <= 3
     assert np.abs((whole - reduced)[..., :2].mean(axis=(0, 1))).max() < 0.3  # a shift by half a pixel would be 0.7
 
@@ -179,7 +180,7 @@ def test_rows_outside_of_the_crop_do_not_matter(size, target, x, y, zoom, seed):
     crop = plan_crop(size, np.array([300.0, 300.0, x * size[1], y * size[0]]), target, zoom)
     box = (crop.box[0], crop.box[1], min(crop.box[2], size[1]), min(crop.box[3], size[0]))
     whole = Image.fromarray(picture).resize(target[::-1], Image.Resampling.BICUBIC, box=box)
-    assert np.abs(np.asarray(whole).astype(int) - resize_picture(picture, crop)).max() <= 2
+    assert np.abs(np.asarray(whole).astype(int) - resize_image(picture, crop)).max() <= 2
 
 
 @given(
