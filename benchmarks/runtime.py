@@ -156,7 +156,7 @@ def _after_views(config: ModelConfig, setting: Setting, device: torch.device, qu
     def prepare(views: int) -> Prepared:
         images = torch.rand(1, views, 3, setting.height, setting.width, device=device)
         state = model.compress(images, window=views)
-        remembered = sum(w.nbytes for layer in state.layers for part in layer if part for w in part)
+        remembered = sum(tensor.nbytes for layer in state.layers for tensor in layer.values())
         held = _bytes_of(model) + one.nbytes + remembered
         if query:
             return Prepared(lambda: model.query(state, one), held)

@@ -1,6 +1,6 @@
 """What a reader of raw data hands to the engine: scenes, frames, faults. One reader module per dataset implements `RawReader`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import numpy as np
@@ -88,7 +88,7 @@ class RawScene:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is true of a whole dataset and is written to its dataset.json.
+    """What is true of a whole dataset, known without its raw data.
 
     Attributes:
         slug, title: short name for files and settings; the name that people know.
@@ -96,8 +96,10 @@ class DatasetInfo:
         kind: "static" or "dynamic".
         source: "real" or "synthetic".
         metres_per_raw_unit: None = not metric.
-        reader_version: one higher with each correction after which a reader makes something else of the same raw data, so
-            that shards from before are not gone on with.
+        reader_version: raised with each correction after which a reader makes something else of the same raw data, so
+            that shards made before it are refused.
+        url: where to register for the raw data, or to get them.
+        commercial: the licence allows commercial use; None = it does not say, which counts as no.
     """
 
     slug: str
@@ -107,6 +109,12 @@ class DatasetInfo:
     source: str
     metres_per_raw_unit: float | None
     reader_version: int = 1
+    url: str = ""
+    commercial: bool | None = None
+
+    def written(self) -> dict[str, object]:
+        """The part that dataset.json and the fingerprint hold: all but `url` and `commercial`, which shards do not depend on."""
+        return {name: value for name, value in asdict(self).items() if name not in ("url", "commercial")}
 
 
 class RawReader(Protocol):
@@ -114,10 +122,10 @@ class RawReader(Protocol):
 
     @property
     def info(self) -> DatasetInfo:
-        """What is true of the whole dataset."""
+        """What is true of the whole dataset: `INFO` of the reader's module, or that with what an option changes."""
 
     def settings(self) -> dict[str, object]:
-        """Every option that changes the bytes written; part of the fingerprint. Plain JSON values; the raw folder is not one."""
+        """Every option that changes the bytes written; part of the fingerprint. Plain JSON values: `options.settings_of`."""
 
     def scenes(self) -> list[RawScene]:
         """All scenes, in a fixed order that does not depend on the file system. Raises UserError if there is nothing to read."""

@@ -1,28 +1,62 @@
-"""Datasets by name: a reader is a module of this package, and its name is the dataset's.
+"""Datasets by name: a reader is a module or package of `preprocess.zoo`, and its name is the dataset's.
 
-A reader module offers `add_arguments(parser)`, which calls the folder of raw data "raw" if there is one, and
-`reader_from_arguments(args) -> RawReader`. docs/adding-a-dataset.md shows the way.
+A reader module offers two names:
+
+- `INFO`: a `DatasetInfo`, what is known of the dataset without its raw data;
+- `READER`: the class of its `RawReader`, a dataclass whose options are its fields (`preprocess.options`).
+
+The docstring of the module that defines the class is what `--help` shows. docs/adding-a-dataset.md shows the way.
 """
 
-from importlib import import_module
-from types import ModuleType
+import argparse
+import sys
+from dataclasses import dataclass
 
+from zipmap_pl import discovery
 from zipmap_pl.errors import UserError
-
-# One per line, sorted: a new dataset adds its line here.
-NAMES = (
-    "dl3dv",
-    "hypersim",
-    "rgbd_folder",
-    "scannet",
-    "synthetic",
-    "tartanair",
-    "wildrgbd",
-)
+from zipmap_pl.preprocess import options, zoo
+from zipmap_pl.preprocess.raw import DatasetInfo, RawReader
 
 
-def reader_module(name: str) -> ModuleType:
-    """The module that reads dataset `name`. Raises UserError for an unknown name."""
-    if name not in NAMES:
-        raise UserError(f"dataset {name!r} is not known; there are {', '.join(NAMES)}")
-    return import_module(f"zipmap_pl.preprocess.zoo.{name}")
+def dataset_names() -> list[str]:
+    """Names of all datasets, sorted. Imports none of their readers."""
+    return discovery.names_in(zoo)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that can be preprocessed.
+
+    Attributes:
+        name: as in `zipmap preprocess NAME`.
+        info: what is known of it without raw data.
+        reader: the class of its reader.
+    """
+
+    name: str
+    info: DatasetInfo
+    reader: type
+
+    @property
+    def description(self) -> str | None:
+        """What `--help` shows: the raw layout."""
+        return sys.modules[self.reader.__module__].__doc__
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Give a parser the reader's options."""
+        options.add_options(parser, self.reader)
+
+    def reader_from(self, args: argparse.Namespace) -> RawReader:
+        """The reader that parsed arguments describe. Raises UserError."""
+        return options.reader_from(self.reader, args)
+
+
+def load_dataset(name: str) -> Dataset:
+    """The dataset `name`. Raises UserError for an unknown name, or a module that lacks INFO or READER."""
+    module = discovery.load(zoo, name, "dataset")
+    missing = [part for part in ("INFO", "READER") if not hasattr(module, part)]
+    if missing:
+        raise UserError(
+            f"{module.__file__}: has no {missing[0]}; expected INFO and READER, see docs/adding-a-dataset.md"
+        )
+    return Dataset(name, module.INFO, module.READER)

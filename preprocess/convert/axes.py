@@ -13,8 +13,8 @@ AXES = {
 
 
 def to_opencv(cam_to_world: np.ndarray, axes: str) -> np.ndarray:
-    """A pose [4, 4] of a camera with the axes `axes` as one with OpenCV's. What is not finite stays so."""
-    pose = np.array(cam_to_world, np.float64)
+    """The cam_to_world [4, 4] of a camera with the axes `axes`, with OpenCV's axes. What is not finite stays so."""
+    turned = np.array(cam_to_world, np.float64)
     with np.errstate(invalid="ignore"):
-        pose[:3, :3] = cameras.multiply(pose[:3, :3], AXES[axes])
-    return pose
+        turned[:3, :3] = cameras.multiply(turned[:3, :3], AXES[axes])
+    return turned

@@ -10,25 +10,25 @@ SKEW_TOLERANCE = 1e-6
 FOCAL_RANGE = (0.05, 100.0)  # of the longer side
 
 
-def usable_pose(file: str, camera: RawCamera) -> np.ndarray:
+def usable_cam_to_world(file: str, camera: RawCamera) -> np.ndarray:
     """The camera-to-world [3, 4] float64 with the nearest exact rotation.
 
     Raises:
         RawFault: not finite, or not a rotation to 1e-3.
     """
     file = str(camera.file or file)
-    pose = np.asarray(camera.cam_to_world, np.float64)
-    if pose.shape != (4, 4):
-        raise RawFault(file, f"pose has shape {list(pose.shape)}, expected [4, 4]")
-    if not np.isfinite(pose).all():
-        raise RawFault(file, f"pose holds {pose[~np.isfinite(pose)][0]}, expected finite numbers")
-    rotation = pose[:3, :3]
+    cam_to_world = np.asarray(camera.cam_to_world, np.float64)
+    if cam_to_world.shape != (4, 4):
+        raise RawFault(file, f"pose has shape {list(cam_to_world.shape)}, expected [4, 4]")
+    if not np.isfinite(cam_to_world).all():
+        raise RawFault(file, f"pose holds {cam_to_world[~np.isfinite(cam_to_world)][0]}, expected finite numbers")
+    rotation = cam_to_world[:3, :3]
     error, determinant = cameras.rotation_error(rotation), cameras.determinant(rotation)
     if error > ROTATION_TOLERANCE:
         raise RawFault(file, f"pose is no rotation: orthonormal only to {error:.2g}, expected {ROTATION_TOLERANCE:g}")
     if determinant < 0:
         raise RawFault(file, f"pose is no rotation: determinant {determinant:.3f}, expected +1 (a mirrored axis?)")
-    return np.concatenate((cameras.nearest_rotation(rotation), pose[:3, 3:4]), axis=1)
+    return np.concatenate((cameras.nearest_rotation(rotation), cam_to_world[:3, 3:4]), axis=1)
 
 
 def usable_intrinsics(file: str, camera: RawCamera, height: int, width: int) -> np.ndarray:

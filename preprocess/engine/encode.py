@@ -13,7 +13,7 @@ from zipmap_pl.datasets.inspection.agreement import DepthView
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.images.resample import fitting_size, resample_depth, resample_layer, shrink_image
 from zipmap_pl.preprocess.convert.rectify import rectified
-from zipmap_pl.preprocess.engine.checks import usable_distortion, usable_intrinsics, usable_layers, usable_pose
+from zipmap_pl.preprocess.engine.checks import usable_cam_to_world, usable_distortion, usable_intrinsics, usable_layers
 from zipmap_pl.preprocess.engine.plan import ScenePlan
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import RawFault, RawFrame
@@ -62,7 +62,9 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     usable_distortion(file, frame.camera)
     if scene.world_frame is None:
         raise RawFault(file, "no pose of the scene is usable")
-    pose = cameras.normalise_pose(usable_pose(file, frame.camera), np.array(scene.raw_from_world), scene.unit)
+    world_to_cam = cameras.normalized_world_to_cam(
+        usable_cam_to_world(file, frame.camera), np.array(scene.raw_from_world), scene.unit
+    )
     raw_height, raw_width = frame.image.shape[:2]
     usable_intrinsics(file, frame.camera, raw_height, raw_width)
     frame = rectified(frame)
@@ -74,7 +76,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
         "frame.ordinal": ordinal,
         "frame.size": (height, width),
         "frame.intrinsics": intrinsics,
-        "frame.world_to_cam": pose,
+        "frame.world_to_cam": world_to_cam,
         "frame.depth_range": (0.0, 0.0),
         "frame.depth_percentiles": np.zeros(len(DEPTH_PERCENTILES)),
         "frame.valid_share": 0.0,

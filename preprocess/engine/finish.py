@@ -3,11 +3,11 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from zipmap_pl.preprocess.engine.neighbours import ComparedScene, SceneViews, co
 from zipmap_pl.preprocess.engine.plan import Plan, load_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, scene_agreement_of
 from zipmap_pl.preprocess.engine.state import (
-    Fault,
     ShardState,
+    Skipped,
     finished_of,
     is_complete,
     left_out_of,
@@ -34,6 +34,7 @@ from zipmap_pl.preprocess.engine.state import (
     save_finished,
     shard_state,
 )
+from zipmap_pl.preprocess.engine.workers import Run
 from zipmap_pl.preprocess.engine.writer import ROW_COLUMNS
 
 CONVENTIONS = {
@@ -46,12 +47,8 @@ NAMED_KINDS = 3
 WRITTEN_AT_ONCE = 1 << 24  # bytes
 NEIGHBOURS_AT_ONCE = 1024  # frames of a task
 
-# Runs a task on each of a list of arguments, showing progress under a name; yields the results in any order. A task is
-# a function of a module; before its arguments it is given what every task of its process has.
-Run = Callable[[Callable[..., Any], list[tuple], str], Iterable[Any]]
 
-
-def finish(output: Path, max_fault_share: float, run: Run) -> list[Fault]:
+def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
     """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
 
     Args:
@@ -89,7 +86,7 @@ def finish(output: Path, max_fault_share: float, run: Run) -> list[Fault]:
     return faults
 
 
-def check_fault_share(output: Path, planned: int, faults: list[Fault], max_fault_share: float) -> None:
+def check_fault_share(output: Path, planned: int, faults: list[Skipped], max_fault_share: float) -> None:
     """Raises UserError if too many frames could not be used; names the first ones and what to do."""
     if len(faults) <= max_fault_share * planned and len(faults) < planned:
         return
@@ -119,9 +116,9 @@ def check_lost_scenes(output: Path, plan: Plan, max_share: float) -> None:
     )
 
 
-def _first_of_each_kind(faults: list[Fault]) -> str:
+def _first_of_each_kind(faults: list[Skipped]) -> str:
     """One example of each of the first reasons, and how many more there are of it."""
-    kinds: dict[str, list[Fault]] = {}
+    kinds: dict[str, list[Skipped]] = {}
     for fault in faults:
         kinds.setdefault(fault.reason, []).append(fault)
     named = [f"{kind[0]}" + (f" (and {len(kind) - 1} more)" if len(kind) > 1 else "") for kind in kinds.values()]
@@ -281,7 +278,7 @@ def _write_text(folder: Path, name: str, texts: list[str]) -> None:
     _write_column(folder / f"{name}.offsets.npy", offsets)
 
 
-def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faults: list[Fault]) -> None:
+def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faults: list[Skipped]) -> None:
     index = {name: _sha256(output / INDEX_FOLDER / name) for name in column_files()}
     contents = {
         "schema_version": SCHEMA_VERSION,

@@ -157,8 +157,8 @@ def _seen_at(
     Returns:
         row and column in the padded thumbnail, and z in units of the pixel's depth, all [m, h, w] float32.
     """
-    poses = scene.views.world_to_cam
-    relative = cameras.compose(poses[others], cameras.invert_rigid(poses[frame])[None])
+    world_to_cam = scene.views.world_to_cam
+    relative = cameras.compose(world_to_cam[others], cameras.invert_rigid(world_to_cam[frame])[None])
     fx, fy, cx, cy = scene.intrinsics[others].T[..., None]
     # Rows of K [R | t], moved by one pixel for the border.
     z = relative[:, 2]

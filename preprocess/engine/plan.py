@@ -24,7 +24,7 @@ from zipmap_pl.datasets.format.schema import (
 )
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import write_file
-from zipmap_pl.preprocess.engine.checks import usable_pose
+from zipmap_pl.preprocess.engine.checks import usable_cam_to_world
 from zipmap_pl.preprocess.engine.settings import fingerprint
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 
@@ -227,7 +227,7 @@ def _world(reader: RawReader, scene: RawScene) -> tuple[str | None, np.ndarray]:
     """The first frame with a usable pose, and its camera-to-world [3, 4]."""
     for frame in scene.frames:
         try:
-            return frame, usable_pose(frame, reader.camera(scene, frame))
+            return frame, usable_cam_to_world(frame, reader.camera(scene, frame))
         except RawFault:
             continue
     return None, np.eye(4)[:3]
@@ -274,7 +274,7 @@ def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
     last = None
     for frame in scene.frames:
         try:
-            centre = usable_pose(frame, reader.camera(scene, frame))[:, 3]
+            centre = usable_cam_to_world(frame, reader.camera(scene, frame))[:, 3]
         except RawFault:
             continue
         if last is not None:

@@ -2,28 +2,21 @@
 
 import json
 import logging
-import multiprocessing
-import os
-import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import connection
 from pathlib import Path
-from typing import Any
 
-import cv2
-
-from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
+from zipmap_pl.datasets.format.schema import DATASET_FILE
 from zipmap_pl.datasets.inspection.agreement import FEW
-from zipmap_pl.durable import sync
 from zipmap_pl.errors import NO_ROOM, UserError
-from zipmap_pl.files import locked, temporary_of
-from zipmap_pl.preprocess.engine.finish import Run, finish
+from zipmap_pl.files import locked
+from zipmap_pl.preprocess.engine.finish import finish
+from zipmap_pl.preprocess.engine.output_folder import (
+    LOCK_FILE,
+    refuse_foreign_folder,
+    remove_shards,
+    shards_to_write,
+)
 from zipmap_pl.preprocess.engine.plan import (
     Plan,
     ScenePlan,
@@ -37,15 +30,12 @@ from zipmap_pl.preprocess.engine.plan import (
 )
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.engine.state import Fault, ShardState, is_complete, left_out_of, load_finished, shard_state
+from zipmap_pl.preprocess.engine.state import Skipped, is_complete, left_out_of, load_finished, shard_state
+from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
 from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
 from zipmap_pl.preprocess.raw import RawReader, RawScene
-from zipmap_pl.processes import require_main_guard
-from zipmap_pl.progress import track
 
 log = logging.getLogger(__name__)
-
-LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -72,8 +62,8 @@ class Report:
     shards: int
     shards_written: int
     shards_missing: int
-    faults: tuple[Fault, ...]
-    left_out: tuple[Fault, ...]
+    faults: tuple[Skipped, ...]
+    left_out: tuple[Skipped, ...]
     disagreeing: tuple[str, ...]
 
 
@@ -100,7 +90,7 @@ def preprocess(
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after workers have stopped between two frames.
     """
     try:
-        with _terminable():
+        with terminable():
             return _preprocess(reader, output, settings, workers, part, rebuild)
     except OSError as error:
         place = error.filename or (output if error.errno in NO_ROOM else "")
@@ -113,12 +103,12 @@ def preprocess(
         ) from error
 
 
-def finish_folder(output: Path, max_fault_share: float) -> list[Fault]:
+def finish_folder(output: Path, max_fault_share: float) -> list[Skipped]:
     """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
     if not has_plan(output):
         raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
     with locked(output / LOCK_FILE):
-        return finish(output, max_fault_share, _run_here(None))
+        return finish(output, max_fault_share, run_here(None))
 
 
 def _preprocess(
@@ -130,12 +120,12 @@ def _preprocess(
         return report
     # Looked for before anything is made or thrown away: a mistyped raw folder must not cost anyone's shards.
     scenes = [] if has_plan(output) and not rebuild else list_scenes(reader)
-    with _workers(reader, workers) as run:
+    with workers_of(reader, workers) as run:
         with locked(output / LOCK_FILE):
             plan = _plan(reader, scenes, output, settings, rebuild, run)
             shards = plan.shards()
             states = {shard.number: shard_state(output, shard, plan.fingerprint) for shard in shards}
-            todo = _shards_to_write(output, shards, states)
+            todo = shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
         faults, checks = [], Watch(output, plan)
@@ -167,7 +157,7 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
             info = json.loads((output / DATASET_FILE).read_bytes())
         except ValueError:
             return None
-    faults, left_out = (tuple(Fault(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
+    faults, left_out = (tuple(Skipped(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
     share, scenes = settings.max_fault_share, finished.scenes
     if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
         return None
@@ -205,7 +195,7 @@ def _check_arguments(output: Path, settings: EngineSettings, workers: int, part:
     if output.exists() and not output.is_dir():
         raise UserError(f"{output}: is a file; expected a new or empty folder, or one of shards, as --output")
     if not has_plan(output):
-        _refuse_foreign_folder(output)
+        refuse_foreign_folder(output)
     if workers < 1:
         raise UserError(f"--workers {workers}: expected 1 or more")
     if not 1 <= part[0] <= part[1]:
@@ -224,10 +214,10 @@ def _plan(
     """The plan that is there, if it is of these settings; otherwise a new one of these scenes."""
     wanted = all_settings(reader, settings)
     if rebuild:
-        _remove(output)
+        remove_shards(output)
     plan = load_plan(output)
     if plan is None:
-        _refuse_foreign_folder(output)
+        refuse_foreign_folder(output)
         plan = _new_plan(scenes or list_scenes(reader), wanted, run)
         save_plan(plan, output)
     elif plan.settings != wanted:
@@ -262,148 +252,14 @@ def _new_plan(scenes: list[RawScene], wanted: dict, run: Run) -> Plan:
     return Plan(wanted, tuple(sorted(run(_plan_scene, arguments, "plan"), key=lambda scene: scene.number)), left_out)
 
 
-def _refuse_foreign_folder(output: Path) -> None:
-    """A folder without a plan must be new or empty, but for what a run that was killed while planning leaves."""
-    there = sorted(entry.name for entry in output.iterdir()) if output.is_dir() else []
-    foreign = [name for name in there if name not in (LOCK_FILE, PLAN_FOLDER)]
-    if foreign:
-        raise UserError(f"{output}: holds {foreign[0]!r} but no plan of ours; give an empty or new folder as --output")
+# Tasks of the workers.
 
 
-def _remove(output: Path) -> None:
-    """Remove what a plan made: dataset.json first, then shards, sidecars, index and plan; nothing else."""
-    if not has_plan(output):
-        return
-    (output / DATASET_FILE).unlink(missing_ok=True)
-    plan = _load_plan_or_none(output)
-    for shard in plan.shards() if plan else []:
-        for file in (shard.tar(output), temporary_of(shard.tar(output))):
-            file.unlink(missing_ok=True)
-    for split in plan.splits if plan else []:
-        if (output / split).is_dir() and not any((output / split).iterdir()):
-            (output / split).rmdir()
-    for folder in (SIDECAR_FOLDER, INDEX_FOLDER, PLAN_FOLDER):
-        if (output / folder).is_dir():
-            shutil.rmtree(output / folder)
-
-
-def _load_plan_or_none(output: Path) -> Plan | None:
-    """The plan, or None if it is missing or damaged."""
-    try:
-        return load_plan(output)
-    except UserError:
-        return None
-
-
-def _shards_to_write(output: Path, shards: list[ShardPlan], states: dict[int, ShardState | None]) -> list[ShardPlan]:
-    """Shards that are not whole; while the dataset is incomplete also those with faults, which may be mended."""
-    broken = [shard for shard in shards if states[shard.number] is None]
-    if is_complete(output):
-        if not broken:
-            return []
-        (output / DATASET_FILE).unlink()
-        sync(output)
-        return broken
-    return [shard for shard in shards if (state := states[shard.number]) is None or state.faults]
-
-
-# Work in processes. The reader travels once per process; a task is a function of this module and its arguments.
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What every task of this process needs."""
-
-    reader: RawReader
-    stopped: Callable[[], bool]
-
-
-_job: _Job | None = None
-
-
-def _plan_scene(job: _Job, scene: RawScene, number: int, first: int) -> ScenePlan:
+def _plan_scene(job: Job, scene: RawScene, number: int, first: int) -> ScenePlan:
     if job.stopped():
         raise Stopped
     return plan_scene(job.reader, scene, number, first)
 
 
-def _write(job: _Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> Written:
+def _write(job: Job, output: Path, shard: ShardPlan, settings: EngineSettings, fingerprint: str) -> Written:
     return write_shard(job.reader, output, shard, settings, fingerprint, job.stopped)
-
-
-@contextmanager
-def _workers(reader: RawReader, workers: int) -> Iterator[Run]:
-    """Something that runs tasks and yields their results in any order, with progress; stops all when one fails."""
-    if workers == 1:
-        yield _run_here(_Job(reader, lambda: False))
-        return
-    require_main_guard()
-    context = multiprocessing.get_context("forkserver")
-    stop = context.Event()
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(reader, stop)) as pool:
-
-        def run(task: Callable[..., Any], arguments: list[tuple], name: str) -> Iterator[Any]:
-            futures = [pool.submit(_run_task, task, a) for a in arguments]
-            yield from track((future.result() for future in as_completed(futures)), name, len(futures))
-
-        try:
-            yield run
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _run_here(job: _Job | None) -> Run:
-    """Runs tasks in this process."""
-    return lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
-
-
-def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
-    """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed.
-
-    One core each: OpenCV's own threads would only wait for each other.
-    """
-    global _job
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-    _job = _Job(reader, stop.is_set)
-
-
-def _die_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, by which clusters and systemd stop programs, ends a run as Ctrl-C does: nothing half written is left."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield  # somebody else's business
-        return
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _leave(*_: object) -> None:
-    """On SIGTERM: leave by way of the open files, which remove what is half written."""
-    raise SystemExit(1)
-
-
-def _run_task(task: Callable[..., Any], arguments: tuple) -> Any:  # noqa: ANN401
-    assert _job is not None
-    try:
-        return task(_job, *arguments)
-    except SystemExit:
-        os._exit(1)  # the pool would keep this process for the next task

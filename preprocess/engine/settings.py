@@ -38,7 +38,7 @@ def all_settings(reader: RawReader, settings: EngineSettings) -> dict[str, objec
     del engine["max_fault_share"]
     return {
         "schema_version": SCHEMA_VERSION,
-        "dataset": asdict(reader.info),
+        "dataset": reader.info.written(),
         "reader": json.loads(json.dumps(reader.settings())),
         "engine": engine,
         "libraries": {"numpy": np.__version__, "opencv": cv2.__version__, "zstd": zstd},

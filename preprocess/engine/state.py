@@ -23,7 +23,7 @@ ZIP_END = struct.Struct("<4s4HLLH")
 
 
 @dataclass(frozen=True)
-class Fault:
+class Skipped:
     """Something of the raw data that is not in the shards, and why: a planned frame, or what its reader left out.
 
     `frame` is "" where it is no matter of one frame.
@@ -39,14 +39,14 @@ class Fault:
         return f"{where}: {self.reason}" if self.file == where else f"{where}: {self.file}: {self.reason}"
 
 
-def left_out_of(plan: Plan) -> list[Fault]:
+def left_out_of(plan: Plan) -> list[Skipped]:
     """What the reader left out while it listed scenes."""
-    return [Fault(scene, "", file, reason) for scene, file, reason in plan.left_out]
+    return [Skipped(scene, "", file, reason) for scene, file, reason in plan.left_out]
 
 
-def named_once(faults: Iterable[Fault]) -> list[str]:
+def named_once(faults: Iterable[Skipped]) -> list[str]:
     """A line for each scene, file and reason, in order: where one file spoils many frames, their number is told."""
-    groups: dict[tuple[str, str, str], list[Fault]] = {}
+    groups: dict[tuple[str, str, str], list[Skipped]] = {}
     for fault in faults:
         whole = fault.file == f"{fault.scene}/{fault.frame}"  # it is the frame's own fault, told by its name
         groups.setdefault((fault.scene, fault.frame if whole else fault.file, fault.reason), []).append(fault)
@@ -61,9 +61,9 @@ class ShardState:
     meta: dict
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[Skipped]:
         """Planned frames that it lacks."""
-        return [Fault(**fault) for fault in self.meta["faults"]]
+        return [Skipped(**fault) for fault in self.meta["faults"]]
 
     @property
     def checks(self) -> list[PairCheck]:

@@ -22,7 +22,7 @@ from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
 from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.engine.settings import EngineSettings
-from zipmap_pl.preprocess.engine.state import Fault, shard_state
+from zipmap_pl.preprocess.engine.state import Skipped, shard_state
 from zipmap_pl.preprocess.raw import RawFault, RawReader
 
 ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name}
@@ -69,7 +69,7 @@ class ShardRows:
     rows: list[dict[str, object]]
     names: list[str]
     thumbnails: list[np.ndarray]
-    faults: list[Fault]
+    faults: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -77,7 +77,7 @@ class ShardRows:
 class Written:
     """What writing a shard brought to light."""
 
-    faults: list[Fault]
+    faults: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -145,7 +145,7 @@ def _write_frame(
     try:
         encoded = encode_frame(reader.frame(scene.raw, name), scene, ordinal, settings)
     except RawFault as fault:
-        rows.faults.append(Fault(scene.name, name, fault.file, fault.reason))
+        rows.faults.append(Skipped(scene.name, name, fault.file, fault.reason))
         return None
     except Exception as error:
         error.add_note(f"while writing scene {scene.name!r}, frame {name!r}")

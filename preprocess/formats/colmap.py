@@ -41,7 +41,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class _Lens:
+class _CameraModel:
     intrinsics: np.ndarray
     distortion: tuple[float, ...]
     size: tuple[int, int]
@@ -51,18 +51,18 @@ class _Lens:
 def read_model(folder: Source) -> dict[str, Image]:
     """The pictures of a model by file name. Raises RawFault if it is missing, damaged, or has a camera of another kind."""
     kind = "bin" if exists(join(folder, "images.bin")) else "txt"
-    lenses_file, images_file = (join(folder, f"{name}.{kind}") for name in ("cameras", "images"))
-    lenses_of, images_of = (_lenses_in_bin, _images_in_bin) if kind == "bin" else (_lenses_in_txt, _images_in_txt)
-    where, images = lenses_file, {}
+    cameras_file, images_file = (join(folder, f"{name}.{kind}") for name in ("cameras", "images"))
+    cameras_of, images_of = (_cameras_in_bin, _images_in_bin) if kind == "bin" else (_cameras_in_txt, _images_in_txt)
+    where, images = cameras_file, {}
     try:
-        lenses = dict(lenses_of(lenses_file))
+        of_number = dict(cameras_of(cameras_file))
         where = images_file
-        for name, lens, values in images_of(images_file):
+        for name, number, values in images_of(images_file):
             if not NAME.fullmatch(name):
                 raise RawFault(images_file, f"holds a picture called {name[:60]!r}, expected the name of a file")
-            if lens not in lenses:
-                raise RawFault(images_file, f"{name} is of camera {lens}, which {lenses_file} lacks")
-            images[name] = _image(lenses[lens], values, images_file)
+            if number not in of_number:
+                raise RawFault(images_file, f"{name} is of camera {number}, which {cameras_file} lacks")
+            images[name] = _image(of_number[number], values, images_file)
         return images
     except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise RawFault(where, f"unreadable COLMAP model ({error})") from error
@@ -84,23 +84,23 @@ def read_depth_map(file: Source) -> np.ndarray:
     return np.frombuffer(data, "<f4", offset=start).reshape(height, width)
 
 
-def _image(lens: _Lens, values: list[float], file: Source) -> Image:
+def _image(camera: _CameraModel, values: list[float], file: Source) -> Image:
     """A picture of a quaternion w, x, y, z and a translation."""
     qw, qx, qy, qz, tx, ty, tz = values
     world_to_cam = matrix_of_quaternion(np.array((tx, ty, tz, qx, qy, qz, qw)))
     cam_to_world = np.eye(4)
     with np.errstate(invalid="ignore"):  # the engine refuses what is not finite
         cam_to_world[:3] = cameras.invert_rigid(world_to_cam[:3])
-    return Image(RawCamera(lens.intrinsics, cam_to_world, file, lens.distortion), lens.size)
+    return Image(RawCamera(camera.intrinsics, cam_to_world, file, camera.distortion), camera.size)
 
 
-def _lens(file: Source, model: str, size: tuple[int, int], parameters: list[float]) -> _Lens:
+def _camera(file: Source, model: str, size: tuple[int, int], parameters: list[float]) -> _CameraModel:
     _, count, pinhole, distortion = MODELS[model]
     if len(parameters) != count or not all(0 < side <= MAX_SIDE for side in size):
         raise RawFault(file, f"camera {model} of {size[1]}x{size[0]} with {len(parameters)} numbers, expected {count}")
     bent = tuple(parameters[place] for place in distortion)
     bent = bent + (0.0,) * (4 - len(bent)) if bent else ()
-    return _Lens(cameras.intrinsics_matrix(np.array([parameters[place] for place in pinhole])), bent, size)
+    return _CameraModel(cameras.intrinsics_matrix(np.array([parameters[place] for place in pinhole])), bent, size)
 
 
 def _check_model(file: Source, model: object) -> str:
@@ -109,7 +109,7 @@ def _check_model(file: Source, model: object) -> str:
     return str(model)
 
 
-def _lenses_in_bin(file: Source) -> Iterator[tuple[int, _Lens]]:
+def _cameras_in_bin(file: Source) -> Iterator[tuple[int, _CameraModel]]:
     data, place = read_bytes(file), COUNT.size
     for _ in range(COUNT.unpack_from(data)[0]):
         number, kind, width, height = CAMERA.unpack_from(data, place)
@@ -117,35 +117,35 @@ def _lenses_in_bin(file: Source) -> Iterator[tuple[int, _Lens]]:
         count, place = MODELS[model][1], place + CAMERA.size
         parameters = struct.unpack_from(f"<{count}d", data, place)
         place += 8 * count
-        yield number, _lens(file, model, (height, width), list(parameters))
+        yield number, _camera(file, model, (height, width), list(parameters))
 
 
 def _images_in_bin(file: Source) -> Iterator[tuple[str, int, list[float]]]:
     data, place = read_bytes(file), COUNT.size
     for _ in range(COUNT.unpack_from(data)[0]):
-        _, *values, lens = IMAGE.unpack_from(data, place)
+        _, *values, camera = IMAGE.unpack_from(data, place)
         end = data.index(b"\0", place + IMAGE.size)
         name = data[place + IMAGE.size : end].decode("utf-8", "replace")
         place = end + 1 + COUNT.size + POINT.size * COUNT.unpack_from(data, end + 1)[0]
         if place > len(data):
             raise ValueError("cut off")
-        yield name, lens, values
+        yield name, camera, values
 
 
-def _lenses_in_txt(file: Source) -> Iterator[tuple[int, _Lens]]:
+def _cameras_in_txt(file: Source) -> Iterator[tuple[int, _CameraModel]]:
     for line in _lines(file):
         if words := line.split():
             number, model, width, height, *parameters = words
             size = int(height), int(width)
-            yield int(number), _lens(file, _check_model(file, model), size, [float(word) for word in parameters])
+            yield int(number), _camera(file, _check_model(file, model), size, [float(word) for word in parameters])
 
 
 def _images_in_txt(file: Source) -> Iterator[tuple[str, int, list[float]]]:
     """Every other line: the one after a picture's holds its keypoints, and may be empty."""
     for line in _lines(file)[::2]:
         if line.strip():
-            _, *values, lens, name = line.split(maxsplit=9)
-            yield name.strip(), int(lens), [float(value) for value in values]
+            _, *values, camera, name = line.split(maxsplit=9)
+            yield name.strip(), int(camera), [float(value) for value in values]
 
 
 def _lines(file: Source) -> list[str]:

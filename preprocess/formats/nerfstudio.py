@@ -1,4 +1,4 @@
-"""Nerfstudio's transforms.json: one lens, and camera-to-world matrices with OpenGL's axes.
+"""Nerfstudio's transforms.json: one camera model, and camera-to-world matrices with OpenGL's axes.
 
 `w`, `h`, `fl_x`, `fl_y`, `cx`, `cy` are pixels of the pictures as they were reconstructed, from the corner; the pictures
 at hand may be smaller. `k1`, `k2`, `p1`, `p2` (and `k3`) are OpenCV's distortion. `file_path` may name a folder that is
@@ -18,13 +18,13 @@ from zipmap_pl.preprocess.formats.sources import Source
 from zipmap_pl.preprocess.raw import LeftOut, RawFault
 
 PICTURE = re.compile(r"[\w .+-]{1,60}\.(png|jpg|jpeg)", re.IGNORECASE)
-LENS_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
+CAMERA_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")  # in OpenCV's order; 0 where the file has none
 
 
 @dataclass(frozen=True)
-class Lens:
-    """The one camera of the file.
+class SharedCamera:
+    """The one camera of the file, which all its images share.
 
     Attributes:
         width, height: of the pictures that it describes.
@@ -45,7 +45,7 @@ class Lens:
         return cameras.intrinsics_matrix(cameras.scale_intrinsics(values, width / self.width, height / self.height))
 
     def intrinsics_of(self, file: Source, image: np.ndarray) -> np.ndarray:
-        """[3, 3] of a picture. Raises RawFault if it has other proportions than the lens tells, but for rounding."""
+        """[3, 3] of a picture. Raises RawFault if it has other proportions than the camera, but for rounding."""
         height, width = image.shape[:2]
         if abs(width * self.height - height * self.width) > max(self.width, self.height):
             expected = f"{self.width:g}x{self.height:g} in transforms.json"
@@ -59,7 +59,7 @@ class Transforms:
 
     Attributes:
         file: itself.
-        lens: the camera.
+        camera: of all its images.
         pictures: file names by frame name, in the order of the numbers at the ends of these.
         places: of the frames in the file's list.
         matrices: as they stand there.
@@ -67,34 +67,34 @@ class Transforms:
     """
 
     file: Source
-    lens: Lens
+    camera: SharedCamera
     pictures: dict[str, str]
     places: dict[str, int]
     matrices: dict[str, object]
     left_out: tuple[LeftOut, ...]
 
-    def pose(self, frame: str) -> np.ndarray:
-        """Camera to world [4, 4] float64 in OpenCV's axes. Raises RawFault."""
+    def cam_to_world(self, frame: str) -> np.ndarray:
+        """[4, 4] float64 in OpenCV's axes. Raises RawFault."""
         if frame not in self.matrices:
             raise RawFault(self.file, "frames are missing that were there when they were listed")
         where = f"frame {self.places[frame]}: transform_matrix is"
         try:
-            pose = np.array(self.matrices[frame], np.float64)
+            cam_to_world = np.array(self.matrices[frame], np.float64)
         except (ValueError, TypeError, OverflowError) as error:
             raise RawFault(self.file, f"{where} no matrix of numbers") from error
-        if pose.shape != (4, 4):
-            raise RawFault(self.file, f"{where} {list(pose.shape)}, expected [4, 4]")
-        pose[:3, 1:3] *= -1  # OpenGL's y and z point the other way
-        return pose
+        if cam_to_world.shape != (4, 4):
+            raise RawFault(self.file, f"{where} {list(cam_to_world.shape)}, expected [4, 4]")
+        cam_to_world[:3, 1:3] *= -1  # OpenGL's y and z point the other way
+        return cam_to_world
 
 
 @lru_cache(maxsize=2)
 def read_transforms(file: Source) -> Transforms:
-    """A transforms.json. Raises RawFault if it is none; what is wrong with a single matrix is told by `Transforms.pose`."""
+    """A transforms.json. Raises RawFault if it is none; what is wrong with a single matrix is reported by `Transforms.cam_to_world`."""
     values = read_json(file)
     if not isinstance(values.get("frames"), list):
         raise RawFault(file, "holds no list of frames")
-    lens = _lens(file, values)
+    camera = _camera(file, values)
     pictures, places, matrices, left_out = {}, {}, {}, []
     for place, entry in enumerate(values["frames"]):
         path = entry.get("file_path") if isinstance(entry, dict) else None
@@ -107,7 +107,7 @@ def read_transforms(file: Source) -> Transforms:
         else:
             pictures[name], places[name], matrices[name] = picture, place, entry.get("transform_matrix")
     ordered = {name: pictures[name] for name in sorted(pictures, key=by_last_number)}
-    return Transforms(file, lens, ordered, places, matrices, tuple(left_out))
+    return Transforms(file, camera, ordered, places, matrices, tuple(left_out))
 
 
 def by_last_number(name: str) -> tuple[int, str]:
@@ -116,15 +116,15 @@ def by_last_number(name: str) -> tuple[int, str]:
     return int(match[1]) if match else -1, name
 
 
-def _lens(file: Source, values: dict) -> Lens:
-    model = values.get("camera_model", LENS_MODELS[0])
-    if model not in LENS_MODELS:
-        raise RawFault(file, f"camera_model is {str(model)[:40]!r}, expected {', '.join(LENS_MODELS)}")
+def _camera(file: Source, values: dict) -> SharedCamera:
+    model = values.get("camera_model", CAMERA_MODELS[0])
+    if model not in CAMERA_MODELS:
+        raise RawFault(file, f"camera_model is {str(model)[:40]!r}, expected {', '.join(CAMERA_MODELS)}")
     width, height, fx, fy, cx, cy = (
         number_in(file, name, values.get(name)) for name in ("w", "h", "fl_x", "fl_y", "cx", "cy")
     )
     if width < 1 or height < 1:
         raise RawFault(file, f"w and h are {width:g} and {height:g}, expected the size of a picture")
-    return Lens(
+    return SharedCamera(
         width, height, (fx, fy), (cx, cy), tuple(number_in(file, name, values.get(name, 0.0)) for name in DISTORTION)
     )

@@ -92,11 +92,11 @@ def frame_index(file: Path) -> Index:
     return _index(file, *_version_of(file))
 
 
-def read_pose(file: Path, frame: int) -> np.ndarray:
+def read_cam_to_world(file: Path, frame: int) -> np.ndarray:
     """Camera to world [4, 4] float64 of a frame. Raises RawFault if the frame is not there."""
     start, _, _ = _place(file, frame)
     with file.open("rb") as stream:
-        return _pose(_exactly(stream, file, start, POSE.size))
+        return _cam_to_world(_exactly(stream, file, start, POSE.size))
 
 
 def read_record(file: Path, frame: int) -> Record:
@@ -107,7 +107,7 @@ def read_record(file: Path, frame: int) -> Record:
             raise RawFault(file, f"{name} of {count} bytes, expected 1 to {MAX_PART}")
     with file.open("rb") as stream:
         data = _exactly(stream, file, start, RECORD + picture + depth)
-    return Record(_pose(data[: POSE.size]), data[RECORD : RECORD + picture], data[RECORD + picture :])
+    return Record(_cam_to_world(data[: POSE.size]), data[RECORD : RECORD + picture], data[RECORD + picture :])
 
 
 def inflate_depth(file: Path, data: bytes, size: tuple[int, int]) -> np.ndarray:
@@ -215,5 +215,5 @@ def _exactly(stream: BinaryIO, file: Path, start: int, count: int) -> bytes:
     return data
 
 
-def _pose(data: bytes) -> np.ndarray:
+def _cam_to_world(data: bytes) -> np.ndarray:
     return np.array(POSE.unpack(data)).reshape(4, 4)

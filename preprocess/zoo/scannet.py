@@ -14,7 +14,6 @@ and whatever lies in scans_test) become the split test; --splits takes the offic
 told as faults: a scan may have many, so give --max-fault-share 0.1 or so.
 """
 
-import argparse
 import hashlib
 import logging
 import re
@@ -40,6 +39,7 @@ from zipmap_pl.preprocess.formats.sources import (
     read_bytes,
 )
 from zipmap_pl.preprocess.formats.split_lists import read_split_lists
+from zipmap_pl.preprocess.options import option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,30 @@ LISTS = {split: f"scannetv2_{split}.txt" for split in ("train", "val", "test")}
 VALUES_PER_METRE = 1000.0  # of exported depth
 
 
+def listed_splits(folder: Path | None) -> dict[str, str]:
+    """Split of each scan that the official lists in a folder name. Raises UserError."""
+    return {} if folder is None else read_split_lists("--splits", folder, LISTS, "scene0000_00")
+
+
+def checksum_of_splits(folder: Path | None) -> str:
+    """What the fingerprint has of the official lists."""
+    if folder is None:
+        return "by scan"
+    return hashlib.sha256(repr(sorted(listed_splits(folder).items())).encode()).hexdigest()
+
+
+INFO = DatasetInfo(
+    slug="scannet",
+    title="ScanNet (v2)",
+    licence="ScanNet Terms of Use (www.scan-net.org): a signed agreement, research only",
+    kind="static",
+    source="real",
+    metres_per_raw_unit=1.0,
+    url="http://www.scan-net.org",
+    commercial=False,
+)
+
+
 @dataclass(frozen=True)
 class ScanNet:
     """The reader.
@@ -63,33 +87,30 @@ class ScanNet:
         splits: folder of the official lists scannetv2_{train,val,test}.txt; None = by the scan's number and folder.
     """
 
-    raw: Path
-    splits: Path | None = None
+    raw: Path = raw_folder("folder of scans, as .sens or exported")
+    splits: Path | None = option(
+        None,
+        "folder of scannetv2_{train,val,test}.txt (default: the test scans are test, as in the published training)",
+        metavar="FOLDER",
+        parse=Path,
+        recorded=checksum_of_splits,
+    )
 
     @property
     def info(self) -> DatasetInfo:
         """What is true of the whole dataset."""
-        return DatasetInfo(
-            slug="scannet",
-            title="ScanNet (v2)",
-            licence="ScanNet Terms of Use (www.scan-net.org): a signed agreement, research only",
-            kind="static",
-            source="real",
-            metres_per_raw_unit=1.0,
-        )
+        return INFO
 
     def settings(self) -> dict[str, object]:
         """The official lists, by their checksum."""
-        if self.splits is None:
-            return {"splits": "by scan"}
-        return {"splits": hashlib.sha256(repr(sorted(self._listed().items())).encode()).hexdigest()}
+        return settings_of(self)
 
     def scenes(self) -> list[RawScene]:
         """One scene per scan, sorted by name. Raises UserError if there are none, or the lists are unreadable."""
         found = find_folders(self.raw, SCAN)
         if not found.places:
             raise UserError(f"{self.raw}: no scan scene<nnnn>_<nn> in folders or zips")
-        listed = self._listed()
+        listed = listed_splits(self.splits)
         scenes = [self._scene(name, listed) for name in found.places]
         self._warn_of_extrinsics([scene.name for scene in scenes if scene.frames])
         return [*scenes, *found.unreadable]
@@ -99,7 +120,7 @@ class ScanNet:
         file, folder = self._container(scene.name)
         if file is not None:
             intrinsics = _pinhole(file, sens.read_header(file).depth_intrinsics)
-            return RawCamera(intrinsics, sens.read_pose(file, int(frame)), file)
+            return RawCamera(intrinsics, sens.read_cam_to_world(file, int(frame)), file)
         pose = _exported(folder, "pose", frame)
         return RawCamera(_exported_intrinsics(folder), read_matrix(pose), pose)
 
@@ -114,10 +135,6 @@ class ScanNet:
         image, jpeg = read_picture(picture)
         depth = read_depth_in_16_bits(_exported(folder, "depth", frame), VALUES_PER_METRE)
         return registered(camera, image, jpeg, depth, picture)
-
-    def _listed(self) -> dict[str, str]:
-        """Split of each scan that the official lists name."""
-        return {} if self.splits is None else read_split_lists("--splits", self.splits, LISTS, "scene0000_00")
 
     def _scene(self, name: str, listed: dict[str, str]) -> RawScene:
         used, *others = self._places(name)
@@ -247,13 +264,4 @@ def _places(name: str, places: tuple[Source, ...]) -> tuple[Source, ...]:
     return tuple(sorted(places, key=lambda place: not (isinstance(place, Path) and (place / f"{name}.sens").exists())))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of this reader."""
-    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of scans, as .sens or exported")
-    text = "folder of scannetv2_{train,val,test}.txt (default: the test scans are test, as in the published training)"
-    parser.add_argument("--splits", type=Path, metavar="FOLDER", help=text)
-
-
-def reader_from_arguments(args: argparse.Namespace) -> ScanNet:
-    """The reader that the arguments describe."""
-    return ScanNet(args.raw, args.splits)
+READER = ScanNet

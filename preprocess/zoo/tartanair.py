@@ -10,7 +10,6 @@ are read in place: image_left.zip and depth_left.zip of each environment and dif
 is a trajectory; its name is the last three folders'.
 """
 
-import argparse
 import logging
 import re
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from zipmap_pl.preprocess.convert.axes import to_opencv
 from zipmap_pl.preprocess.formats.pictures import read_depth_npy, read_picture
 from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, found_twice, join, names_in, read_bytes
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
+from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,18 @@ FAR = 10_000.0  # metres; from here on it is the sky
 EXCLUDED = ("abandonedfactory_night", "amusement", "ocean", "office2")  # not used by the published training
 
 
+INFO = DatasetInfo(
+    slug="tartanair",
+    title="TartanAir (V1)",
+    licence="CMU AirLab (theairlab.org); CC BY 4.0 as stated for its successors, V1 carries no notice of its own",
+    kind="static",
+    source="synthetic",
+    metres_per_raw_unit=1.0,
+    url="https://github.com/castacks/tartanair_tools",
+    commercial=None,
+)
+
+
 @dataclass(frozen=True)
 class TartanAir:
     """The reader.
@@ -46,24 +58,23 @@ class TartanAir:
         exclude: environments that are not read.
     """
 
-    raw: Path
-    exclude: tuple[str, ...] = EXCLUDED
+    raw: Path = raw_folder("folder of environments, unpacked or zipped")
+    exclude: tuple[str, ...] = option(
+        EXCLUDED,
+        "environments that are not read (default: %(default)s, as in the published training)",
+        metavar="NAME,NAME",
+        parse=names,
+        recorded=sorted,
+    )
 
     @property
     def info(self) -> DatasetInfo:
         """What is true of the whole dataset."""
-        return DatasetInfo(
-            slug="tartanair",
-            title="TartanAir (V1)",
-            licence="CMU AirLab (theairlab.org); CC BY 4.0 as stated for its successors, V1 carries no notice of its own",
-            kind="static",
-            source="synthetic",
-            metres_per_raw_unit=1.0,
-        )
+        return INFO
 
     def settings(self) -> dict[str, object]:
         """The environments that are not read."""
-        return {"exclude": sorted(self.exclude)}
+        return settings_of(self)
 
     def scenes(self) -> list[RawScene]:
         """One scene per trajectory, sorted by name, all for training. Raises UserError if there are none."""
@@ -155,13 +166,4 @@ def _places(folders: tuple[Source, ...], part: str) -> tuple[Source, ...]:
     return tuple(place for folder in folders if exists(place := join(folder, part)))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of this reader."""
-    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of environments, unpacked or zipped")
-    text = "environments that are not read (default: %(default)s, as in the published training)"
-    parser.add_argument("--exclude", default=",".join(EXCLUDED), metavar="NAME,NAME", help=text)
-
-
-def reader_from_arguments(args: argparse.Namespace) -> TartanAir:
-    """The reader that the arguments describe."""
-    return TartanAir(args.raw, tuple(sorted(name for name in args.exclude.split(",") if name)))
+READER = TartanAir

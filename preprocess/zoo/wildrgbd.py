@@ -14,7 +14,6 @@ scene's name is <category>/scenes/scene_<id>. It is for training if both lists s
 frames are read, evenly spaced, as in the published training, whose intervals count these; --frames takes others.
 """
 
-import argparse
 import logging
 import re
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.formats.json_files import number_in, read_json
 from zipmap_pl.preprocess.formats.pictures import read_depth_in_16_bits, read_depth_png, read_picture
 from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in, parent, read_bytes
+from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,18 @@ VALUES_PER_METRE = 1000.0
 OBJECT = 0.1 * 255  # what is brighter is the object, as in the published training
 
 
+INFO = DatasetInfo(
+    slug="wildrgbd",
+    title="WildRGB-D (RGBD Objects in the Wild)",
+    licence="MIT as the authors' repository states; the data carry no notice of their own",
+    kind="static",
+    source="real",
+    metres_per_raw_unit=1.0,
+    url="https://github.com/wildrgbd/wildrgbd",
+    commercial=None,
+)
+
+
 @dataclass(frozen=True)
 class WildRgbd:
     """The reader.
@@ -53,25 +65,30 @@ class WildRgbd:
         exclude: scenes that are not read.
     """
 
-    raw: Path
-    frames: int = FRAMES
-    exclude: tuple[str, ...] = EXCLUDED
+    raw: Path = raw_folder("folder of categories, unpacked or zipped")
+    frames: int = option(
+        FRAMES, "frames of each scene, evenly spaced (default: %(default)s, as in the published training)", metavar="N"
+    )
+    exclude: tuple[str, ...] = option(
+        EXCLUDED,
+        "scenes that are not read (default: %(default)s, as in the published training)",
+        metavar="NAME,NAME",
+        parse=names,
+        recorded=sorted,
+    )
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise UserError(f"--frames {self.frames}: expected 1 or more")
 
     @property
     def info(self) -> DatasetInfo:
         """What is true of the whole dataset."""
-        return DatasetInfo(
-            slug="wildrgbd",
-            title="WildRGB-D (RGBD Objects in the Wild)",
-            licence="MIT as the authors' repository states; the data carry no notice of their own",
-            kind="static",
-            source="real",
-            metres_per_raw_unit=1.0,
-        )
+        return INFO
 
     def settings(self) -> dict[str, object]:
         """How many frames, and what is not read."""
-        return {"frames": self.frames, "exclude": sorted(self.exclude)}
+        return settings_of(self)
 
     def scenes(self) -> list[RawScene]:
         """Scenes sorted by name. Raises UserError if there are none."""
@@ -84,16 +101,16 @@ class WildRgbd:
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera; its intrinsics count from the picture's corner, as ARKit's do, from which they seem to come."""
         poses = join(self._folder(scene), POSES)
-        return RawCamera(self._lens(scene).intrinsics, _pose(poses, int(frame)), poses)
+        return RawCamera(self._metadata(scene).intrinsics, _cam_to_world(poses, int(frame)), poses)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
         camera = self.camera(scene, frame)
         rgb, depth, mask = (join(self._folder(scene), f"{part}/{frame}.png") for part in PARTS)
         image, _ = read_picture(rgb)
-        lens = self._lens(scene)
-        if image.shape[:2] != (lens.height, lens.width):
-            text = f"picture is {image.shape[1]}x{image.shape[0]}, {lens.file} says {lens.width:g}x{lens.height:g}"
+        metadata = self._metadata(scene)
+        if image.shape[:2] != (metadata.height, metadata.width):
+            text = f"picture is {image.shape[1]}x{image.shape[0]}, {metadata.file} says {metadata.width:g}x{metadata.height:g}"
             raise RawFault(rgb, text)
         return RawFrame(
             camera, image, depth=read_depth_in_16_bits(depth, VALUES_PER_METRE), object=read_depth_png(mask) > OBJECT
@@ -113,8 +130,8 @@ class WildRgbd:
         places_kept = np.rint(np.linspace(0, len(numbers) - 1, min(self.frames, len(numbers)))).astype(int)
         return RawScene(name, split, tuple(numbers[place] for place in places_kept), tuple(left_out))
 
-    def _lens(self, scene: RawScene) -> "Lens":
-        return _lens(join(self._folder(scene), "metadata"))
+    def _metadata(self, scene: RawScene) -> "Metadata":
+        return _metadata(join(self._folder(scene), "metadata"))
 
     def _folder(self, scene: RawScene) -> Source:
         places = find_folders(self.raw, SCENE).places.get(scene.name)
@@ -139,8 +156,8 @@ def _splits(category: Source) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Lens:
-    """What a metadata says: intrinsics [3, 3], and the size of the pictures that they are for."""
+class Metadata:
+    """The camera in a scene's metadata: intrinsics [3, 3], and the size of the pictures that they are for."""
 
     file: Source
     intrinsics: np.ndarray
@@ -149,7 +166,7 @@ class Lens:
 
 
 @lru_cache(maxsize=2)
-def _lens(file: Source) -> Lens:
+def _metadata(file: Source) -> Metadata:
     """K stands in the file by columns."""
     values = read_json(file)
     k = values.get("K")
@@ -157,7 +174,7 @@ def _lens(file: Source) -> Lens:
         raise RawFault(file, f"K is {str(k)[:40]}, expected 9 numbers")
     fx, fy, cx, cy = (number_in(file, "K", k[place]) for place in (0, 4, 6, 7))
     height, width = (number_in(file, side, values.get(side)) for side in ("h", "w"))
-    return Lens(file, cameras.intrinsics_matrix(np.array((fx, fy, cx, cy))), height, width)
+    return Metadata(file, cameras.intrinsics_matrix(np.array((fx, fy, cx, cy))), height, width)
 
 
 @lru_cache(maxsize=2)
@@ -165,7 +182,7 @@ def _lines(file: Source) -> list[str]:
     return read_bytes(file).decode("utf-8", "replace").splitlines()
 
 
-def _pose(file: Source, frame: int) -> np.ndarray:
+def _cam_to_world(file: Source, frame: int) -> np.ndarray:
     """Camera to world [4, 4] of a frame."""
     lines = _lines(file)
     if frame >= len(lines):
@@ -181,17 +198,4 @@ def _pose(file: Source, frame: int) -> np.ndarray:
     return values[1:].reshape(4, 4)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of this reader."""
-    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of categories, unpacked or zipped")
-    text = "frames of each scene, evenly spaced (default: %(default)s, as in the published training)"
-    parser.add_argument("--frames", type=int, default=FRAMES, metavar="N", help=text)
-    text = "scenes that are not read (default: %(default)s, as in the published training)"
-    parser.add_argument("--exclude", default=",".join(EXCLUDED), metavar="NAME,NAME", help=text)
-
-
-def reader_from_arguments(args: argparse.Namespace) -> WildRgbd:
-    """The reader that the arguments describe. Raises UserError for a number of frames below 1."""
-    if args.frames < 1:
-        raise UserError(f"--frames {args.frames}: expected 1 or more")
-    return WildRgbd(args.raw, args.frames, tuple(sorted(name for name in args.exclude.split(",") if name)))
+READER = WildRgbd

@@ -36,14 +36,14 @@ def test_compose_and_invert_are_matrix_product_and_inverse(left, right):
 
 @given(poses, poses, st.floats(1e-3, 1e3))
 def test_original_pose_comes_back_from_the_normalised_one(pose, world, unit):
-    stored = cameras.normalise_pose(pose, world, unit)
+    stored = cameras.normalized_world_to_cam(pose, world, unit)
     size = max(1.0, np.abs(pose[:, 3]).max(), np.abs(world[:, 3]).max())
-    np.testing.assert_allclose(cameras.raw_pose(stored, world, unit), pose, rtol=0, atol=1e-12 * size)
+    np.testing.assert_allclose(cameras.raw_cam_to_world(stored, world, unit), pose, rtol=0, atol=1e-12 * size)
 
 
 @given(poses, st.floats(1e-3, 1e3))
 def test_the_world_is_the_first_camera(pose, unit):
-    np.testing.assert_allclose(cameras.normalise_pose(pose, pose, unit), np.eye(4)[:3], atol=1e-12)
+    np.testing.assert_allclose(cameras.normalized_world_to_cam(pose, pose, unit), np.eye(4)[:3], atol=1e-12)
 
 
 @given(poses, st.lists(st.floats(-1e-3, 1e-3), min_size=9, max_size=9))

@@ -35,11 +35,11 @@ def errors(prediction, expected, prefix):
         found |= {name: getattr(prediction, name) for name in ("nvs_pred", "nvs_depth_conf")}
     if prediction.state is not None:
         layers = prediction.state.layers
-        first, last = layers[0].weights, layers[-1].weights
-        found["state_w0_layer0_slice"] = first.w0[:, :8, :8]
-        found["state_w1_layer0_slice"] = first.w1[:, :8, :8]
-        found["state_w2_last_slice"] = last.w2[:, :8, :8]
-        found["state_norms"] = torch.tensor([[float(w.norm()) for w in state.weights] for state in layers])
+        found["state_w0_layer0_slice"] = layers[0]["weights.w0"][:, :8, :8]
+        found["state_w1_layer0_slice"] = layers[0]["weights.w1"][:, :8, :8]
+        found["state_w2_last_slice"] = layers[-1]["weights.w2"][:, :8, :8]
+        names = ("weights.w0", "weights.w1", "weights.w2")
+        found["state_norms"] = torch.tensor([[float(state[name].norm()) for name in names] for state in layers])
     return {
         name: relative_error(value, expected[prefix + name])
         for name, value in found.items()

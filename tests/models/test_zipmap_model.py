@@ -41,7 +41,7 @@ def test_tiny_size():
     assert prediction.depth.shape == (2, 3, 42, 56, 1) and (prediction.depth > 0).all()
     assert prediction.depth_conf.shape == (2, 3, 42, 56) and (prediction.depth_conf > 1).all()
     assert prediction.local_points.shape == (2, 3, 42, 56, 3)
-    assert [state.weights.w0.shape for state in prediction.state.layers] == [(2 * 3, 32, 64)] * 4
+    assert [state["weights.w0"].shape for state in prediction.state.layers] == [(2 * 3, 32, 64)] * 4
 
 
 def test_one_scene_without_the_scene_axis():
@@ -152,7 +152,7 @@ def test_heads_stay_in_float32_under_autocast():
             prediction = model(images, keep_state=True)
     assert seen == {"head": torch.float32, "backbone": torch.bfloat16}
     assert all(output.dtype == torch.float32 for output in outputs(prediction))
-    assert all(w.dtype == torch.float32 for state in prediction.state.layers for w in (*state.weights, *state.norms))
+    assert all(w.dtype == torch.float32 for state in prediction.state.layers for w in state.values())
     assert (prediction.depth - expected.depth).norm() < 0.05 * expected.depth.norm()
 
 
@@ -169,7 +169,7 @@ def test_published_weights_load_from_the_meta_device():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"global_mixer": "sofmax"}, "global_mixer=sofmax, expected one of ttt, softmax"),
+        ({"global_mixer": "sofmax"}, "global_mixer=sofmax, expected one of softmax, ttt"),
         ({"heads": 7}, "heads=7, expected embed_dim=96"),
         ({"ttt": TTTConfig(head_dim=64)}, "ttt.head_dim=64, expected a divisor of embed_dim=96"),
         ({"ttt": TTTConfig(head_dim=32, newton_schulz_dtype="fp32")}, "newton_schulz_dtype=fp32"),

@@ -1,6 +1,5 @@
 """docs/own_data.md tells the truth: its reader works, its commands are those that the real sequences are tested with."""
 
-import argparse
 import json
 import re
 import shlex
@@ -18,6 +17,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.registry import load_dataset
 from zipmap_pl.preprocess.zoo.rgbd_folder import reader as rgbd_folder
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
@@ -52,14 +52,8 @@ def scans(toys, tmp_path):
     return folder.parent
 
 
-def read_with(module, raw):
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return module.reader_from_arguments(parser.parse_args([str(raw)]))
-
-
 def test_the_reader_of_the_page_makes_shards_that_agree(turntable, scans, tmp_path):
-    preprocess(read_with(turntable, scans), tmp_path / "out", EngineSettings(), workers=1)
+    preprocess(turntable.READER(scans), tmp_path / "out", EngineSettings(), workers=1)
     index = ShardIndex.open(tmp_path / "out")
     assert [index.text("frame.name", row) for row in range(6)] == [f"view{k}" for k in range(6)]
     assert scene_agreement(index, 0, step=2).median_relative < 2e-3
@@ -68,17 +62,18 @@ def test_the_reader_of_the_page_makes_shards_that_agree(turntable, scans, tmp_pa
 def test_the_reader_of_the_page_names_what_is_wrong(turntable, scans, tmp_path):
     (scans / "teapot/view3.npy").unlink()
     with pytest.raises(UserError, match=r"1 of 6 frames .* teapot/view3: .*view3\.npy: missing"):
-        preprocess(read_with(turntable, scans), tmp_path / "out", EngineSettings(), workers=1)
+        preprocess(turntable.READER(scans), tmp_path / "out", EngineSettings(), workers=1)
     with pytest.raises(UserError, match="expected turntable scans"):
-        preprocess(read_with(turntable, scans / "teapot"), tmp_path / "other", EngineSettings(), workers=1)
+        preprocess(turntable.READER(scans / "teapot"), tmp_path / "other", EngineSettings(), workers=1)
 
 
 def documented_options():
     """The options of each command of the page, by the last word of its raw folder."""
     commands = [line for block in blocks("sh") for line in block.splitlines() if "preprocess rgbd_folder" in line]
-    parser = dataset_parser("rgbd_folder", rgbd_folder)
+    dataset = load_dataset("rgbd_folder")
+    parser = dataset_parser(dataset)
     parsed = [parser.parse_args(shlex.split(command)[3:]) for command in commands]
-    return {args.raw.name: rgbd_folder.reader_from_arguments(args).options for args in parsed}
+    return {args.raw.name: dataset.reader_from(args).options for args in parsed}
 
 
 @pytest.mark.parametrize(

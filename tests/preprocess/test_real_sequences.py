@@ -130,7 +130,7 @@ def test_the_floor_of_a_hypersim_room_is_level_and_flat(hypersim):
     """
     _, index = hypersim
     frame, unit = FrameReader(index).read(0), float(index["scene.unit"][0])
-    pose = cameras.raw_pose(frame.world_to_cam, index["scene.raw_from_world"][0], unit)
+    pose = cameras.raw_cam_to_world(frame.world_to_cam, index["scene.raw_from_world"][0], unit)
     points = cameras.pixel_points(frame.depth * unit, frame.intrinsics)
     height = cameras.transform_points(pose, points)[..., 2]
     floor = np.median(height[np.abs(height) < 0.05])

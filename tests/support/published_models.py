@@ -9,7 +9,7 @@ import torch
 from shared_files import golden_path
 
 from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
-from zipmap_pl.models.mixers.ttt import TTTLayer
+from zipmap_pl.models.mixers.kinds import ttt
 from zipmap_pl.models.zipmap import ZipMap
 
 
@@ -83,7 +83,7 @@ def tiny_config(**changes):
 
 def set_newton_schulz_dtype(model, dtype):
     for module in model.modules():
-        if isinstance(module, TTTLayer):
+        if isinstance(module, ttt.Mixer):
             module.config = replace(module.config, newton_schulz_dtype=str(dtype).removeprefix("torch."))
 
 

@@ -11,8 +11,17 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from zipmap_pl.checkpoints.layout import shapes_of, some_of
+from zipmap_pl.discovery import names_in
 from zipmap_pl.errors import UserError
-from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.config import (
+    CameraHeadConfig,
+    DenseHeadConfig,
+    ModelConfig,
+    TokenizerConfig,
+    mixer_fields,
+    mixer_kind,
+)
+from zipmap_pl.models.mixers import kinds
 
 TOKENIZER_HEAD_CHANNELS = 64  # in every DINOv2
 CAMERA_HEADS = 16  # in the trunk of every published camera head
@@ -22,7 +31,6 @@ VGGT_ONLY = ("point_head.", "track_head.")  # heads of VGGT that ZipMap has none
 FRAME = "aggregator.frame_blocks"
 SCENE = "aggregator.global_blocks"
 TOKENIZER = "aggregator.patch_embed"
-TTT = f"{SCENE}.0.ttt_block"
 FOREIGN = "expected the weights of ZipMap or VGGT-1B in their published layout"
 
 Settings = TypeVar("Settings")
@@ -44,32 +52,33 @@ def model_config_of(
     """
     layout = _Layout(shapes_of(state_dict), name)
     dim = layout.size("aggregator.camera_token", -1)
-    mixer = _global_mixer(layout)
     depth = layout.count(FRAME)
     known = settings or ModelConfig()
-    return ModelConfig(
+    return replace(
+        known,
         embed_dim=dim,
         patch_size=layout.size(f"{TOKENIZER}.patch_embed.proj.weight", -1),
         depth=depth,
         heads=dim // layout.size(f"{FRAME}.0.attn.q_norm.weight", 0),
         feature_blocks=list(settings.feature_blocks) if settings else _published_feature_blocks(depth, name),
-        global_mixer=mixer,
-        layer_scale=known.layer_scale,
-        token_std=known.token_std,
-        reference_view=known.reference_view,
-        checkpoint_activations=known.checkpoint_activations,
         local_point_head=layout.has("local_point_head.norm.weight"),
         query_head=layout.has("nvs_head.norm.weight"),
         tokenizer=_tokenizer(layout, dim, settings),
-        ttt=_ttt(layout, known.ttt) if mixer == "ttt" else known.ttt,
         camera_head=_camera_head(layout, settings),
         dense_head=_dense_head(layout, known.dense_head),
+        **_scene_mixer(layout, known),
     )
 
 
 def is_vggt(config: ModelConfig) -> bool:
     """VGGT has softmax blocks and no head for local points; its first view is always the reference."""
-    return config.global_mixer == "softmax" and not config.local_point_head
+    return not config.mixer_kind.remembers and not config.local_point_head
+
+
+def mixer_of(state_dict: Mapping[str, Tensor]) -> str | None:
+    """The name of the scene mixer whose tensors these are; None if it is none of ours."""
+    found = _recognized(shapes_of(state_dict), ModelConfig())
+    return None if found is None else str(found["global_mixer"])
 
 
 def parse_settings(settings: object, name: str, kind: type[Settings]) -> Settings:
@@ -109,16 +118,28 @@ class _Layout:
         return len(numbers)
 
 
-def _global_mixer(layout: _Layout) -> str:
-    if layout.has(f"{TTT}.w0"):
-        return "ttt"
-    if layout.has(f"{SCENE}.0.attn.q_norm.weight"):
-        return "softmax"
-    inside = [key for key in layout.shapes if key.startswith(f"{SCENE}.0.attn.")]
-    raise UserError(
-        f"{layout.name}: its global blocks are neither test-time training nor softmax attention "
-        f"({some_of(inside) or 'found none'}); {FOREIGN}"
-    )
+def _scene_mixer(layout: _Layout, known: ModelConfig) -> dict[str, Any]:
+    """The fields of the config that say which scene mixer it is, and its settings."""
+    found = _recognized(layout.shapes, known)
+    if found is None:
+        inside = [key for key in layout.shapes if key.startswith(f"{SCENE}.0.")]
+        raise UserError(
+            f"{layout.name}: its global blocks have none of the mixers {', '.join(names_in(kinds))} "
+            f"({some_of(inside) or 'found none'}); {FOREIGN}"
+        )
+    return found
+
+
+def _recognized(shapes: Mapping[str, tuple[int, ...]], known: ModelConfig) -> dict[str, Any] | None:
+    """Each mixer is asked; `known` answers what shapes do not tell, if it has the same mixer."""
+    block = {key.removeprefix(f"{SCENE}.0."): shape for key, shape in shapes.items() if key.startswith(f"{SCENE}.0.")}
+    for name in names_in(kinds):
+        kind = mixer_kind(name)
+        settings = known.mixer_settings if known.global_mixer == name else kind.Settings()
+        found = kind.recognize(block, settings)
+        if found is not None:
+            return mixer_fields(name, found)
+    return None
 
 
 def _published_feature_blocks(depth: int, name: str) -> list[int]:
@@ -149,12 +170,6 @@ def _tokenizer(layout: _Layout, dim: int, settings: ModelConfig | None) -> Token
         layer_scale=known.layer_scale,
         position_grid=isqrt(layout.size(f"{TOKENIZER}.pos_embed", 1) - 1),
     )
-
-
-def _ttt(layout: _Layout, known: TTTConfig) -> TTTConfig:
-    head_dim, hidden = layout.size(f"{TTT}.w0", 1), layout.size(f"{TTT}.w0", 2)
-    gate = layout.has(f"{TTT}.gate_fn.0.weight")
-    return replace(known, head_dim=head_dim, hidden_multiple=hidden // head_dim, gate=gate)
 
 
 def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadConfig:

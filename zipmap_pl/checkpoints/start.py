@@ -11,7 +11,7 @@ from torch import Tensor
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
 from zipmap_pl.checkpoints.layout import require_finite, require_fit
 from zipmap_pl.checkpoints.published import means_published, read_published, take_terms
-from zipmap_pl.checkpoints.recognition import VGGT_ONLY
+from zipmap_pl.checkpoints.recognition import VGGT_ONLY, mixer_of
 from zipmap_pl.checkpoints.vggt import start_from_vggt
 from zipmap_pl.models.zipmap import ZipMap
 
@@ -23,7 +23,6 @@ EXCHANGEABLE = (
     "aggregator.ray_patch_embed.",
     "aggregator.ray_cond_token",
 )
-SOFTMAX_MIXER = "aggregator.global_blocks.0.attn."
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def start_from(model: ZipMap, source: str) -> Origin:
 
 def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
     require_finite(weights, name)
-    if model.config.global_mixer == "ttt" and any(key.startswith(SOFTMAX_MIXER) for key in weights):
+    if model.config.mixer_kind.from_attention and mixer_of(weights) not in (None, model.config.global_mixer):
         start_from_vggt(model, weights)
         return
     own = model.state_dict()

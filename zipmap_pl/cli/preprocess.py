@@ -3,7 +3,6 @@
 import argparse
 import os
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from zipmap_pl.cli.parser import OneLineParser
@@ -12,6 +11,7 @@ from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
     from zipmap_pl.preprocess.engine.run import Report
+    from zipmap_pl.preprocess.registry import Dataset
 
 LISTED_FAULTS = 10
 
@@ -23,25 +23,25 @@ def add_parser(subparsers) -> None:
         help="turn a raw dataset into shards",
         epilog="`zipmap preprocess NAME --help` lists a dataset's options. The same command goes on where it stopped.",
     )
-    from zipmap_pl.preprocess.registry import NAMES
+    from zipmap_pl.preprocess.registry import dataset_names
 
-    parser.add_argument("name", metavar="NAME", help=f"dataset: {', '.join(NAMES)}")
+    parser.add_argument("name", metavar="NAME", help=f"dataset: {', '.join(dataset_names())}")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="raw folder and options, see NAME --help")
 
 
 def run(args: argparse.Namespace) -> int:
     """Preprocess. Raises UserError."""
-    from zipmap_pl.preprocess.registry import reader_module
+    from zipmap_pl.preprocess.registry import load_dataset
 
-    module = reader_module(args.name)
-    options = dataset_parser(args.name, module).parse_args(args.rest)
+    dataset = load_dataset(args.name)
+    options = dataset_parser(dataset).parse_args(args.rest)
     refuse_output_in_raw(options)
 
     from zipmap_pl.preprocess.engine.run import preprocess
     from zipmap_pl.preprocess.engine.settings import EngineSettings
 
     settings = EngineSettings(options.max_side, options.frames_per_shard, options.lossless, options.max_fault_share)
-    reader = module.reader_from_arguments(options)
+    reader = dataset.reader_from(options)
     report = preprocess(reader, options.output, settings, options.workers, options.part, options.rebuild)
     print(report_text(report))
     return 0
@@ -54,16 +54,16 @@ def refuse_output_in_raw(options: argparse.Namespace) -> None:
         raise UserError(f"--output {options.output}: lies inside the raw folder {raw}; give a folder outside of it")
 
 
-def dataset_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
-    """The parser of one dataset: its module's options and the engine's."""
+def dataset_parser(dataset: "Dataset") -> argparse.ArgumentParser:
+    """The parser of one dataset: its reader's options and the engine's."""
     from zipmap_pl.preprocess.engine.settings import EngineSettings
 
     parser = OneLineParser(
-        prog=f"zipmap preprocess {name}",
-        description=module.__doc__,
+        prog=f"zipmap preprocess {dataset.name}",
+        description=dataset.description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    module.add_arguments(parser)
+    dataset.add_options(parser)
     default = EngineSettings()
     group = parser.add_argument_group("shards")
     group.add_argument(

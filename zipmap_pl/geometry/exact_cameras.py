@@ -1,7 +1,7 @@
 """Camera algebra in float64 numpy, element by element: the same bits on every processor.
 
 BLAS differs in the last bit between processors and shapes, so products here are written out and a rigid inverse is a
-transpose. Poses are [..., 3, 4] (or [..., 4, 4], whose last row is ignored); OpenCV axes; intrinsics are [..., 4] =
+transpose. Rigid transforms are [..., 3, 4] (or [..., 4, 4], whose last row is ignored); OpenCV axes; intrinsics are [..., 4] =
 fx, fy, cx, cy in pixels, with the picture covering [0, W] x [0, H].
 """
 
@@ -19,15 +19,15 @@ def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return product
 
 
-def transform_points(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Apply poses [..., 3, 4] to points [..., n, 3] -> [..., n, 3] float64."""
-    return multiply(points, np.swapaxes(pose[..., :3, :3], -1, -2)) + pose[..., None, :3, 3]
+def transform_points(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Apply rigid transforms [..., 3, 4] to points [..., n, 3] -> [..., n, 3] float64."""
+    return multiply(points, np.swapaxes(transform[..., :3, :3], -1, -2)) + transform[..., None, :3, 3]
 
 
-def invert_rigid(pose: np.ndarray) -> np.ndarray:
+def invert_rigid(transform: np.ndarray) -> np.ndarray:
     """Inverse [..., 3, 4] of rigid transforms [..., 3, 4]: the rotation's transpose, never a solver."""
-    rotation = np.swapaxes(np.asarray(pose, np.float64)[..., :3, :3], -1, -2)
-    translation = -multiply(rotation, pose[..., :3, 3:4])
+    rotation = np.swapaxes(np.asarray(transform, np.float64)[..., :3, :3], -1, -2)
+    translation = -multiply(rotation, transform[..., :3, 3:4])
     return np.concatenate((rotation, translation), axis=-1)
 
 
@@ -50,7 +50,7 @@ def determinant(rotation: np.ndarray) -> float:
 
 
 def nearest_rotation(rotation: np.ndarray) -> np.ndarray:
-    """The rotation [3, 3] nearest to an almost orthonormal one: poses from text files have few digits.
+    """The rotation [3, 3] nearest to an almost orthonormal one: matrices from text files have few digits.
 
     Newton's iteration for the polar factor; it needs a `rotation_error` below about 0.1.
     """
@@ -60,7 +60,7 @@ def nearest_rotation(rotation: np.ndarray) -> np.ndarray:
     return result
 
 
-def normalise_pose(cam_to_world: np.ndarray, raw_from_world: np.ndarray, unit: float) -> np.ndarray:
+def normalized_world_to_cam(cam_to_world: np.ndarray, raw_from_world: np.ndarray, unit: float) -> np.ndarray:
     """World-to-camera [3, 4] in a scene's normalised world, from a raw camera-to-world [3, 4] (or [4, 4]).
 
     Args:
@@ -73,8 +73,8 @@ def normalise_pose(cam_to_world: np.ndarray, raw_from_world: np.ndarray, unit: f
     return np.concatenate((rotation, translation), axis=-1)
 
 
-def raw_pose(world_to_cam: np.ndarray, raw_from_world: np.ndarray, unit: float) -> np.ndarray:
-    """Undo `normalise_pose`: the raw camera-to-world [3, 4], in raw units."""
+def raw_cam_to_world(world_to_cam: np.ndarray, raw_from_world: np.ndarray, unit: float) -> np.ndarray:
+    """Undo `normalized_world_to_cam`: the raw camera-to-world [3, 4], in raw units."""
     cam_to_world = invert_rigid(world_to_cam)
     cam_to_world[:, 3] *= unit
     return compose(raw_from_world, cam_to_world)

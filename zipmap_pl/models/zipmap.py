@@ -11,14 +11,13 @@ from zipmap_pl.contracts.prediction import Prediction, QueriedViews
 from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
-from zipmap_pl.models.config import ModelConfig
+from zipmap_pl.models.config import ModelConfig, mixers_with
 from zipmap_pl.models.heads.activations import colour_and_depth
 from zipmap_pl.models.heads.camera import CameraHead, MLPCameraHead
 from zipmap_pl.models.heads.dense import DPTHead
-from zipmap_pl.models.input_checks import checked_images, checked_rays
+from zipmap_pl.models.input_checks import check_state, checked_images, checked_rays
 from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
-from zipmap_pl.models.mixers.fast_weights import FastWeights
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
+from zipmap_pl.models.mixers.scene_mixer import FIT_THEN_READ_ALL, READ_ALL, Operator, windows
 from zipmap_pl.models.sequences.long_sequence import (
     ChunkedPass,
     Walk,
@@ -79,7 +78,7 @@ class ZipMap(nn.Module):
             target_rays: also predict what is seen along these rays, see `query`.
             window: how many views a streaming model takes at once; it predicts from them and those before. By default
                 1 on a streaming model; other models look at all views.
-            keep_state: also return what the model remembers (three matrices per scene block and scene).
+            keep_state: also return what the model remembers of each scene.
             views_per_chunk, storage: look at so many views, and rays, at once: see `walk`. The results are on the CPU.
 
         Raises:
@@ -122,7 +121,7 @@ class ZipMap(nn.Module):
             window, keep_state: as for a call.
 
         Raises:
-            ValueError, UserError: as a call; softmax scene blocks need all views at once; what is kept fits nowhere.
+            ValueError, UserError: as a call; the scene mixer needs all views at once (softmax); what is kept fits nowhere.
         """
         images = self._checked(images)
         if self.config.streaming:
@@ -142,11 +141,12 @@ class ZipMap(nn.Module):
     ) -> SceneState:
         """What the model remembers of every scene of a batch, without the work of the heads.
 
-        Arguments and errors as for a call; UserError on a model with softmax scene blocks, which remember nothing.
+        Arguments and errors as for a call; UserError on a model whose scene mixer remembers nothing (softmax).
         """
         images = self._checked(images)
-        if self.config.global_mixer != "ttt":
-            raise UserError(f"model: found global_mixer={self.config.global_mixer}, expected ttt to compress views")
+        if not self.config.mixer_kind.remembers:
+            expected = f"expected {mixers_with('remembers')} to compress views"
+            raise UserError(f"model: found global_mixer={self.config.global_mixer}, {expected}")
         if views_per_chunk is None:
             _refuse(storage)
         elif not self.config.streaming:
@@ -198,7 +198,7 @@ class ZipMap(nn.Module):
         if not self.config.streaming:
             raise UserError(
                 f"model: found global_mixer={self.config.global_mixer}, camera_head.kind={self.config.camera_head.kind}, "
-                "expected ttt and mlp to take views one after another; the published checkpoint_online.pt can"
+                f"expected {mixers_with('streams')} and mlp to take views one after another; the published checkpoint_online.pt can"
             )
         size = 1 if window is None else window
         if size < 1:
@@ -238,10 +238,11 @@ class ZipMap(nn.Module):
     def _chunked(
         self, images: Tensor, views_per_chunk: int, window: int | None, heads: Mapping[str, DPTHead]
     ) -> ChunkedPass:
-        if self.config.global_mixer != "ttt":
+        name = self.config.global_mixer
+        if not self.config.mixer_kind.in_chunks:
             raise UserError(
-                f"model: found global_mixer={self.config.global_mixer}, expected ttt to look at views in chunks; "
-                "softmax attention needs all views at once"
+                f"model: found global_mixer={name}, expected {mixers_with('in_chunks')} to look at views in chunks; "
+                f"{name} needs all views at once"
             )
         self._operators(images.shape[1], window)
         return ChunkedPass(self.aggregator, heads, images, views_per_chunk)
@@ -252,9 +253,7 @@ class ZipMap(nn.Module):
 
     def _check_state(self, state: SceneState, views: Tensor) -> None:
         """Raise UserError if the state is not one of this model and of the scenes of `views`."""
-        layers = [layer for layer in self.aggregator.global_blocks.modules() if isinstance(layer, TTTLayer)]
-        learned = [FastWeights(*map(_whole, layer.learned_weights)) for layer in layers]
-        state.check(learned, scenes=len(views), device=views.device)
+        check_state(state, self.aggregator.mixers, len(views), views.device)
 
     def _checked_rays(self, rays: Tensor) -> Tensor:
         if not self.config.query_head:
@@ -267,11 +266,6 @@ class ZipMap(nn.Module):
     def _checked(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         # In training the loader answers for the values.
         return checked_images(images, self.config.patch_size, values=not self.training)
-
-
-def _whole(parameter: Tensor) -> Tensor:
-    """A parameter itself, or what all shards of it are together; outside of its block a sharded one is in shards."""
-    return parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
 
 
 def _refuse(storage: Storage | None) -> None:

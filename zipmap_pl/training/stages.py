@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import UserError
+from zipmap_pl.models.config import mixers_with
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.run_settings import keep_settings
@@ -29,7 +30,7 @@ def check_stage(config: RunConfig) -> None:
     if kind == "streaming" and not model.streaming:
         raise UserError(
             f"settings: data.batches=streaming with model.camera_head.kind={model.camera_head.kind} and "
-            f"global_mixer={model.global_mixer}, expected mlp and ttt; model=zipmap_streaming has both"
+            f"global_mixer={model.global_mixer}, expected mlp and {mixers_with('streams')}; model=zipmap_streaming has both"
         )
     if kind == "state_query" and not model.query_head:
         raise UserError(

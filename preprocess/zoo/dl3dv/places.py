@@ -16,7 +16,12 @@ from zipmap_pl.preprocess.formats.sources import Source, Zipped, exists, join, n
 from zipmap_pl.preprocess.raw import LeftOut, RawCamera, RawFault, RawFrame
 
 TRANSFORMS = "transforms.json"
-RESOLUTIONS = {"images": 1, "images_2": 2, "images_4": 4, "images_8": 8}  # how much smaller than the lens tells
+RESOLUTIONS = {
+    "images": 1,
+    "images_2": 2,
+    "images_4": 4,
+    "images_8": 8,
+}  # how much smaller than its transforms.json says
 DENSE = "dense"
 DEPTH_MAPS = "stereo/depth_maps"
 
@@ -63,16 +68,16 @@ class Official:
     def camera(self, frame: str) -> RawCamera:
         """For a picture of the size that its folder's name promises."""
         transforms, smaller = self._transforms, RESOLUTIONS[_resolution(self.folder)]
-        lens = transforms.lens
-        intrinsics = lens.intrinsics(lens.width / smaller, lens.height / smaller)
-        return RawCamera(intrinsics, transforms.pose(frame), transforms.file, lens.distortion)
+        camera = transforms.camera
+        intrinsics = camera.intrinsics(camera.width / smaller, camera.height / smaller)
+        return RawCamera(intrinsics, transforms.cam_to_world(frame), transforms.file, camera.distortion)
 
     def frame(self, frame: str) -> RawFrame:
         """The whole frame."""
         camera, transforms = self.camera(frame), self._transforms
         file = join(self._pictures, transforms.pictures[frame])
         image, jpeg = read_picture(file)
-        camera = replace(camera, intrinsics=transforms.lens.intrinsics_of(file, image))
+        camera = replace(camera, intrinsics=transforms.camera.intrinsics_of(file, image))
         depth, sky = (None, None) if self.depth is None else processed_layers.read_layers(self.depth, frame)
         return RawFrame(camera, image, jpeg, depth, sky)
 

@@ -25,7 +25,6 @@ a frame whose depth is missing while its scene has depth is unusable. Depth of t
 only.
 """
 
-import argparse
 import hashlib
 import logging
 import posixpath
@@ -35,6 +34,7 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats.sources import find_folders, found_twice, join
+from zipmap_pl.preprocess.options import option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.zoo.dl3dv.places import DENSE, DEPTH_MAPS, TRANSFORMS, Place, depth_folder, places_of
 
@@ -42,6 +42,30 @@ log = logging.getLogger(__name__)
 
 HASH = r"[0-9a-f]{64}"
 SCENE = re.compile(rf".*?/((?:\d+K/)?{HASH})")
+
+
+def hashes_in(file: str) -> tuple[str, ...]:
+    """The hashes that stand in a text, sorted. Raises UserError if there are none."""
+    try:
+        text = Path(file).read_text("utf-8", "replace")
+    except OSError as error:
+        raise UserError(f"--test {file}: {error.strerror}; expected a text with hashes of scenes") from error
+    found = tuple(sorted(set(re.findall(HASH, text))))
+    if not found:
+        raise UserError(f"--test {file}: no hash of 64 digits in it; expected those of scenes")
+    return found
+
+
+INFO = DatasetInfo(
+    slug="dl3dv",
+    title="DL3DV-10K",
+    licence="DL3DV-10K Terms of Use and CC BY-NC 4.0; access on request",
+    kind="static",
+    source="real",
+    metres_per_raw_unit=None,
+    url="https://github.com/DL3DV-10K/Dataset",
+    commercial=False,
+)
 
 
 @dataclass(frozen=True)
@@ -54,26 +78,30 @@ class DL3DV:
         test: hashes of the scenes that go into the split test, sorted.
     """
 
-    raw: Path
-    depth: Path | None = None
-    test: tuple[str, ...] = ()
+    raw: Path = raw_folder("folder of scenes, unpacked or zipped")
+    depth: Path | None = option(
+        None,
+        "folder of depth (default: next to the pictures)",
+        metavar="DIR",
+        parse=Path,
+        recorded=lambda depth: depth is not None,
+    )
+    test: tuple[str, ...] = option(
+        (),
+        "text with the hashes of scenes for the split test, as the benchmark's benchmark-meta.csv (default: none)",
+        metavar="FILE",
+        parse=hashes_in,
+        recorded=lambda test: hashlib.sha256(" ".join(test).encode()).hexdigest()[:16] if test else None,
+    )
 
     @property
     def info(self) -> DatasetInfo:
         """What is true of the whole dataset."""
-        return DatasetInfo(
-            slug="dl3dv",
-            title="DL3DV-10K",
-            licence="DL3DV-10K Terms of Use and CC BY-NC 4.0; access on request",
-            kind="static",
-            source="real",
-            metres_per_raw_unit=None,
-        )
+        return INFO
 
     def settings(self) -> dict[str, object]:
         """Whether depth comes from another folder, and which scenes are for testing, as a hash."""
-        test = hashlib.sha256(" ".join(self.test).encode()).hexdigest()[:16]
-        return {"depth": self.depth is not None, "test": test if self.test else None}
+        return settings_of(self)
 
     def scenes(self) -> list[RawScene]:
         """Scenes sorted by name. Raises UserError if there are none."""
@@ -138,24 +166,3 @@ class DL3DV:
         """Where a scene could be read from, the best place first; and what cannot be read from where it is."""
         folders, depths = (find_folders(top, SCENE).places.get(name, ()) for top in (self.raw, self.depth or self.raw))
         return places_of(folders, depths)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of this reader."""
-    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of scenes, unpacked or zipped")
-    parser.add_argument("--depth", type=Path, metavar="DIR", help="folder of depth (default: next to the pictures)")
-    text = "text with the hashes of scenes for the split test, as the benchmark's benchmark-meta.csv (default: none)"
-    parser.add_argument("--test", type=Path, metavar="FILE", help=text)
-
-
-def reader_from_arguments(args: argparse.Namespace) -> DL3DV:
-    """The reader that the arguments describe. Raises UserError for a --test without hashes."""
-    test: list[str] = []
-    if args.test is not None:
-        try:
-            test = sorted(set(re.findall(HASH, args.test.read_text("utf-8", "replace"))))
-        except OSError as error:
-            raise UserError(f"--test {args.test}: {error.strerror}; expected a text with hashes of scenes") from error
-        if not test:
-            raise UserError(f"--test {args.test}: no hash of 64 digits in it; expected those of scenes")
-    return DL3DV(args.raw, args.depth, tuple(test))

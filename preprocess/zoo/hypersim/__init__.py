@@ -1,5 +1,6 @@
 """Hypersim."""
 
-from zipmap_pl.preprocess.zoo.hypersim.reader import Hypersim, add_arguments, reader_from_arguments
+from zipmap_pl.preprocess.zoo.hypersim.reader import INFO
+from zipmap_pl.preprocess.zoo.hypersim.reader import Hypersim as READER
 
-__all__ = ["Hypersim", "add_arguments", "reader_from_arguments"]
+__all__ = ["INFO", "READER"]

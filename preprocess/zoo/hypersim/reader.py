@@ -17,7 +17,6 @@ half of the scenes have a tilted or shifted picture plane: where it matters, pic
 that looks at the middle of what is seen.
 """
 
-import argparse
 import logging
 import re
 from dataclasses import dataclass, replace
@@ -42,8 +41,9 @@ from zipmap_pl.preprocess.formats.sources import (
     parent,
 )
 from zipmap_pl.preprocess.formats.tables import read_csv
+from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
-from zipmap_pl.preprocess.zoo.hypersim.lens import SIGNS, lens_of
+from zipmap_pl.preprocess.zoo.hypersim.projection import SIGNS, projection_of
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,18 @@ EXCLUDED = (
 )
 
 
+INFO = DatasetInfo(
+    slug="hypersim",
+    title="Hypersim",
+    licence="CC BY-SA 3.0, Apple Inc.",
+    kind="static",
+    source="synthetic",
+    metres_per_raw_unit=1.0,
+    url="https://github.com/apple/ml-hypersim",
+    commercial=True,
+)
+
+
 @dataclass(frozen=True)
 class Hypersim:
     """The reader.
@@ -84,25 +96,27 @@ class Hypersim:
         official_splits: train, val and test as published, instead of all for training.
     """
 
-    raw: Path
-    exclude: tuple[str, ...] = EXCLUDED
-    official_splits: bool = False
+    raw: Path = raw_folder("folder of scenes, unpacked or zipped, and of the csv")
+    exclude: tuple[str, ...] = option(
+        EXCLUDED,
+        "scenes and trajectories (ai_001_001/cam_00) that are not read"
+        " (default: those that the published training skips)",
+        metavar="NAME,NAME",
+        parse=names,
+        recorded=sorted,
+    )
+    official_splits: bool = option(
+        False, f"splits as in {SPLITS_CSV} (default: all for training, as in the published training)"
+    )
 
     @property
     def info(self) -> DatasetInfo:
         """What is true of the whole dataset."""
-        return DatasetInfo(
-            slug="hypersim",
-            title="Hypersim",
-            licence="CC BY-SA 3.0, Apple Inc.",
-            kind="static",
-            source="synthetic",
-            metres_per_raw_unit=1.0,
-        )
+        return INFO
 
     def settings(self) -> dict[str, object]:
         """What is not read, and whose splits."""
-        return {"exclude": sorted(self.exclude), "official_splits": self.official_splits}
+        return settings_of(self)
 
     def scenes(self) -> list[RawScene]:
         """One scene per trajectory, sorted by name. Raises UserError if there are none, or no list of cameras."""
@@ -122,27 +136,27 @@ class Hypersim:
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The pinhole camera that the frame is written for."""
         trajectory = self._trajectory(scene)
-        lens = lens_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
+        projection = projection_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
         file = trajectory.detail("camera_keyframe_orientations.hdf5")
         orientation = _keyframe(file, (3, 3), int(frame))
         position = _keyframe(trajectory.detail("camera_keyframe_positions.hdf5"), (3,), int(frame))
         cam_to_world = np.eye(4)
         with np.errstate(invalid="ignore"):  # the engine refuses what is not finite
-            cam_to_world[:3, :3] = cameras.multiply(orientation * SIGNS, lens.view.turn.T)
-            cam_to_world[:3, 3] = position * lens.metres_per_unit
-        return RawCamera(lens.view.intrinsics, cam_to_world, file)
+            cam_to_world[:3, :3] = cameras.multiply(orientation * SIGNS, projection.view.turn.T)
+            cam_to_world[:3, 3] = position * projection.metres_per_unit
+        return RawCamera(projection.view.intrinsics, cam_to_world, file)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
         trajectory, camera = self._trajectory(scene), self.camera(scene, frame)
-        lens = lens_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
-        size = lens.height, lens.width
+        projection = projection_of(self.raw / CAMERAS_CSV, trajectory.folder, trajectory.scene)
+        size = projection.height, projection.width
         colour = read_hdf5(trajectory.file(COLOUR, frame), KEY, "f", (*size, 3))
         distance = read_hdf5(trajectory.file(DISTANCE, frame), KEY, "f", size)
         no_surface = read_hdf5(trajectory.file(ENTITY, frame), KEY, "i", size) == NO_SURFACE
-        depth = np.where(np.isfinite(distance), distance, 0) * lens.depth_of_distance
+        depth = np.where(np.isfinite(distance), distance, 0) * projection.depth_of_distance
         raw = RawFrame(camera, tone_mapped(colour, ~no_surface), depth=depth.astype(np.float32), sky=no_surface)
-        return resampled(raw, *lens.raw_places, lens.view.intrinsics) if lens.view.resampled else raw
+        return resampled(raw, *projection.raw_places, projection.view.intrinsics) if projection.view.resampled else raw
 
     def _require(self, name: str, where: str) -> None:
         if not (self.raw / name).is_file():
@@ -228,17 +242,3 @@ def _keyframe(file: Source, shape: tuple[int, ...], number: int) -> np.ndarray:
     if number >= len(values):
         raise RawFault(file, f"{len(values)} keyframes, fewer than frames")
     return values[number]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of this reader."""
-    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of scenes, unpacked or zipped, and of the csv")
-    text = "scenes and trajectories (ai_001_001/cam_00) that are not read (default: those that the published training skips)"
-    parser.add_argument("--exclude", default=",".join(EXCLUDED), metavar="NAME,NAME", help=text)
-    text = f"splits as in {SPLITS_CSV} (default: all for training, as in the published training)"
-    parser.add_argument("--official-splits", action="store_true", help=text)
-
-
-def reader_from_arguments(args: argparse.Namespace) -> Hypersim:
-    """The reader that the arguments describe."""
-    return Hypersim(args.raw, tuple(sorted(name for name in args.exclude.split(",") if name)), args.official_splits)

@@ -1,6 +1,6 @@
 """Your own RGB-D sequences."""
 
-from zipmap_pl.preprocess.zoo.rgbd_folder.options import add_arguments
-from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, reader_from_arguments
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import INFO
+from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder as READER
 
-__all__ = ["RgbdFolder", "add_arguments", "reader_from_arguments"]
+__all__ = ["INFO", "READER"]

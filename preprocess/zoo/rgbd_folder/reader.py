@@ -9,12 +9,11 @@
 RAW may also hold such folders, at any depth; each is a scene then. Other names, pose formats and axes: by options.
 """
 
-import argparse
 import logging
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,14 +27,21 @@ from zipmap_pl.preprocess.formats import trajectories, tum
 from zipmap_pl.preprocess.formats.file_patterns import match_files, natural_order
 from zipmap_pl.preprocess.formats.pictures import in_units, read_depth_npy, read_depth_png, read_picture
 from zipmap_pl.preprocess.formats.sources import read_bytes
+from zipmap_pl.preprocess.options import options_of, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.zoo.rgbd_folder.options import INTRINSICS_FILES, RgbdOptions
-from zipmap_pl.preprocess.zoo.rgbd_folder.options import add_arguments as add_arguments
 
 log = logging.getLogger(__name__)
 
 SPLIT_FILES = {"TrainSplit.txt": "train", "TestSplit.txt": "test"}
-TOLD_BY_INFO = ("slug", "licence", "moving", "rendered")
+INFO = DatasetInfo(
+    slug="rgbd-folder",
+    title="Your own RGB-D sequences",
+    licence="not stated",
+    kind="static",
+    source="real",
+    metres_per_raw_unit=1.0,
+)
 DEPTH_SCALE = {"tum": tum.VALUES_PER_METRE, ".png": 1000.0, ".npy": 1.0}  # stored values per metre
 
 
@@ -52,24 +58,25 @@ class FrameFiles:
 class RgbdFolder:
     """The reader."""
 
-    raw: Path
-    options: RgbdOptions
+    raw: Path = raw_folder("a sequence's folder, or a folder of such folders")
+    options: RgbdOptions = options_of(RgbdOptions, "raw files")
 
     @property
     def info(self) -> DatasetInfo:
         """As the options say; always in metres."""
-        return DatasetInfo(
-            slug=self.options.slug,
-            title=f"RGB-D sequences {self.options.slug}",
+        slug = self.options.slug or slug_of(self.raw.resolve().name)
+        return replace(
+            INFO,
+            slug=slug,
+            title=f"RGB-D sequences {slug}",
             licence=self.options.licence,
             kind="dynamic" if self.options.moving else "static",
             source="synthetic" if self.options.rendered else "real",
-            metres_per_raw_unit=1.0,
         )
 
     def settings(self) -> dict[str, object]:
         """All options but those that `info` tells."""
-        return {name: value for name, value in vars(self.options).items() if name not in TOLD_BY_INFO}
+        return settings_of(self)
 
     def scenes(self) -> list[RawScene]:
         """One scene per folder with frames, sorted by path. Raises UserError if there are none or files are missing."""
@@ -236,13 +243,3 @@ def split_of(folder: Path, default: str) -> str:
             if int(number.group(1)) in named:
                 return split
     return default
-
-
-def reader_from_arguments(args: argparse.Namespace) -> RgbdFolder:
-    """The reader that the arguments describe."""
-    if args.depth_scale is not None and not 0 < args.depth_scale < float("inf"):
-        raise UserError(f"--depth-scale {args.depth_scale}: expected a number above 0")
-    names = RgbdOptions.__dataclass_fields__
-    values = {name: value for name, value in vars(args).items() if name in names}
-    values["slug"] = args.slug or slug_of(args.raw.resolve().name)
-    return RgbdFolder(args.raw, RgbdOptions(**values))

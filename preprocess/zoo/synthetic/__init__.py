@@ -1,5 +1,6 @@
 """Generated rooms."""
 
-from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader, add_arguments, reader_from_arguments
+from zipmap_pl.preprocess.zoo.synthetic.reader import INFO
+from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader as READER
 
-__all__ = ["SyntheticReader", "add_arguments", "reader_from_arguments"]
+__all__ = ["INFO", "READER"]

@@ -9,6 +9,8 @@ number. Room, camera path, still objects and moving objects draw from sources of
 can be added to a known room. World as in `ray_casting`; cameras as everywhere (OpenCV, corner origin); unit metre.
 """
 
+import argparse
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.options import option
 from zipmap_pl.preprocess.zoo.synthetic.ray_casting import SKY, WALLS, Geometry, Solid, Texture, camera_rays
 from zipmap_pl.preprocess.zoo.synthetic.trajectories import TRAJECTORIES
 
@@ -38,6 +41,21 @@ TRIES = 64  # for a moving object that keeps its distance and is seen ...
 ENOUGH_IN_SIGHT = 0.6  # ... in this share of the views
 
 
+def count(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def width_and_height(text: str) -> tuple[int, int]:
+    """A size like 56x56."""
+    match = re.fullmatch(r"([0-9]{1,6})[xX]([0-9]{1,6})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write width x height, like 56x56")
+    return int(match[1]), int(match[2])
+
+
 @dataclass(frozen=True)
 class SceneOptions:
     """What to generate.
@@ -51,13 +69,15 @@ class SceneOptions:
         open_sky: no walls and no ceiling: a wide ground under the sky.
     """
 
-    views: int = 8
-    width: int = 56
+    views: int = option(8, "pictures per scene (default %(default)s)", metavar="N", parse=count)
+    width: int = option(
+        56, "width x height (default 56x56)", flag="--size", metavar="WxH", parse=width_and_height, also="height"
+    )
     height: int = 56
-    style: str = "box"
-    trajectory: str = "straight"
-    moving_objects: int = 0
-    open_sky: bool = False
+    style: str = option("box", "box: every wall has its own colour (default); free: any colours", choices=STYLES)
+    trajectory: str = option("straight", "camera path (default %(default)s)", choices=tuple(TRAJECTORIES))
+    moving_objects: int = option(0, "moving objects per scene (default %(default)s)", metavar="N", parse=count)
+    open_sky: bool = option(False, "open ground under the sky instead of a room")
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (

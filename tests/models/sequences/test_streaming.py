@@ -44,7 +44,7 @@ def test_momentum_is_a_part_of_the_state(make_streaming_model, tmp_path):
     whole, stream = predict(model, images, window=1), model.stream()
     stream.push(images[:, :2])
     stream.state.save(tmp_path / "state.safetensors")
-    assert stream.state.layers[0].velocity is not None
+    assert "velocity.w0" in stream.state.layers[0]
     later = replace(model.stream(), state=SceneState.load(tmp_path / "state.safetensors"))
     for session in (stream, later):
         torch.testing.assert_close(session.push(images[:, 2:]).depth, whole.depth[:, 2:], rtol=1e-10, atol=0)
@@ -61,8 +61,9 @@ def test_a_session_equals_the_windowed_pass(make_streaming_model, reference_view
         together = torch.cat([getattr(part, name) for part in parts], dim=1)
         assert relative_error(together, getattr(whole, name)) < 1e-10, name
     for found, expected in zip(stream.state.layers, whole.state.layers, strict=True):
-        assert all(relative_error(*pair) < 1e-10 for pair in zip(found.weights, expected.weights, strict=True))
-        assert all(torch.equal(*pair) for pair in zip(found.norms, expected.norms, strict=True))
+        assert found.keys() == expected.keys()
+        for name in expected:
+            assert relative_error(found[name], expected[name]) <= (1e-10 if name.startswith("weights.") else 0), name
 
 
 def test_the_window_is_one_view_unless_told(make_streaming_model):

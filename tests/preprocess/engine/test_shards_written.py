@@ -66,7 +66,7 @@ def test_cameras_depths_and_pictures_come_back(toys, dataset):
     for row in range(FRAMES):
         pose = toys.pose(row)
         np.testing.assert_allclose(
-            cameras.raw_pose(index["frame.world_to_cam"][row], world, unit), pose[:3], rtol=0, atol=1e-9
+            cameras.raw_cam_to_world(index["frame.world_to_cam"][row], world, unit), pose[:3], rtol=0, atol=1e-9
         )
         np.testing.assert_array_equal(index["frame.intrinsics"][row], toys.intrinsics)
         depth, _ = FrameReader(index).depth(row)

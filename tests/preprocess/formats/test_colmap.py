@@ -6,8 +6,8 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from miniatures.dl3dv import APPLIED, BENT
 from miniatures.rooms import Room, pinhole, turned
+from miniatures.zoo.dl3dv import APPLIED, BENT
 from scipy.spatial.transform import Rotation
 
 from zipmap_pl.geometry import exact_cameras as cameras

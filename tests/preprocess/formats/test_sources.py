@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniatures import damage, tartanair
+from miniatures import spoil
+from miniatures.zoo import tartanair
 
 from zipmap_pl.cli.main import main
 from zipmap_pl.preprocess.formats import sources
 from zipmap_pl.preprocess.formats.sources import Zipped, exists, find_folders, folders_in, join, names_in, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.registry import NAMES
+from zipmap_pl.preprocess.registry import dataset_names
 
 FILES = {"a/b/1.txt": b"one", "a/b/2.txt": b"two", "a/c/d/3.txt": b"three", "4.txt": b""}
 
@@ -54,7 +55,7 @@ def test_names_that_lead_out_are_refused(places, name):
 
 
 def test_members_that_lead_out_are_in_no_folder(places, tmp_path):
-    damage.add_member(tmp_path / "all.zip", "a/../../b/1.txt")
+    spoil.add_member(tmp_path / "all.zip", "a/../../b/1.txt")
     assert not exists(join(places[1], "b"))
     assert names_in(join(places[1], "a/b")) == ["1.txt", "2.txt"]
     (scene,) = find_folders(tmp_path, re.compile(".*/(nothing)")).unreadable
@@ -103,7 +104,7 @@ def test_a_zip_with_any_byte_altered_is_a_fault_or_read(places, tmp_path, place)
 
 def test_lost_scenes_stop_the_run_unless_they_are_accepted(tmp_path, capsys):
     tartanair.write(tmp_path / "raw")
-    damage.truncate(tmp_path / "raw/seasidetown/Easy/depth_left.zip")
+    spoil.truncate(tmp_path / "raw/seasidetown/Easy/depth_left.zip")
     command = ["preprocess", "tartanair", str(tmp_path / "raw"), "--output", str(tmp_path / "out"), "--workers", "1"]
     assert main(command) == 2
     message = capsys.readouterr().err
@@ -136,7 +137,7 @@ def test_excluded_environments_and_a_folder_without_any(tmp_path, capsys):
     assert main(["preprocess", "tartanair", str(tmp_path / "raw/ocean"), "--output", str(tmp_path / "none")]) == 2
     assert "no trajectory <environment>/<Easy|Hard>/P<nnn>" in capsys.readouterr().err
     assert main(["preprocess", "tartanaur", str(tmp_path / "raw"), "--output", str(tmp_path / "none")]) == 2
-    assert f"'tartanaur' is not known; there are {', '.join(NAMES)}" in capsys.readouterr().err
+    assert f"unknown dataset 'tartanaur', expected one of {', '.join(dataset_names())}" in capsys.readouterr().err
 
 
 def test_names_of_messages_are_paths():

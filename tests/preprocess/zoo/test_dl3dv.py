@@ -1,13 +1,13 @@
 """What is DL3DV's own: where depth is merged from, which pictures are taken, the split test, scenes without depth."""
 
-import argparse
 import json
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
-from miniatures.dl3dv import BENCHMARK, BENT, DENSE, ZIPPED, write, write_with_depth
+from miniatures.zoo.dl3dv import BENCHMARK, BENT, DENSE, ZIPPED, write, write_with_depth
+from readers import reader_of
 
 from zipmap_pl.datasets.format.frame_reader import FrameReader
 from zipmap_pl.datasets.format.schema import UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH
@@ -15,7 +15,6 @@ from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
-from zipmap_pl.preprocess.zoo.dl3dv.reader import add_arguments, reader_from_arguments
 
 SETTINGS = EngineSettings(frames_per_shard=8, lossless=True, max_fault_share=1.0)
 
@@ -33,9 +32,7 @@ def with_depth(tmp_path):
 
 
 def reader(raw, *options):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return reader_from_arguments(parser.parse_args([str(raw), *map(str, options)]))
+    return reader_of("dl3dv", raw, *options)
 
 
 def scene_of(reader, name):

@@ -1,14 +1,13 @@
 """What is Hypersim's own: tone mapping, splits, what is excluded, what must lie beside the scenes."""
 
-import argparse
-
 import numpy as np
 import pytest
-from miniatures.hypersim import CSV, EXCLUDED, SCENES, SPLITS, write
+from miniatures.zoo.hypersim import CSV, EXCLUDED, SCENES, SPLITS, write
+from readers import reader_of
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.convert.tone_mapping import tone_mapped
-from zipmap_pl.preprocess.zoo.hypersim.reader import Hypersim, add_arguments, reader_from_arguments
+from zipmap_pl.preprocess.zoo.hypersim.reader import Hypersim
 
 
 @pytest.fixture
@@ -18,9 +17,7 @@ def raw(tmp_path):
 
 
 def reader(raw, *options):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return reader_from_arguments(parser.parse_args([str(raw), *options]))
+    return reader_of("hypersim", raw, *options)
 
 
 def test_the_ninetieth_percentile_of_brightness_becomes_four_fifths():

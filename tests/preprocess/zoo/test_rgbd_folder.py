@@ -15,7 +15,7 @@ from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.convert.axes import AXES
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion, read_intrinsics, read_trajectory
 from zipmap_pl.preprocess.raw import RawFault
-from zipmap_pl.preprocess.registry import NAMES, reader_module
+from zipmap_pl.preprocess.registry import dataset_names
 from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
 
 
@@ -222,7 +222,10 @@ def test_interrupt_is_told_in_one_line(capsys, raw, tmp_path, monkeypatch):
 
 def test_unknown_dataset(capsys):
     assert main(["preprocess", "rgbd_foldr", "x"]) == 2
-    assert f"'rgbd_foldr' is not known; there are {', '.join(NAMES)}\n" in capsys.readouterr().err
+    assert (
+        f"unknown dataset 'rgbd_foldr', expected one of {', '.join(dataset_names())}; did you mean rgbd_folder?\n"
+        in capsys.readouterr().err
+    )
 
 
 def write_at(name, data):
@@ -401,8 +404,3 @@ def test_output_with_shards_of_other_settings(capsys, raw, tmp_path):
     assert main(["preprocess", "rgbd_folder", str(raw), *options]) == 2
     assert "other settings: engine.max_side: 1024 there, 32 now" in capsys.readouterr().err
     assert main(["preprocess", "rgbd_folder", str(raw), *options, "--rebuild"]) == 0
-
-
-def test_every_registered_reader_keeps_the_contract():
-    module = reader_module("rgbd_folder")
-    assert callable(module.add_arguments) and callable(module.reader_from_arguments)

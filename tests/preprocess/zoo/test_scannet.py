@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from miniatures import scannet as mini
+from miniatures.zoo import scannet as mini
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats import sens

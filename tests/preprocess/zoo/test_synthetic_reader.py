@@ -1,26 +1,22 @@
 """The reader of generated scenes keeps the contract of raw readers and gives train and held-out scenes of their own."""
 
-import argparse
 import json
 import pickle
 
 import numpy as np
 import pytest
+from readers import reader_of
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.zoo.synthetic.reader import (
     SyntheticReader,
-    add_arguments,
     heldout_seed,
-    reader_from_arguments,
 )
 from zipmap_pl.preprocess.zoo.synthetic.scenes import SceneOptions, generate_scene
 
 
 def parsed(*arguments):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return reader_from_arguments(parser.parse_args(arguments))
+    return reader_of("synthetic", *arguments)
 
 
 def test_defaults_are_the_demonstrations_scenes():

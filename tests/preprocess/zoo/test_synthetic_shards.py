@@ -7,7 +7,7 @@ import pytest
 from zipmap_pl.datasets.format.depth_coding import read_png
 from zipmap_pl.datasets.format.frame_reader import FrameReader
 from zipmap_pl.datasets.format.shard_index import ShardIndex
-from zipmap_pl.geometry.exact_cameras import intrinsics_matrix, raw_pose
+from zipmap_pl.geometry.exact_cameras import intrinsics_matrix, raw_cam_to_world
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
@@ -35,7 +35,7 @@ def test_shards_hold_what_was_generated(tmp_path, moving_objects):
             depth, sky = FrameReader(index).depth(row)
             assert np.array_equal(sky, expected.sky) and np.array_equal(depth > 0, expected.depth > 0)
             assert np.allclose(depth * unit, expected.depth, rtol=1e-3, atol=0)
-            pose = raw_pose(index["frame.world_to_cam"][row], index["scene.raw_from_world"][number], unit)
+            pose = raw_cam_to_world(index["frame.world_to_cam"][row], index["scene.raw_from_world"][number], unit)
             assert np.abs(pose - expected.cam_to_world[:3]).max() < 1e-9
             assert np.allclose(intrinsics_matrix(index["frame.intrinsics"][row]), expected.intrinsics, atol=1e-12)
             dynamic = FrameReader(index).part(row, "dynamic")

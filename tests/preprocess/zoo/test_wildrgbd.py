@@ -1,20 +1,17 @@
 """WildRGB-D beyond the suite: which frames of a scene are read, and which scenes are for training."""
 
-import argparse
 import json
 
 import numpy as np
 import pytest
-from miniatures.wildrgbd import BAD, LONG, ONE_LIST, OTHER, write
+from miniatures.zoo.wildrgbd import BAD, LONG, ONE_LIST, OTHER, write
+from readers import reader_of
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.zoo.wildrgbd import add_arguments, reader_from_arguments
 
 
 def reader(raw, *options):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return reader_from_arguments(parser.parse_args([str(raw), *options]))
+    return reader_of("wildrgbd", raw, *options)
 
 
 def test_a_hundred_frames_are_read_as_in_the_published_training(tmp_path):

@@ -1,7 +1,7 @@
-"""What a dataset brings to the suite (tests/preprocess/test_every_dataset.py): a miniature of its raw format, and the truth.
+"""What a dataset brings to the suite (tests/preprocess/test_every_dataset.py): miniatures of its raw format, and the truth.
 
 A miniature is written from the format's description and shares no code with the reader: no import of
-`zipmap_pl.preprocess`. docs/adding-a-dataset.md tells how to make one; `tartanair.py` is an example.
+`zipmap_pl.preprocess`. docs/adding-a-dataset.md tells how to make one; `zoo/tartanair.py` is an example.
 """
 
 from collections.abc import Callable
@@ -71,6 +71,7 @@ class Damage:
 
     kind: str
     harm: Callable[[Path], list[Expected]]
+    rare: bool = False  # run by `make test-long` only
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,10 @@ class Miniature:
 
     Attributes:
         name: the dataset's, as in `zipmap preprocess NAME`.
+        variant: what tells it from the dataset's other miniatures.
         write: writes the raw tree into an empty folder and returns all scenes, sorted by split, then as the reader
             lists them. At least one scene of 6 frames or more, and one of fewer than 5 or in another kind of container.
-        damages: at least ten.
+        damages: at least ten that are not rare.
         metres_per_raw_unit: None where the dataset is not metric.
         options: more arguments of `zipmap preprocess NAME RAW`.
         already_lost: faults of the undamaged miniature: what is always broken in such data (lost tracking, say).
@@ -99,3 +101,9 @@ class Miniature:
     depth_tolerance: float = 0.001
     picture_tolerance: float = 0.0
     agreement: float | None = 0.9
+    variant: str = ""
+
+    @property
+    def id(self) -> str:
+        """Name and variant: its name in tests, and in the golden numbers of its dataset."""
+        return f"{self.name}_{self.variant}" if self.variant else self.name

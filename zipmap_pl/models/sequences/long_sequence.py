@@ -1,9 +1,9 @@
 """Long sequences on small devices: views in chunks, so that what the device holds does not grow with their number.
 
-A scene block sees the other views only through its fitted weights, and those only through a sum over all tokens
-(`TTTLayer.directions`). So the chunks are walked once per block: read the weights that were fitted to all of them, go
-through the next frame block, add up the directions of the next fit. Between two looks the tokens lie in a store
-outside the device, and so does what the dense heads need. Nothing is computed twice.
+A scene block sees the other views only through the state of its mixer, and that only through sums over all tokens
+(`SceneMixer.directions`). So the chunks are walked once per block: read the state that was fitted to all of them, go
+through the next frame block, add up the directions of the next fit; and once more for every further pass of a fit.
+Between two walks the tokens lie in a store outside the device, and so does what the dense heads need.
 """
 
 import logging
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from zipmap_pl.contracts.prediction import Prediction, QueriedViews
-from zipmap_pl.contracts.scene_state import SceneState
+from zipmap_pl.contracts.scene_state import LayerState, SceneState
 from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator
 from zipmap_pl.models.heads.dense import DPTHead
 from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
-from zipmap_pl.models.mixers.blocks import TTTSceneBlock
-from zipmap_pl.models.mixers.fast_weights import FastWeights, TTTState
+from zipmap_pl.models.mixers.blocks import SceneBlock
+from zipmap_pl.models.mixers.scene_mixer import Directions
 from zipmap_pl.models.sequences.streaming import Stream
 from zipmap_pl.models.sequences.token_store import Storage, StoragePlan, TokenStore, plan_storage
 
@@ -90,7 +90,7 @@ class ChunkedPass:
         """To be run once or more.
 
         Args:
-            aggregator: with test-time-training scene blocks.
+            aggregator: with a scene mixer that works in chunks.
             heads: dense heads that will decode what is kept of the feature levels; without any, nothing is.
             images: [B, S, 3, H, W] on any device; the chunk at hand is moved to that of the aggregator.
             views_per_chunk: of each scene.
@@ -109,7 +109,7 @@ class ChunkedPass:
         height, width = self.grid
         dim = self.aggregator.camera_token.shape[-1]
         shapes: dict[str, tuple[int, ...]] = {TOKENS: (SPECIAL_TOKENS + height * width, dim)}
-        if self.heads:
+        if self._reads_last:
             shapes[CAMERA_TOKEN] = (2 * dim,)
         for name, head in self.heads.items():
             for level, shape in enumerate(head.compact_shapes(self.grid)):
@@ -129,58 +129,69 @@ class ChunkedPass:
         """What the model remembers of the scenes in the end."""
         log.info("%s", plan)
         with TokenStore(plan, self.device) as store:
-            return SceneState(list(self._fitted_states(store)))
+            return self._remembered(store, list(self._fitted_states(store)))
 
     @torch.no_grad()
     def _reconstruct(self, plan: StoragePlan, camera_head: nn.Module, keep_state: bool) -> Iterator[Prediction]:
         """The predictions of one chunk after another, on the CPU; the first one comes when all blocks are done."""
         with TokenStore(plan, self.device) as store:
             states = [state for state in self._fitted_states(store) if keep_state]
-            memory = SceneState(states) if keep_state else None
+            memory = self._remembered(store, states) if keep_state else None
             poses = self._poses(store, camera_head)
             for span in self.spans:
                 yield replace(self._decoded(store, poses, span).on("cpu"), state=memory)
 
-    def _fitted_states(self, store: TokenStore) -> Iterator[TTTState]:
+    def _fitted_states(self, store: TokenStore) -> Iterator[LayerState]:
         """Of every scene block, fitted to all views; meanwhile what the heads need is kept in the store."""
-        scene_blocks = self._scene_blocks
-        state = scene_blocks[0].ttt_block.start(len(self.images))
-        directions = _sum(self._tokenised(store, span, state.weights) for span in self.spans)
-        for index, block in enumerate(scene_blocks):
-            state = block.ttt_block.fit(state, directions)
+        mixers = self.aggregator.mixers
+        state = mixers[0].start(len(self.images))
+        directions = _sum(self._tokenised(store, span, state) for span in self.spans)
+        for index, mixer in enumerate(mixers):
+            state = mixer.fit(state, directions)
+            for _ in range(mixer.passes - 1):
+                directions = _sum(self._looked_again(store, span, index, state) for span in self.spans)
+                state = mixer.fit(state, directions)
             yield state
-            if index + 1 < len(scene_blocks):
-                following = scene_blocks[index + 1].ttt_block.start(len(self.images))
+            if index + 1 < len(mixers):
+                following = mixers[index + 1].start(len(self.images))
                 directions = _sum(self._advanced(store, span, index, state, following) for span in self.spans)
                 state = following
-            elif self.heads:
+            elif self._reads_last:
                 for span in self.spans:
                     self._read(store, span, index, state)
 
-    def _tokenised(self, store: TokenStore, span: slice, weights: FastWeights) -> FastWeights:
+    def _tokenised(self, store: TokenStore, span: slice, state: LayerState) -> Directions:
         """From pictures to the first scene block: its directions."""
         images = self.images[:, span].to(self.device)
-        return self._arrived(store, span, 0, self.aggregator.picture_tokens(images, span.start == 0), weights)
+        return self._arrived(store, span, 0, self.aggregator.picture_tokens(images, span.start == 0), state)
 
     def _advanced(
-        self, store: TokenStore, span: slice, index: int, state: TTTState, following: TTTState
-    ) -> FastWeights:
+        self, store: TokenStore, span: slice, index: int, state: LayerState, following: LayerState
+    ) -> Directions:
         """From a scene block to the next one: its directions."""
-        return self._arrived(store, span, index + 1, self._read(store, span, index, state), following.weights)
+        return self._arrived(store, span, index + 1, self._read(store, span, index, state), following)
 
-    def _arrived(self, store: TokenStore, span: slice, index: int, tokens: Tensor, weights: FastWeights) -> FastWeights:
+    def _arrived(self, store: TokenStore, span: slice, index: int, tokens: Tensor, state: LayerState) -> Directions:
         """From tokens [B * n, P, C] through a frame block to the scene block behind it: its directions."""
-        within_views = self.aggregator.frame_blocks[index](tokens, self.aggregator.rotation(self.images, tokens))
+        grid = self.aggregator.grid(self.images, tokens)
+        within_views = self.aggregator.frame_blocks[index](tokens, grid.rotation)
         within_views = within_views.unflatten(0, (len(self.images), -1))
         store.put(TOKENS, span.start, within_views)
-        return self._scene_blocks[index].directions(within_views.flatten(1, 2), weights)
+        return self._scene_block(index).directions(within_views.flatten(1, 2), grid, state)
 
-    def _read(self, store: TokenStore, span: slice, index: int, state: TTTState) -> Tensor:
+    def _looked_again(self, store: TokenStore, span: slice, index: int, state: LayerState) -> Directions:
+        """The directions of a scene block once more, now that its state has changed."""
+        within_views = store.get(TOKENS, span)
+        grid = self.aggregator.grid(self.images, within_views.flatten(0, 1))
+        return self._scene_block(index).directions(within_views.flatten(1, 2), grid, state)
+
+    def _read(self, store: TokenStore, span: slice, index: int, state: LayerState) -> Tensor:
         """Tokens [B * n, P, C] after a scene block; at a feature block the heads' part is kept."""
         within_views = store.get(TOKENS, span)
-        over_scene = self._scene_blocks[index].read(within_views.flatten(1, 2), state.weights)
+        grid = self.aggregator.grid(self.images, within_views.flatten(0, 1))
+        over_scene = self._scene_block(index).read(within_views.flatten(1, 2), grid, state)
         over_scene = over_scene.view_as(within_views)
-        if index in self.aggregator.feature_blocks and self.heads:
+        if index in self.aggregator.feature_blocks and self._reads_last:
             level = self.aggregator.feature_blocks.index(index)
             self._keep(store, span, level, at_least_float32(torch.cat([within_views, over_scene], dim=-1)))
         return over_scene.flatten(0, 1)
@@ -194,9 +205,18 @@ class ChunkedPass:
         if level == len(self.aggregator.feature_blocks) - 1:
             store.put(CAMERA_TOKEN, span.start, features[:, :, 0])
 
+    def _scene_block(self, index: int) -> SceneBlock:
+        return cast(SceneBlock, self.aggregator.global_blocks[index])
+
     @property
-    def _scene_blocks(self) -> Sequence[TTTSceneBlock]:
-        return cast(Sequence[TTTSceneBlock], self.aggregator.global_blocks)
+    def _reads_last(self) -> bool:
+        """Return True if somebody reads the tokens after the last scene block: heads, or who asks the state for cameras."""
+        return bool(self.heads) or self.aggregator.mixer_kind.keeps_camera_tokens
+
+    def _remembered(self, store: TokenStore, states: list[LayerState]) -> SceneState:
+        if not self.aggregator.mixer_kind.keeps_camera_tokens:
+            return SceneState(states)
+        return SceneState(states, store.get(CAMERA_TOKEN, slice(None)))
 
     def _poses(self, store: TokenStore, camera_head: nn.Module) -> list[Tensor]:
         """Of all views at once [B, S, 9], because they look at each other; for every iteration of the head."""
@@ -247,11 +267,11 @@ def _compact(head: str, level: int) -> str:
     return f"{head}.{level}"
 
 
-def _sum(parts: Iterable[FastWeights]) -> FastWeights:
+def _sum(parts: Iterable[Directions]) -> Directions:
     """Of the directions of all chunks; holds one sum and one part."""
     parts = iter(parts)
     total = next(parts)
     for part in parts:
-        for sum_so_far, more in zip(total, part, strict=True):
-            sum_so_far.add_(more)
+        for name, more in part.items():
+            total[name].add_(more)
     return total

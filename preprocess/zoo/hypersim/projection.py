@@ -1,4 +1,4 @@
-"""What Hypersim's scenes are taken with: each has its own projection, picture size and unit, told by csv files."""
+"""The projection, image size and unit of each scene of Hypersim, from its csv files."""
 
 import math
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ SIGNS = AXES["opengl"].diagonal()  # of OpenCV's axes in the raw camera's
 
 
 @dataclass(frozen=True)
-class Lens:
-    """What the pictures of a scene are taken with.
+class HypersimProjection:
+    """The camera of a scene: its projection, which may be tilted or shifted, and what it becomes.
 
     Attributes:
         height, width: of the raw pictures.
@@ -44,7 +44,7 @@ class Lens:
 
 
 @lru_cache(maxsize=2)
-def lens_of(file: Path, folder: Source, scene: str) -> Lens:
+def projection_of(file: Path, folder: Source, scene: str) -> HypersimProjection:
     """From a scene's row in metadata_camera_parameters.csv, and its folder."""
     row = _rows(file).get(scene)
     if row is None:
@@ -61,7 +61,9 @@ def lens_of(file: Path, folder: Source, scene: str) -> Lens:
         view = pinhole_view(cameras.multiply(pixels, clip * SIGNS), height, width)
     except ValueError as error:
         raise RawFault(file, f"M_proj of {scene}: {error}") from error
-    return Lens(height, width, _metres_per_unit(folder, number("settings_units_info_meters_scale", 1e-9)), view)
+    return HypersimProjection(
+        height, width, _metres_per_unit(folder, number("settings_units_info_meters_scale", 1e-9)), view
+    )
 
 
 def _metres_per_unit(folder: Source, otherwise: float) -> float:

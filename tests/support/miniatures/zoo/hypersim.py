@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from miniatures import damage
+from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
+from miniatures.damage import Target, found_twice, hdf5_damages, member_damages, rare, unreadable_archive
+from miniatures.files import to_folder, to_zip
 from miniatures.rooms import Room, View, turned
 from scipy.spatial.transform import Rotation
 
@@ -62,6 +63,7 @@ OUTSIDE = Scene("ai_028_008/cam_00", Room((5.0, 3.0, 6.0), open_sky=True, seed=2
 ZIPPED = Scene("ai_033_003/cam_01", Room(seed=3), TURNED, 0.01, 4, "train")
 EXCLUDED = Scene("ai_004_007/cam_00", Room(seed=4), STANDARD, 0.01, 2, "train")
 SCENES = (PLAIN, SECOND, OUTSIDE, ZIPPED, EXCLUDED)
+ARCHIVE = f"{ZIPPED.scene}.zip"
 
 
 def write(raw: Path) -> list[TrueScene]:
@@ -72,14 +74,9 @@ def write(raw: Path) -> list[TrueScene]:
     for scene in SCENES:
         files, frames = _trajectory(scene)
         if scene is ZIPPED:
-            with zipfile.ZipFile(raw / f"{scene.scene}.zip", "w") as archive:
-                for file, data in files.items():
-                    archive.writestr(f"{scene.scene}/{file}", data)
+            to_zip(raw / ARCHIVE, files, top=scene.scene)
         else:
-            folder = raw / scene.scene if scene is not OUTSIDE else raw / scene.scene / scene.scene
-            for file, data in files.items():
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / file).write_bytes(data)
+            to_folder(raw / scene.scene if scene is not OUTSIDE else raw / scene.scene / scene.scene, files)
         if scene is not EXCLUDED:
             true.append(TrueScene(scene.name, scene.split, frames))
     return sorted(true, key=lambda scene: (scene.split, scene.name))
@@ -208,15 +205,6 @@ def hdf5(array: np.ndarray, key: str = "dataset") -> bytes:
     return stream.getvalue()
 
 
-def _path(scene: Scene, file: str) -> str:
-    return f"{scene.scene}/{file}"
-
-
-COLOUR_5 = _path(PLAIN, "images/scene_cam_00_final_hdf5/frame.0005.color.hdf5")
-DEPTH_0 = _path(PLAIN, "images/scene_cam_00_geometry_hdf5/frame.0000.depth_meters.hdf5")
-ENTITY_2 = _path(PLAIN, "images/scene_cam_00_geometry_hdf5/frame.0002.render_entity_id.hdf5")
-
-
 def frames_of(scene: Scene) -> tuple[str, ...]:
     """Names of all frames of a scene."""
     return tuple(f"{k:04d}" for k in numbers_of(scene))
@@ -227,35 +215,41 @@ def numbers_of(scene: Scene) -> list[int]:
     return [k for k in range(scene.count + 1) if k != MISSING][: scene.count]
 
 
-def _pose_damage(kind: str, file: str, place: tuple, value: object, reason: str) -> Damage:
-    """Another value in an array of the camera's path."""
-    name = f"_detail/cam_00/{file}"
+# Damages.
 
-    def spoil(raw: Path) -> list[Expected]:
-        damage.change_hdf5(raw / PLAIN.scene / name, lambda array: _changed(array, place, value))
-        return [Expected(PLAIN.name, f"cam_00/{ORIENTATIONS}", reason, (f"{place[0]:04d}",))]
-
-    return Damage(kind, spoil)
-
-
-def _changed(array: np.ndarray, place: tuple, value: object) -> np.ndarray:
-    array[place] = value
-    return array
+IMAGES, PATH = f"{PLAIN.scene}/images/scene_cam_00", f"{PLAIN.scene}/_detail/cam_00"
+DISTANCE_0 = Target(f"{IMAGES}_geometry_hdf5/frame.0000.depth_meters.hdf5", PLAIN.name, ("0000",))
+COLOUR_5 = Target(f"{IMAGES}_final_hdf5/frame.0005.color.hdf5", PLAIN.name, ("0005",))
+ENTITY_2 = Target(f"{IMAGES}_geometry_hdf5/frame.0002.render_entity_id.hdf5", PLAIN.name, ("0002",))
+IN_ZIP = Target(f"{ZIPPED.scene}/images/scene_cam_01_final_hdf5/frame.0002.color.hdf5", ZIPPED.name, ("0002",))
+ALL_TURNS, ALL_PLACES = (Target(f"{PATH}/{name}", PLAIN.name, frames_of(PLAIN)) for name in (ORIENTATIONS, POSITIONS))
+SECOND_PICTURES = f"{SECOND.scene}/images/scene_cam_02_final_hdf5"
+ROW = Target(CSV, OUTSIDE.name, frames_of(OUTSIDE))
 
 
-def _path_damage(kind: str, name: str, harm: Callable[[Path], None], reason: str) -> Damage:
-    """Spoil an array of the camera's path, which all frames of the first trajectory need."""
-    file = f"_detail/cam_00/{name}"
+def _at(kind: str, target: Target, place: tuple[int, ...], value: object, reason: str) -> Damage:
+    """Another value in an array of the camera's path, of the frame `place[0]`; the orientations are to blame."""
 
-    def spoil(raw: Path) -> list[Expected]:
-        harm(raw / PLAIN.scene / file)
-        return [Expected(PLAIN.name, file, reason, frames_of(PLAIN))]
+    def change(array: np.ndarray) -> np.ndarray:
+        array[place] = value
+        return array
 
-    return Damage(kind, spoil)
+    return target.damage(kind, spoil.hdf5(change), reason, frames=(f"{place[0]:04d}",), blamed=f"cam_00/{ORIENTATIONS}")
+
+
+def _row(kind: str, change: Callable[[dict], object], reason: str) -> Damage:
+    """Another row of the list of cameras for the scene with the tilted picture plane; none if `change` says "none"."""
+
+    def harm(file: Path) -> None:
+        with file.open() as stream:
+            rows = list(csv.DictReader(stream))
+        _write_csv(file, [row for row in rows if row["scene_name"] != OUTSIDE.scene or change(row) != "none"])
+
+    return ROW.damage(kind, harm, reason)
 
 
 def _scale(raw: Path) -> list[Expected]:
-    damage.change_line(raw / PLAIN.scene / "_detail/metadata_scene.csv", 1, "meters_per_asset_unit,-0.01")
+    spoil.line(1, "meters_per_asset_unit,-0.01")(raw / PLAIN.scene / "_detail/metadata_scene.csv")
     reason, file = "meters_per_asset_unit is '-0.01', expected a positive number", "_detail/metadata_scene.csv"
     return [Expected(scene.name, file, reason, frames_of(scene)) for scene in (PLAIN, SECOND)]
 
@@ -265,49 +259,14 @@ def _scale_told_by_the_list(raw: Path) -> list[Expected]:
     return []
 
 
-def _row(kind: str, change: Callable[[dict], bool], reason: str) -> Damage:
-    """Another row of the list of cameras for the scene with the tilted picture plane."""
-
-    def spoil(raw: Path) -> list[Expected]:
-        with (raw / CSV).open() as stream:
-            rows = list(csv.DictReader(stream))
-        _write_csv(raw / CSV, [row for row in rows if row["scene_name"] != OUTSIDE.scene or change(row)])
-        return [Expected(OUTSIDE.name, CSV, reason, frames_of(OUTSIDE))]
-
-    return Damage(kind, spoil)
+def _no_split(file: Path) -> None:
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(line for line in lines if not line.startswith(OUTSIDE.scene)) + "\n")
 
 
-def _set(**values: object) -> Callable[[dict], bool]:
-    return lambda row: row.update(values) or True
-
-
-def _no_split(raw: Path) -> list[Expected]:
-    lines = (raw / SPLITS).read_text().splitlines()
-    (raw / SPLITS).write_text("\n".join(line for line in lines if not line.startswith(OUTSIDE.scene)) + "\n")
-    return [Expected(OUTSIDE.name, SPLITS, f"no split for {OUTSIDE.scene}", frames_of(OUTSIDE))]
-
-
-def _no_pictures(raw: Path) -> list[Expected]:
-    folder = "images/scene_cam_02_final_hdf5"
-    shutil.rmtree(raw / SECOND.scene / folder)
-    return [Expected(SECOND.name, folder, "missing", frames_of(SECOND))]
-
-
-def _found_twice(raw: Path) -> list[Expected]:
-    with zipfile.ZipFile(raw / f"{ZIPPED.scene}.zip") as archive:
+def _unpack(raw: Path) -> None:
+    with zipfile.ZipFile(raw / ARCHIVE) as archive:
         archive.extractall(raw)
-    return [Expected(ZIPPED.name, f"/{ZIPPED.scene}", "found twice")]
-
-
-def _unreadable_archive(raw: Path) -> list[Expected]:
-    archive = f"{ZIPPED.scene}.zip"
-    damage.truncate(raw / archive)
-    return [Expected(archive, archive, "unreadable zip", lost_scenes=(ZIPPED.name,))]
-
-
-def _fewer_keyframes(raw: Path) -> list[Expected]:
-    damage.change_hdf5(raw / PLAIN.scene / f"_detail/cam_00/{POSITIONS}", lambda array: array[:8])
-    return [Expected(PLAIN.name, f"cam_00/{POSITIONS}", "8 keyframes, fewer than frames", ("0008", "0009"))]
 
 
 MINIATURE = Miniature(
@@ -317,54 +276,66 @@ MINIATURE = Miniature(
     # The formula of the tone mapping ends in rounding down: another order of its operations may fall a level short.
     picture_tolerance=0.01,
     damages=(
-        *damage.hdf5_damages(PLAIN.name, "0000", DEPTH_0),
-        damage.one_frame("picture truncated", COLOUR_5, damage.truncate, PLAIN.name, "0005", "unreadable HDF5 file"),
-        damage.one_frame(
-            "picture without channels",
-            COLOUR_5,
-            lambda file: damage.change_hdf5(file, lambda array: array[..., 0]),
-            PLAIN.name,
-            "0005",
-            r"float16\[72, 96\], expected floats \[72, 96, 3\]",
-        ),
-        damage.one_frame("entities missing", ENTITY_2, Path.unlink, PLAIN.name, "0002", "missing"),
-        damage.one_frame(
+        *hdf5_damages(DISTANCE_0),
+        ENTITY_2.damage("entities missing", spoil.remove, "missing"),
+        ENTITY_2.damage(
             "entities of another size",
-            ENTITY_2,
-            lambda file: damage.change_hdf5(file, lambda array: array[::2, ::2]),
-            PLAIN.name,
-            "0002",
+            spoil.hdf5(lambda array: array[::2, ::2]),
             r"int16\[36, 48\], expected integers \[72, 96\]",
         ),
-        *damage.member_damages(
-            ZIPPED.name,
-            "0002",
-            f"{ZIPPED.scene}.zip",
-            f"{ZIPPED.scene}/images/scene_cam_01_final_hdf5/frame.0002.color.hdf5",
+        *member_damages(IN_ZIP, ARCHIVE),
+        _at("pose nan", ALL_TURNS, (0, 1, 1), np.nan, "pose holds nan"),
+        ALL_TURNS.damage("no orientations", spoil.remove, "missing"),
+        ALL_PLACES.damage(
+            "fewer keyframes than frames",
+            spoil.hdf5(lambda array: array[:8]),
+            "8 keyframes, fewer than frames",
+            frames=("0008", "0009"),
         ),
-        _pose_damage("pose nan", ORIENTATIONS, (0, 1, 1), np.nan, "pose holds nan"),
-        _pose_damage("pose -inf", POSITIONS, (5, 1), -np.inf, "pose holds -inf"),
-        _pose_damage("pose without rotation", ORIENTATIONS, (5,), 0.0, "pose is no rotation"),
-        _pose_damage("pose mirrored", ORIENTATIONS, (5,), np.diag((1.0, 1.0, -1.0)), "determinant -1.000"),
-        _path_damage("no orientations", ORIENTATIONS, Path.unlink, "missing"),
-        _path_damage("positions garbage", POSITIONS, damage.garbage, "unreadable HDF5 file"),
-        _path_damage(
-            "positions in a plane",
-            POSITIONS,
-            lambda file: damage.change_hdf5(file, lambda array: array[:, :2]),
-            r"float64\[100, 2\], expected floats \[N, 3\]",
-        ),
-        Damage("fewer keyframes than frames", _fewer_keyframes),
         Damage("scale negative", _scale),
-        Damage("scale in the list of cameras only", _scale_told_by_the_list),
-        _row("scene not in the list of cameras", lambda row: False, "no row for ai_028_008"),
-        _row("projection garbage", _set(M_proj_11="x"), "M_proj_11 of ai_028_008 is 'x', expected a finite number"),
-        _row("projection inf", _set(M_proj_30="inf"), "M_proj_30 of ai_028_008 is 'inf', expected a finite"),
-        _row("projection mirrored", _set(M_proj_00=-1.7), "M_proj of ai_028_008: the projection is none"),
-        _row("size zero", _set(settings_output_img_width=0), "img_width of ai_028_008 is '0', expected a positive"),
-        Damage("no split", _no_split),
-        Damage("no pictures", _no_pictures),
-        Damage("scene found twice", _found_twice),
-        Damage("unreadable archive", _unreadable_archive),
+        _row("scene not in the list of cameras", lambda row: "none", "no row for ai_028_008"),
+        _row(
+            "projection mirrored",
+            lambda row: row.update(M_proj_00=-1.7),
+            "M_proj of ai_028_008: the projection is none",
+        ),
+        Target(SPLITS, OUTSIDE.name, frames_of(OUTSIDE)).damage("no split", _no_split, f"no split for {OUTSIDE.scene}"),
+        found_twice(ZIPPED.name, f"/{ZIPPED.scene}", _unpack),
+        unreadable_archive(ARCHIVE, scenes=(ZIPPED.name,)),
+        *rare(
+            COLOUR_5.damage("picture truncated", spoil.truncate, "unreadable HDF5 file"),
+            COLOUR_5.damage(
+                "picture without channels",
+                spoil.hdf5(lambda array: array[..., 0]),
+                r"float16\[72, 96\], expected floats \[72, 96, 3\]",
+            ),
+            _at("pose -inf", ALL_PLACES, (5, 1), -np.inf, "pose holds -inf"),
+            _at("pose without rotation", ALL_TURNS, (5,), 0.0, "pose is no rotation"),
+            _at("pose mirrored", ALL_TURNS, (5,), np.diag((1.0, 1.0, -1.0)), "determinant -1.000"),
+            ALL_PLACES.damage("positions garbage", spoil.garbage, "unreadable HDF5 file"),
+            ALL_PLACES.damage(
+                "positions in a plane",
+                spoil.hdf5(lambda array: array[:, :2]),
+                r"float64\[100, 2\], expected floats \[N, 3\]",
+            ),
+            Damage("scale in the list of cameras only", _scale_told_by_the_list),
+            _row(
+                "projection garbage",
+                lambda row: row.update(M_proj_11="x"),
+                "M_proj_11 of ai_028_008 is 'x', expected a",
+            ),
+            _row(
+                "projection inf",
+                lambda row: row.update(M_proj_30="inf"),
+                "M_proj_30 of ai_028_008 is 'inf', expected a",
+            ),
+            _row(
+                "size zero",
+                lambda row: row.update(settings_output_img_width=0),
+                "img_width of ai_028_008 is '0', expected",
+            ),
+            Target(SECOND_PICTURES, SECOND.name, frames_of(SECOND)).damage("no pictures", spoil.remove, "missing"),
+        ),
     ),
 )
+MINIATURES = (MINIATURE,)

@@ -1,0 +1,82 @@
+"""Reader, settings of training, miniature, golden numbers and row of docs/datasets.md belong together: none without the others."""
+
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from miniatures.found import all_miniatures
+
+from zipmap_pl.preprocess.registry import dataset_names, load_dataset
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PAGE = (CHECKOUT / "docs/datasets.md").read_text()
+NOT_PUBLISHED = {"rgbd_folder", "synthetic"}  # their raw data are the user's or none, so they have suites of their own
+PUBLISHED = set(dataset_names()) - NOT_PUBLISHED
+
+
+def rows() -> dict[str, list[str]]:
+    """The first table of the page: name -> its other cells."""
+    table = PAGE.split("\n\n")[2]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {name.strip("`"): rest for name, *rest in cells}
+
+
+def without_reader() -> set[str]:
+    (sentence,) = re.findall(r"readers are not yet: (.*?)\n\n", PAGE, re.DOTALL)
+    return set(re.findall(r"`(\w+)`", sentence))
+
+
+def test_every_reader_has_a_row_in_the_table_of_datasets_and_no_other_name_has():
+    assert list(rows()) == dataset_names()
+
+
+def test_every_published_dataset_has_a_miniature_and_every_miniature_a_reader():
+    assert {miniature.name for miniature in all_miniatures()} == PUBLISHED
+
+
+def test_every_published_dataset_has_golden_numbers_and_no_others_are_kept():
+    assert {file.stem for file in (CHECKOUT / "tests/preprocess/golden").iterdir()} == PUBLISHED
+
+
+def test_every_published_dataset_has_settings_for_training():
+    settings = {
+        Path(item.name).stem for item in files("zipmap_pl.conf.data.zoo").iterdir() if item.name.endswith(".yaml")
+    }
+    assert settings == PUBLISHED | without_reader()
+    assert not PUBLISHED & without_reader()
+
+
+@pytest.mark.parametrize("name", dataset_names())
+def test_the_table_says_what_the_reader_says(name):
+    info = load_dataset(name).info
+    assert info.slug == name.replace("_", "-")
+    _, _, commercial, where, *_ = rows()[name]
+    if name != "rgbd_folder":
+        assert commercial == {True: "yes", False: "no", None: "not stated"}[info.commercial]
+    assert (info.url in where) if info.url else "http" not in where
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_published_dataset_says_where_to_get_it_and_under_which_terms(name):
+    info = load_dataset(name).info
+    assert info.url.startswith("http") and len(info.licence) > 10
+
+
+def test_readers_are_not_imported_for_the_list_of_datasets():
+    code = (
+        "import sys; from zipmap_pl.cli.main import build_parser; build_parser('preprocess').format_help();"
+        "assert not [name for name in sys.modules if name.startswith('zipmap_pl.preprocess.zoo.')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_test_of_preprocessing_brings_torch():
+    """Collecting imports every test module and whatever they import at their top."""
+    code = (
+        "import pytest, sys; status = pytest.main(['--collect-only', '-qq', 'tests/preprocess']);"
+        "assert status == 0, status; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT, capture_output=True)

@@ -1,0 +1,47 @@
+"""Files of a miniature: what is written is given as bytes by path, so that a folder and a zip hold the same."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A PNG of [H, W, 3] uint8 RGB, or of [H, W] uint8 or uint16."""
+    return cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)[1].tobytes()
+
+
+def jpeg(picture: np.ndarray, quality: int) -> bytes:
+    """A JPEG of [H, W, 3] uint8 RGB."""
+    return cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
+
+
+def npy(array: np.ndarray) -> bytes:
+    """A .npy."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    """A .npz, not compressed."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def to_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files below a folder, which need not be there."""
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def to_zip(archive: Path, files: dict[str, bytes], top: str = "") -> None:
+    """Write files into a new zip, below a folder `top` in it."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, data in files.items():
+            opened.writestr(f"{top}/{name}" if top else name, data)
