@@ -67,7 +67,7 @@ def stage_of(name: str, size: Size) -> Stage:
     """A stage by name, as conf/stage/ and conf/model/ have it."""
     model, loss = size.model, LossConfig()
     if name in ("affine_invariant", "streaming_12"):
-        model, loss = replace(model, reference_view=False), replace(loss, camera_mode="affine_invariant")
+        model = replace(model, reference_view=False)
     if name == "streaming_12":
         model = replace(model, camera_head=CameraHeadConfig(kind="mlp"))
     if name == "state_query":

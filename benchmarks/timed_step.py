@@ -98,7 +98,7 @@ class Training:
         with device:
             self.model = ZipMap(stage.model).to(device).train()
             judge = QueryLoss(stage.loss, PerceptualDistance(RandomVGG())) if stage.model.query_head else None
-        self.loss = ReconstructionLoss(stage.loss, judge).to(device)
+        self.loss = ReconstructionLoss(stage.loss, judge, stage.model.reference_view).to(device)
         self.recipe = OptimizerConfig()
         self.optimizer = build_optimizer(self.model, self.recipe)
         self.ema = Ema(self.model, EmaConfig(start_step=0))

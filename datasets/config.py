@@ -9,8 +9,8 @@ from zipmap_pl.datasets.draws.draw import ShapeRanges
 from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES
 from zipmap_pl.datasets.loading.augmentation import COLOURS, AugmentationConfig
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig
-from zipmap_pl.datasets.view_sampling.scene import ViewRule
-from zipmap_pl.datasets.view_sampling.settings import make_rule
+from zipmap_pl.datasets.view_sampling.rule import ViewRule
+from zipmap_pl.datasets.view_sampling.settings import check_common, make_rule, with_fields
 from zipmap_pl.errors import UserError
 
 SCENE_CHOICES = ("uniform", "by_frames", "by_starts")
@@ -28,7 +28,7 @@ class DatasetConfig:
         weight: share of samples relative to the other datasets' weights; 0 leaves the dataset out.
         split: which of the dataset's splits.
         sampling: how the views of a scene are chosen: the name of a rule (`rule`), the rule's own fields, and `reverse`,
-            the share of samples whose order is turned round. `view_sampling.settings.RULES` names the rules, their
+            the share of samples whose order is turned round. The files of `view_sampling/rules/` are the rules, their
             classes say what the fields mean.
         sampling_of: other fields of `sampling` for the scenes whose names a shell-style pattern fits; the first that fits.
         scenes: "uniform"; "by_frames": a scene with twice the frames is drawn twice as often; "by_starts": every frame
@@ -137,10 +137,10 @@ class DataConfig:
         batches: "reconstruction": views as drawn; "state_query": inputs to build the state from and targets to ask it
             for, see `state_query`; "streaming": one number of views, in the order of time.
         min_frames: scenes with fewer frames are left out, for datasets that do not say otherwise.
-        stage: name of the stage; another name gives other draws.
-        seed: of all draws.
-        width: of the network's pictures, a multiple of `patch_size`.
-        patch_size: of the network.
+        sampling_of_all: fields of `sampling` for every training dataset, in each rule that has them, those among the choices
+            of "one_of" included; they count more than `sampling` and less than `sampling_of`. With `rule` in it, it takes
+            the place of both.
+        width: of the model's images, a multiple of the model's patch size.
         aspect: smallest and largest height / width; the height is rounded down to a multiple of the patch.
         views: smallest and largest number of views of a step.
         images_per_gpu: a rank gets max(1, images_per_gpu // views) scenes in a micro-batch.
@@ -167,10 +167,8 @@ class DataConfig:
     allow_missing: bool = False
     batches: str = "reconstruction"
     min_frames: int = MIN_FRAMES
-    stage: str = "static"
-    seed: int = 42
+    sampling_of_all: dict[str, Any] = field(default_factory=dict)
     width: int = 518
-    patch_size: int = 14
     aspect: list[float] = field(default_factory=lambda: [0.33, 1.0])
     views: list[int] = field(default_factory=lambda: [2, 48])
     images_per_gpu: int = 48
@@ -198,11 +196,10 @@ class DataConfig:
         if self.batches == "state_query" and self.views[0] < 2:
             raise UserError(f"data: views starts at {self.views[0]}, expected 2 or more for state_query batches")
         for name, least in (
-            ("patch_size", 1),
+            ("width", 1),
             ("images_per_gpu", 1),
             ("workers", 0),
             ("prefetch", 1),
-            ("seed", 0),
             ("max_faults", 0),
             ("min_frames", 1),
             ("window", 1),
@@ -210,8 +207,6 @@ class DataConfig:
         ):
             expect_between(f"data: {name}", getattr(self, name), least)
         expect_between("data: max_fault_share", self.max_fault_share, 0, 1)
-        if self.width < self.patch_size or self.width % self.patch_size:
-            raise UserError(f"data: width is {self.width}, expected a multiple of patch_size = {self.patch_size}")
         if self.views[1] > self.images_per_gpu:
             raise UserError(
                 f"data: views goes up to {self.views[1]}, more than images_per_gpu = {self.images_per_gpu}; "
@@ -220,17 +215,30 @@ class DataConfig:
 
         for name in self.also.keys() & self.train.keys():
             raise UserError(f"data: also.{name} is {self.also[name]}, but train.{name} is there; choose another name")
+        check_common(self.sampling_of_all, "data: sampling_of_all")
         also = {name: DatasetConfig(path) for name, path in self.also.items()}
-        self.train, self.validation = (
-            {name: self._completed(dataset) for name, dataset in group.items()}
-            for group in (self.train | also, self.validation)
-        )
+        self.train = {name: self._sampled(self._completed(data)) for name, data in (self.train | also).items()}
+        self.validation = {name: self._completed(dataset) for name, dataset in self.validation.items()}
         self.also = {}
 
     def _completed(self, dataset: DatasetConfig) -> DatasetConfig:
         return replace(dataset, min_frames=self.min_frames) if dataset.min_frames is None else dataset
 
-    def shape_ranges(self) -> ShapeRanges:
+    def _sampled(self, dataset: DatasetConfig) -> DatasetConfig:
+        if not self.sampling_of_all:
+            return dataset
+        others = {} if "rule" in self.sampling_of_all else dataset.sampling_of  # those are fields of the dataset's rule
+        return replace(dataset, sampling=with_fields(dataset.sampling, self.sampling_of_all), sampling_of=others)
+
+    def check_patch_size(self, patch_size: int) -> None:
+        """Raise UserError if the model's patches do not fit into `width`."""
+        if self.width % patch_size:
+            raise UserError(
+                f"data: width is {self.width}, expected a multiple of the model's patch_size = {patch_size}"
+            )
+
+    def shape_ranges(self, patch_size: int) -> ShapeRanges:
         """What the shape of a training step is drawn from."""
+        self.check_patch_size(patch_size)
         views, aspect = (self.views[0], self.views[1]), (self.aspect[0], self.aspect[1])
-        return ShapeRanges(views, aspect, self.width, self.patch_size, self.images_per_gpu)
+        return ShapeRanges(views, aspect, self.width, patch_size, self.images_per_gpu)

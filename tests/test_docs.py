@@ -74,6 +74,7 @@ EXAMPLES = {
     "my_losses.py",
     "xyz.py",
     "linear.py",
+    "every_nth.py",
 }  # files that a page asks for
 # Named by docs/extending.md before the folders are there; take a line out when its folder arrives.
 AWAITED = {

@@ -38,7 +38,6 @@ STREAMING = [
     "data.views=[4,4]",
     "model.reference_view=false",
     "model.camera_head.kind=mlp",
-    "stage.loss.camera_mode=affine_invariant",
 ]
 QUERY = ["data.batches=state_query", "model.query_head=true", "stage.loss.query_perceptual=0"]
 
@@ -48,7 +47,7 @@ def real_step(config: RunConfig, shape: StepShape) -> tuple[ZipMap, Callable[[],
     torch.manual_seed(0)
     model = ZipMap(config.model).train()
     query = QueryLoss(config.stage.loss) if config.data.batches == "state_query" else None
-    loss = ReconstructionLoss(config.stage.loss, query)
+    loss = ReconstructionLoss(config.stage.loss, query, config.model.reference_view)
 
     def step() -> None:
         batch = empty_batch(config, shape)

@@ -20,7 +20,6 @@ def stamp_config(folder: Path, **changes: object) -> DataConfig:
         "views": [2, 4],
         "images_per_gpu": 8,
         "workers": 0,
-        "seed": 5,
         "augmentation": AugmentationConfig(colour="gain_offset"),
         "validation_sets": ValidationConfig(views=3),
     }

@@ -9,6 +9,7 @@ from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.stage_selection import selected_stages
 from zipmap_pl.training.stages import check_stage
 from zipmap_pl.training.step.optimizer import build_optimizer
+from zipmap_pl.training.without_effect import rates_without_effect, without_effect
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("stage", "model", "data")}
@@ -16,10 +17,13 @@ GROUPS = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for
 
 @pytest.mark.parametrize("override", [f"{group}={name}" for group, names in GROUPS.items() for name in names])
 def test_it_composes_and_builds(override: str) -> None:
-    for config in selected_stages([override]):
+    stages = selected_stages([override])
+    assert without_effect(stages) == []
+    for config in stages:
         with torch.device("meta"):
             model = ZipMap(config.model)
         build_optimizer(model, config.stage.optimizer)
+        assert rates_without_effect(config, [name for name, _ in model.named_parameters()]) == []
         for dataset in config.data.train.values():
             dataset.rule()
         if override.startswith("stage="):

@@ -262,6 +262,16 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     return read_weight_file(_whole(checkpoint, WEIGHTS)).weights
 
 
+def check_files(checkpoint: Path) -> None:
+    """Compare the files of optimizer and averages with the manifest; those of the weights are compared when they are read.
+
+    Raises DamagedFile.
+    """
+    for name in read_manifest(checkpoint).files:
+        if not name.startswith(WEIGHTS.partition(".")[0]):
+            _whole(checkpoint, name)
+
+
 def read_optimizer(checkpoint: Path) -> Mapping[str, dict[str, Any]]:
     """Optimiser state by parameter name, on the CPU, that of a model in shards read parameter by parameter.
 

@@ -33,6 +33,8 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan every stage that the settings ask for. Returns 1 if one does not fit."""
     overrides, capacity = split_gpu(arguments.overrides)
+    from zipmap_pl.cli.fit import warn
+    from zipmap_pl.training.retired import retired_settings
     from zipmap_pl.training.stage_selection import selected_stages
 
     def stages(more: str = "") -> "list[RunConfig]":
@@ -43,7 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     def changed(place: int) -> "Callable[[str], RunConfig]":
         return lambda more: stages(more)[place]
 
-    return max([report(config, capacity, changed(place)) for place, config in enumerate(stages())])
+    with retired_settings() as retired:
+        status = max([report(config, capacity, changed(place)) for place, config in enumerate(stages())])
+    warn(retired)
+    return status
 
 
 def split_gpu(overrides: list[str]) -> tuple[list[str], int]:

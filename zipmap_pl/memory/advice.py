@@ -98,8 +98,8 @@ def changes(
         devices = max(MORE_DEVICES, world.devices)
         settings = f"trainer.strategy=fsdp trainer.devices={devices}"
         yield Change(settings, estimate_memory(compose(settings), World(world.nodes, devices, None), capacity))
-    width = int(config.data.width * SMALLER_PICTURE) // config.data.patch_size * config.data.patch_size
-    if width >= config.data.patch_size:
+    width = int(config.data.width * SMALLER_PICTURE) // config.model.patch_size * config.model.patch_size
+    if width >= config.model.patch_size:
         settings = f"data.width={width}"
         yield Change(settings, estimate_memory(compose(settings), world, capacity))
     if config.model.embed_dim > 384:

@@ -128,7 +128,7 @@ def largest_shape(config: RunConfig) -> StepShape:
     How they are spread over scenes matters little: blocks of many scenes have many fast weights, but one after another.
     """
     data = config.data
-    height = height_for(data.aspect[1], data.width, data.patch_size)
+    height = height_for(data.aspect[1], data.width, config.model.patch_size)
 
     def images(views: int) -> tuple[int, int]:
         scenes = max(1, data.images_per_gpu // views)

@@ -13,10 +13,11 @@ from stamp_batches import stamp_config
 from zipmap_pl.datasets.config import DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
 from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, ShapeRanges, stage_number
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.datasets.loading.mixture import Mixture
 from zipmap_pl.datasets.loading.samples import TrainSamples
-from zipmap_pl.datasets.view_sampling.settings import RULES
+from zipmap_pl.datasets.view_sampling.settings import ONE_OF, rule_names
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -44,11 +45,9 @@ SEVERAL = {"choices": {"a": {"share": 1.0, "max": 3}, "b": {"share": 1.0, "rule"
 def check_view_sets(mixture, config, draws):
     """Bounds, one scene, the cap, and one shape on all ranks, over so many draws with four ranks and two micro-batches."""
     world, accumulation, drawn = 4, 2, 0
-    samples = TrainSamples(config, mixture)
-    stage, ranges = stage_number(config.stage), config.shape_ranges()
-    ranks = [
-        TrainBatches(config.seed, stage, ranges, rank, world, accumulation, None, lambda: 0) for rank in range(world)
-    ]
+    samples, run = TrainSamples(config, RunFacts(), mixture), RunFacts()
+    stage, ranges = stage_number(run.stage), config.shape_ranges(run.patch_size)
+    ranks = [TrainBatches(run.seed, stage, ranges, rank, world, accumulation, None, lambda: 0) for rank in range(world)]
     number = 0
     while drawn < draws:
         batches = [rank.batch(number) for rank in ranks]
@@ -80,7 +79,7 @@ def uneven(tmp_path_factory):
 
 
 def rules_of(folder):
-    settings = [{"rule": name, **(SEVERAL if name == "one_of" else {})} for name in sorted(RULES)]
+    settings = [{"rule": name, **(SEVERAL if name == "one_of" else {})} for name in rule_names() if name != ONE_OF]
     return [
         open_dataset(DatasetConfig(str(folder / frames), sampling=rule, min_frames=1))
         for rule in settings

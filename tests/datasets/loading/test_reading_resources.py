@@ -21,6 +21,7 @@ from torch.utils.data import get_worker_info
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, FRAME_TEXT_COLUMNS, SCENE_COLUMNS, SCHEMA_VERSION
 from zipmap_pl.datasets.format.shard_index import TEXT_COLUMNS
 from zipmap_pl.datasets.loading.samples import SampleReader, TrainSamples
@@ -100,7 +101,7 @@ def test_an_index_of_30_million_frames_takes_no_memory(endless):
     def opened():
         config = stamp_config(endless, views=[24, 24], images_per_gpu=24)
         before, handles = own_memory(), open_files()
-        samples = TrainSamples(config, [open_dataset(config.train["stamps"])])
+        samples = TrainSamples(config, RunFacts(), [open_dataset(config.train["stamps"])])
         batches = ZooDataModule(config)._train_batches()
         scenes = set()
         for number in range(1000):

@@ -1,12 +1,14 @@
-"""A loss term of one's own is one file and one line of settings; docs/training.md shows how."""
+"""A loss term of one's own is one file and one line of settings; docs/extending.md shows how."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from zipmap_pl import losses
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
@@ -14,18 +16,26 @@ from zipmap_pl.losses.normalisation import GroundTruth
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.training.config import compose
 
-TRAINING_PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
-@pytest.fixture
-def term_of_the_docs(tmp_path, monkeypatch):
-    """The file and the setting that the page shows."""
-    section = TRAINING_PAGE.read_text().partition("## A loss term of your own")[2].partition("\n## ")[0]
+@pytest.fixture(params=["in the room", "on the Python path"])
+def term_of_the_docs(request, tmp_path, monkeypatch):
+    """The setting that the page shows for the file that it shows, which lies where it may lie."""
+    section = PAGE.read_text().partition("## A loss term\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (setting,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    (tmp_path / "my_losses.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    return OmegaConf.create(setting)
+    in_the_room, on_the_path = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    if request.param == "in the room":
+        (tmp_path / "agreement.py").write_text(code)
+        monkeypatch.setattr(losses, "__path__", [*losses.__path__, str(tmp_path)])
+        yield OmegaConf.create(in_the_room)
+    else:
+        (tmp_path / "my_losses.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        yield OmegaConf.create(on_the_path)
+    for name in (f"{losses.__name__}.agreement", "my_losses"):
+        sys.modules.pop(name, None)
+    vars(losses).pop("agreement", None)
 
 
 def scene():
@@ -83,7 +93,8 @@ def test_one_line_of_yaml_or_of_the_command_is_enough(term_of_the_docs, tmp_path
     [
         ("no_such_module.term", "No module named 'no_such_module'"),
         ("zipmap_pl.losses.depth.no_such_term", "no_such_term"),
-        ("term", "expected module.function"),
+        ("term", r"expected the name of a file in zipmap_pl/losses/ with a function of this name, or module.function"),
+        ("depth", "has no attribute 'depth'"),
         ("zipmap_pl.losses.safety.LIMIT", "is no function"),
         ("tests_of_extra_terms.points", "a term 'points' is there already"),
     ],

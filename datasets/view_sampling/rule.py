@@ -1,4 +1,4 @@
-"""What a rule sees of a scene, and what a rule is."""
+"""What a rule of view sampling is, and what it sees of a scene."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,8 +12,8 @@ FULL_OVERLAP = 255  # how the index writes an overlap of 1
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One scene of an index. Frames are counted from 0, among those that the shards hold, in the order of the scene.
+class SceneFrames:
+    """The frames of one scene, as rules see them: counted from 0, among those that the shards hold, in order.
 
     Attributes:
         frame_count: number of frames.
@@ -26,8 +26,8 @@ class Scene:
     overlap_rows: np.ndarray
 
     @classmethod
-    def of_index(cls, index: ShardIndex, scene: int) -> "Scene":
-        """Scene number `scene` of an index; nothing is read before it is asked for."""
+    def of_index(cls, index: ShardIndex, scene: int) -> "SceneFrames":
+        """The frames of scene number `scene` of an index; nothing is read before it is asked for."""
         rows = index.scene_rows(scene)
         here = slice(rows.start, rows.stop)
         columns = (index[f"frame.{name}"][here] for name in ("neighbours", "neighbour_overlap"))
@@ -42,7 +42,7 @@ class Scene:
 class ViewRule(Protocol):
     """A rule: a frozen dataclass whose fields are the keys of `sampling` in conf/data."""
 
-    def draw(self, rng: np.random.Generator, scene: Scene, count: int) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, scene: SceneFrames, count: int) -> np.ndarray:
         """[count] int64, each in 0 .. frame_count - 1. The first is the reference view."""
 
 
