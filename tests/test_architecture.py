@@ -87,6 +87,7 @@ def imported(path: Path) -> set[str]:
     """Modules of ours that a file imports, wherever in the file, without `zipmap_pl.`."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: a relative import hides its room"
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
@@ -125,10 +126,51 @@ def test_no_circle_of_modules() -> None:
         raise AssertionError(f"a circle of imports: {' -> '.join(error.args[1])}") from None
 
 
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "zipmap_pl").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_a_module_that_every_room_uses_imports_no_room(path: Path) -> None:
+    assert path.stem in COMMON
+    assert imported(path) <= COMMON
+
+
+def test_every_room_has_its_arrows() -> None:
+    """The command line may import all of them; settings are YAML."""
+    assert {module.split(".")[0] for module in MODULES} - {"cli", "conf"} == set(MAY_IMPORT)
+
+
+def test_nothing_imports_the_front_door() -> None:
+    """`zipmap_pl/__init__.py` imports rooms: for users only. `zipmap_pl.version` has the version."""
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "zipmap_pl":
+                names = {alias.name for alias in node.names}
+                assert names <= COMMON | set(MAY_IMPORT), f"{path} imports {names} from zipmap_pl"
+
+
 @pytest.mark.parametrize("room", ["datasets", "preprocess", "models", "training", "inference"])
 def test_a_room_shows_at_most_a_dozen_entries(room: str) -> None:
     entries = [path.name for path in folder(room).iterdir() if not path.name.startswith("__")]
     assert len(entries) <= 12, sorted(entries)
+
+
+def python_files() -> list[Path]:
+    """All that people read, but tests."""
+    tops = (CHECKOUT / top for top in ("zipmap_pl", "datasets", "preprocess", "benchmarks", "tests"))
+    return [path for top in tops for path in sorted(top.rglob("*.py")) if not path.name.startswith("test_")]
+
+
+def test_no_file_is_over_400_lines() -> None:
+    long = {path.relative_to(CHECKOUT): path.read_text().count("\n") for path in python_files()}
+    assert {str(path): lines for path, lines in long.items() if lines > 400} == {}
+
+
+def test_no_function_is_over_60_lines() -> None:
+    long = {
+        f"{path.relative_to(CHECKOUT)}: {node.name}": node.end_lineno - node.lineno + 1
+        for path in python_files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    }
+    assert {name: lines for name, lines in long.items() if lines > 60} == {}
 
 
 def test_what_needs_no_torch_lives_without_it() -> None:

@@ -132,17 +132,6 @@ def test_train_py_is_fit() -> None:
     assert "steps: 12" in shown.stdout
 
 
-def test_every_stage_and_model_composes() -> None:
-    from zipmap_pl.training.config import compose
-
-    for stage in (CHECKOUT / "conf" / "stage").glob("*.yaml"):
-        compose([f"stage={stage.stem}"])
-    for model in (CHECKOUT / "conf" / "model").glob("*.yaml"):
-        compose([f"model={model.stem}"])
-    for data in (CHECKOUT / "conf" / "data").glob("*.yaml"):
-        compose([f"data={data.stem}"])
-
-
 def test_reconstruct_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, message = run_and_read(
         capsys, "reconstruct", str(tmp_path), "--checkpoint", str(tmp_path / "none"), "--output", str(tmp_path / "out")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from stamp_batches import stamp_config
 
 from zipmap_pl.datasets.config import DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
@@ -88,7 +89,7 @@ def rules_of(folder):
 
 @pytest.mark.parametrize("draws", [2_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("kind", [{}, {"batches": "state_query"}, {"batches": "streaming", "views": [5, 5]}])
-def test_view_sets_keep_their_bounds(uneven, stamp_config, kind, draws):
+def test_view_sets_keep_their_bounds(uneven, kind, draws):
     config = stamp_config(uneven, views=[2, 24], images_per_gpu=24, width=56, aspect=[0.33, 1.0])
     check_view_sets(rules_of(uneven), replace(config, **kind), draws)
 
@@ -102,7 +103,7 @@ def test_view_sets_keep_their_bounds(uneven, stamp_config, kind, draws):
     "kind", [{}, {"batches": "state_query"}, {"batches": "streaming", "views": [3, 3]}], ids=lambda kind: str(kind)
 )
 @pytest.mark.parametrize("frames", ["1", "11"])
-def test_few_scenes_for_many_ranks_and_workers(uneven, stamp_config, frames, kind, reading):
+def test_few_scenes_for_many_ranks_and_workers(uneven, frames, kind, reading):
     # Two scenes in one shard, four ranks with three workers each.
     train = {"few": DatasetConfig(str(uneven / frames), sampling={"rule": "unordered"}, min_frames=1)}
     config = stamp_config(uneven, train=train, validation={}, workers=3, reading=reading, **kind)
@@ -118,7 +119,7 @@ def test_few_scenes_for_many_ranks_and_workers(uneven, stamp_config, frames, kin
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("workers", [0, 3])
-def test_one_scene_of_one_frame_is_validated_once(uneven, stamp_config, workers):
+def test_one_scene_of_one_frame_is_validated_once(uneven, workers):
     heldout = {"one": DatasetConfig(str(uneven / "1"), split="heldout", min_frames=1)}
     config = stamp_config(
         uneven, train={}, validation=heldout, workers=workers, validation_sets=ValidationConfig(views=2)
@@ -133,7 +134,7 @@ def test_one_scene_of_one_frame_is_validated_once(uneven, stamp_config, workers)
     assert seen == [True, False, False]
 
 
-def test_splits_without_scenes_are_refused_before_the_start(uneven, stamp_config):
+def test_splits_without_scenes_are_refused_before_the_start(uneven):
     for reading in ("random", "sequential"):
         config = stamp_config(uneven, train={"few": DatasetConfig(str(uneven / "1"))}, validation={}, reading=reading)
         with pytest.raises(UserError, match="no scene of split 'train' has min_frames = 2 frames, the longest has 1"):
@@ -146,7 +147,7 @@ def test_splits_without_scenes_are_refused_before_the_start(uneven, stamp_config
         ZooDataModule(stamp_config(uneven, train={}, validation=empty)).val_dataloader()
 
 
-def test_a_stream_without_a_window_that_is_long_enough_is_refused(uneven, stamp_config, tmp_path):
+def test_a_stream_without_a_window_that_is_long_enough_is_refused(uneven, tmp_path):
     # Scenes have enough frames, but windows are shorter than what a sample needs.
     folder = shutil.copytree(uneven / "11", tmp_path / "11")
     train = {"few": DatasetConfig(str(folder), min_frames=8)}
@@ -160,7 +161,7 @@ def test_a_stream_without_a_window_that_is_long_enough_is_refused(uneven, stamp_
 
 
 @pytest.mark.parametrize("sets", [1, 2, 3, 5, 8])
-def test_a_mean_over_validation_does_not_depend_on_the_ranks(tmp_path, stamp_config, sets):
+def test_a_mean_over_validation_does_not_depend_on_the_ranks(tmp_path, sets):
     options = SceneOptions(width=16, height=16, views=4)
     preprocess(SyntheticReader(options, 1, sets), tmp_path / "some", EngineSettings(lossless=True), workers=1)
     heldout = {"some": DatasetConfig(str(tmp_path / "some"), split="heldout")}

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
+from stamp_batches import stamp_config
 from torch.utils.data import get_worker_info
 
 from zipmap_pl.datasets.config import DatasetConfig
@@ -96,7 +97,7 @@ def endless(tmp_path_factory):
     return folder
 
 
-def test_an_index_of_30_million_frames_takes_no_memory(endless, stamp_config):
+def test_an_index_of_30_million_frames_takes_no_memory(endless):
     def opened():
         config = stamp_config(endless, views=[24, 24], images_per_gpu=24)
         before, handles = own_memory(), open_files()
@@ -115,7 +116,7 @@ def test_an_index_of_30_million_frames_takes_no_memory(endless, stamp_config):
     assert scenes > 900 and megabytes < 50 and handles < 40  # a mapped column keeps its file open
 
 
-def test_many_datasets_may_have_more_columns_than_files_are_allowed(stamps, stamp_config):
+def test_many_datasets_may_have_more_columns_than_files_are_allowed(stamps):
     many = {str(number): DatasetConfig(str(stamps)) for number in range(12)}
 
     def loaded():
@@ -139,14 +140,14 @@ def grown(config, samples_drawn):
 
 @pytest.mark.parametrize("samples", [2_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("reading", ["random", "sequential"])
-def test_memory_and_handles_stay_the_same_over_many_samples(stamps, stamp_config, reading, samples):
+def test_memory_and_handles_stay_the_same_over_many_samples(stamps, reading, samples):
     config = stamp_config(stamps, reading=reading, views=[2, 2], images_per_gpu=16)
     (memory, handles), (later, handles_later) = in_a_process(grown, config, samples)
     assert handles_later <= handles + 1  # a stream has its shard open, or is between two
     assert later < 1.02 * memory
 
 
-def test_handles_stay_the_same_when_everything_is_damaged(own_stamps, stamp_config):
+def test_handles_stay_the_same_when_everything_is_damaged(own_stamps):
     files = sorted(own_stamps.glob("train/*.tar"))
     for file in files[1:]:
         file.write_bytes(file.read_bytes()[:5000])
@@ -193,7 +194,7 @@ def told_of_a_death(config, kill_worker=None):
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("reading", ["random", "sequential"])
-def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, stamp_config, reading):
+def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, reading):
     config = stamp_config(stamps, workers=2, reading=reading)
     victim, _, message, lines = told_of_a_death(config, kill_worker=1)
     named = re.search(rf"DataLoader worker \(pid(\(s\))? {victim}\)", message)
@@ -204,7 +205,7 @@ def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, stamp_c
 
 
 @pytest.mark.timeout(60)
-def test_a_worker_that_a_sample_kills_tells_which(stamps, stamp_config, monkeypatch):
+def test_a_worker_that_a_sample_kills_tells_which(stamps, monkeypatch):
     read = SampleReader.read
 
     def fatal(self, pick, *rest):
@@ -303,7 +304,7 @@ def test_a_cache_survives_writers_that_are_killed(tmp_path):
     assert others == {".bytes", ".lock"}, "the file that a kill left unfinished is gone"
 
 
-def test_a_loader_that_is_given_up_leaves_no_worker(stamps, stamp_config):
+def test_a_loader_that_is_given_up_leaves_no_worker(stamps):
     batches = iter(ZooDataModule(stamp_config(stamps, workers=2)).train_dataloader())
     list(islice(batches, 3))
     workers = [worker.pid for worker in batches._workers]

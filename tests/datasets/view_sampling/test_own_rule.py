@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from stamp_batches import stamp_config
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule
@@ -30,7 +31,7 @@ def sampling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
     vars(rules).pop("every_nth", None)
 
 
-def test_the_rule_of_the_page_chooses_the_views_of_a_sample(sampling, stamps, stamp_config) -> None:
+def test_the_rule_of_the_page_chooses_the_views_of_a_sample(sampling, stamps) -> None:
     config = stamp_config(stamps, train={"stamps": DatasetConfig(str(stamps), sampling=sampling)}, views=[4, 4])
     frames = np.concatenate([batch.frames for batch in ZooDataModule(config, total_steps=5).train_dataloader()])
     assert len(frames) == 10 and (np.diff(frames) % 8 == sampling["step"]).all()  # of the eight frames of a scene

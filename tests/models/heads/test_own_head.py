@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from pages import blocks_of
 from photos_and_model import two_photos, untrained_checkpoint
+from published_models import tiny_config
 from torch import Tensor
 
 from zipmap_pl.checkpoints.load import load_model
@@ -57,13 +58,13 @@ def model_with_normals(make_config, **changes) -> ZipMap:
     return ZipMap(make_config(extra_heads=["normal_head"], **changes)).eval()
 
 
-def test_a_call_fills_its_field(tiny_config) -> None:
+def test_a_call_fills_its_field() -> None:
     prediction = model_with_normals(tiny_config)(torch.rand(2, 3, 3, 28, 42))
     assert prediction.normals.shape == (2, 3, 28, 42, 3)
     torch.testing.assert_close(prediction.normals.norm(dim=-1), torch.ones(2, 3, 28, 42))
 
 
-def test_a_loss_on_it_reaches_its_parameters(tiny_config) -> None:
+def test_a_loss_on_it_reaches_its_parameters() -> None:
     model = model_with_normals(tiny_config).train()
     model(torch.rand(1, 2, 3, 28, 28)).normals[..., 0].mean().backward()
     assert model.get_parameter("normal_head.norm.weight").grad.abs().sum() > 0
@@ -74,7 +75,7 @@ def test_the_setting_of_the_page_turns_it_on() -> None:
     assert OmegaConf.create(setting).model.extra_heads == compose([ON]).model.extra_heads
 
 
-def test_nobody_else_has_it(tiny_config) -> None:
+def test_nobody_else_has_it() -> None:
     torch.manual_seed(0)
     model = ZipMap(tiny_config()).eval()
     assert not [key for key in model.state_dict() if key.startswith("normal_head.")]
@@ -83,7 +84,7 @@ def test_nobody_else_has_it(tiny_config) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("changes", [{}, {"reference_view": False, "camera_head": CameraHeadConfig(kind="mlp")}])
-def test_views_in_chunks_have_those_of_one_pass(changes, tiny_config) -> None:
+def test_views_in_chunks_have_those_of_one_pass(changes) -> None:
     """Kept in between on a model that looks at all views; one after another on one that streams."""
     model, images = model_with_normals(tiny_config, **changes), torch.rand(1, 5, 3, 28, 42)
     storage = Storage(dtype="float32")
@@ -121,7 +122,7 @@ def test_photos_become_its_maps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [["normal_haed"], ["normal_head", "normal_head"], ["depth_head"]])
-def test_a_name_that_is_not_in_the_table_or_comes_twice_is_refused(named, tiny_config) -> None:
+def test_a_name_that_is_not_in_the_table_or_comes_twice_is_refused(named) -> None:
     with pytest.raises(UserError, match=r"extra_heads=.*, expected some of normal_head, each once"):
         tiny_config(extra_heads=named)
 

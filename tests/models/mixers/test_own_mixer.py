@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from published_models import tiny_config
 
 from zipmap_pl.checkpoints.published import from_published, save_published
 from zipmap_pl.checkpoints.recognition import model_config_of
@@ -110,7 +111,7 @@ def mixers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["linear", "steps"])
-def make_model(request, mixers, tiny_config):
+def make_model(request, mixers):
     def make(**changes):
         torch.manual_seed(0)
         return ZipMap(tiny_config(**{"global_mixer": request.param, **changes})).double().eval()
@@ -166,7 +167,7 @@ def test_the_command_line_knows_its_name_and_its_settings(mixers):
         ({"width": "broad"}, "expected settings of: width"),
     ],
 )
-def test_its_settings_are_checked(mixers, tiny_config, settings, words):
+def test_its_settings_are_checked(mixers, settings, words):
     with pytest.raises(UserError, match=words) as error:
         tiny_config(global_mixer="linear", mixer=settings)
     assert "\n" not in str(error.value)
@@ -191,7 +192,7 @@ def test_chunks_give_what_one_pass_gives(make_model, views_per_chunk):
     assert_close(found, expected, 1e-5)
 
 
-def test_several_steps_are_not_one(mixers, tiny_config):
+def test_several_steps_are_not_one(mixers):
     outputs = []
     for steps in (1, 2):
         torch.manual_seed(0)
@@ -210,7 +211,7 @@ def test_a_state_is_saved_loaded_and_queried(make_model, tmp_path):
     assert torch.equal(found.nvs_pred, expected.nvs_pred)
 
 
-def test_camera_tokens_are_kept_where_the_mixer_says_so(mixers, tiny_config, tmp_path):
+def test_camera_tokens_are_kept_where_the_mixer_says_so(mixers, tmp_path):
     model = ZipMap(tiny_config(global_mixer="steps", query_head=True)).eval()
     with torch.no_grad():
         state = model.compress(images().float())
@@ -221,7 +222,7 @@ def test_camera_tokens_are_kept_where_the_mixer_says_so(mixers, tiny_config, tmp
         model.query(replace(state, camera_tokens=None), rays().float())
 
 
-def test_states_of_other_sizes_are_refused(mixers, tiny_config):
+def test_states_of_other_sizes_are_refused(mixers):
     narrow, wide = (ZipMap(tiny_config(global_mixer="linear", mixer={"width": w}, query_head=True)) for w in (8, 9))
     with pytest.raises(UserError, match=r"in layer 0 keys \(1, 8, 1\), expected \(1, 9, 1\)"):
         wide.eval().query(narrow.eval().compress(images().float()), rays().float())
@@ -255,7 +256,7 @@ def test_a_training_step_reaches_every_parameter_and_lowers_the_loss(make_model)
     assert step() < before
 
 
-def test_a_compiled_block_gives_the_same(mixers, tiny_config):
+def test_a_compiled_block_gives_the_same(mixers):
     backbone = ZipMap(tiny_config(global_mixer="linear")).double().aggregator
     block = backbone.global_blocks[0]
     compiled = torch.compile(block, backend="eager", dynamic=True, fullgraph=True)
@@ -275,7 +276,7 @@ def test_weights_are_written_and_recognised(make_model, tmp_path):
         assert torch.equal(again.state_dict()[key], value), key
 
 
-def test_what_it_shares_with_attention_can_start_from_vggt(mixers, tiny_config):
+def test_what_it_shares_with_attention_can_start_from_vggt(mixers):
     torch.manual_seed(1)
     vggt = ZipMap(tiny_config(global_mixer="softmax")).state_dict()
     model = ZipMap(tiny_config(global_mixer="steps"))

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from published_models import tiny_config
 from safetensors.torch import load_file, save_file
 
 from zipmap_pl.contracts.scene_state import FILE_FORMAT, SceneState
@@ -15,7 +16,7 @@ from zipmap_pl.models.zipmap import ZipMap
 
 
 @pytest.fixture
-def make_query_model(tiny_config):
+def make_query_model():
     def make(seed=0, **changes):
         torch.manual_seed(seed)
         return ZipMap(tiny_config(**{"query_head": True, **changes})).eval()

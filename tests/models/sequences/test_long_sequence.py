@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from published_models import golden_parameter
+from published_models import golden_parameter, tiny_config
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -22,7 +22,7 @@ FLOAT32 = Storage("float32")
 
 
 @pytest.fixture(scope="module")
-def make_model(tiny_config):
+def make_model():
     """Tiny, with parameters by the rule of the golden files: views matter to each other as in a trained model."""
 
     def make(**changes):
@@ -417,7 +417,7 @@ def test_a_full_disk_shows_before_the_run(model, tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------------------------ mistakes
 
 
-def test_softmax_blocks_cannot_look_in_chunks(tiny_config):
+def test_softmax_blocks_cannot_look_in_chunks():
     model, images = ZipMap(tiny_config(global_mixer="softmax")).eval(), pictures(1, 2, 3, 28, 28)
     with pytest.raises(UserError, match="found global_mixer=softmax, expected ttt to look at views in chunks"):
         model(images, views_per_chunk=1)

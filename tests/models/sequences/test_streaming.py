@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from published_models import relative_error, set_newton_schulz_dtype, tiny_config
 
 from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
@@ -15,7 +16,7 @@ OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")
 
 
 @pytest.fixture
-def make_streaming_model(tiny_config, set_newton_schulz_dtype):
+def make_streaming_model():
     """In float64: a fresh model's fast weights matter too little for float32 to show a mistake."""
 
     def make(**changes):
@@ -51,7 +52,7 @@ def test_momentum_is_a_part_of_the_state(make_streaming_model, tmp_path):
 
 @pytest.mark.parametrize("reference_view", [False, True])
 @pytest.mark.parametrize(("window", "pushes"), [(1, [1] * 5), (1, [3, 2]), (2, [2, 2, 1]), (2, [4, 1])])
-def test_a_session_equals_the_windowed_pass(make_streaming_model, relative_error, reference_view, window, pushes):
+def test_a_session_equals_the_windowed_pass(make_streaming_model, reference_view, window, pushes):
     model, images = make_streaming_model(reference_view=reference_view), pictures(2, 5, 3, 28, 42)
     whole = predict(model, images, window=window, keep_state=True)
     stream = model.stream(window)
