@@ -75,6 +75,7 @@ EXAMPLES = {
     "xyz.py",
     "linear.py",
     "every_nth.py",
+    "preprocess/zoo/turntable.py",
 }  # files that a page asks for
 # Named by docs/extending.md before the folders are there; take a line out when its folder arrives.
 AWAITED: set[str] = set()

@@ -59,12 +59,12 @@ def test_one_point_and_empty_curves_can_be_drawn():
     assert 'id="none"' not in svg
 
 
-def test_curves_from_elsewhere_are_dashed(log_plot):
+def test_curves_from_elsewhere_are_dashed():
     points = [(1, 2.0), (4, 7.0)]
     svg = log_plot.log_plot({"here": points, "elsewhere (paper)": points}, "x", "y")
     assert [curve(svg, label)[1] for label in ("here", "elsewhere (paper)")] == [False, True]
 
 
-def test_the_same_curves_give_the_same_bytes(log_plot):
+def test_the_same_curves_give_the_same_bytes():
     once, again = (log_plot.log_plot({"one": [(4, 7.0), (5, 6.0)]}, "x", "y") for _ in range(2))
     assert once == again

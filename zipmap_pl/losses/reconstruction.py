@@ -44,8 +44,7 @@ class ReconstructionLoss(nn.Module):
     def __init__(self, config: LossConfig, query: QueryLoss | None = None, reference_view: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.camera_loss = reference_view_loss if reference_view else affine_invariant_loss
-        self.camera_weights = config.reference_view if reference_view else config.affine_invariant
+        self.reference_view = reference_view
         self.query = query
         self.extra = load_terms(config.extra, taken={"total", *WEIGHTED, *CAMERA_PARTS})
 
@@ -92,10 +91,9 @@ class ReconstructionLoss(nn.Module):
         scenes = scenes_with_camera(truth.mask)
         if self.config.cameras_without_depth:
             scenes = scenes | (~truth.mask.flatten(1).any(1) & (truth.scale > SCALE_RANGE[0]))  # and cameras that move
-        parts, weights = (
-            self.camera_loss(torch.stack(aligned.pose_enc_list), true_encoding, scenes),
-            self.camera_weights,
-        )
+        loss = reference_view_loss if self.reference_view else affine_invariant_loss
+        weights = self.config.reference_view if self.reference_view else self.config.affine_invariant
+        parts = loss(torch.stack(aligned.pose_enc_list), true_encoding, scenes)
         total = weights.translation * parts.translation + weights.rotation * parts.rotation
         return {
             "camera": total + weights.field_of_view * parts.field_of_view,

@@ -176,7 +176,7 @@ def told_of_a_death(config, kill_worker=None):
             batches = iter(module.train_dataloader())
             for _ in islice(batches, 1000):
                 number += 1
-                if number == 1 and kill_worker is not None:
+                if number == 2 and kill_worker is not None:  # a batch of each worker is there
                     victim = batches._workers[kill_worker].pid
                     os.kill(victim, signal.SIGKILL)
         except (RuntimeError, ConnectionError, EOFError) as error:
