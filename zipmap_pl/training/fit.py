@@ -42,21 +42,26 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class FitResult:
-    """Where a run left its things, and what held-out scenes said before and after. Metrics are empty without validation data."""
+    """Where a run left its things, and the metrics of validation before and after, which are empty without its data.
+
+    `scenes` names the scenes of validation, see `DataConfig.validated_scenes`.
+    """
 
     output: Path
     checkpoint: Path
     steps: int
     before: dict[str, float]
     after: dict[str, float]
+    scenes: str = "held-out"
 
     def summary(self) -> str:
         """A few lines for the terminal."""
         lines = [f"{self.steps} steps done; checkpoint {self.checkpoint}", f"watch: tensorboard --logdir {self.output}"]
+        of = "held-out " if self.scenes == "held-out" else f"{self.scenes} scenes, "
         for name in (name for name in self.after if not name.endswith(BASELINE)):
             before = f"{self.before[name]:.3f} before, " if name in self.before else ""
             baseline = self.after[name + BASELINE]
-            lines.append(f"held-out {name}: {before}{self.after[name]:.3f} now; {baseline:.3f} for knowing nothing")
+            lines.append(f"{of}{name}: {before}{self.after[name]:.3f} now; {baseline:.3f} for knowing nothing")
         return "\n".join(lines)
 
 
@@ -112,7 +117,7 @@ def _fit(config: RunConfig, following: Sequence[RunConfig]) -> FitResult:
             ) from error
         raise
     output = Path(module.config.output)
-    return FitResult(output, find_checkpoint(output), module.step, before, after)
+    return FitResult(output, find_checkpoint(output), module.step, before, after, module.config.data.validated_scenes())
 
 
 def _leave_cores_to_the_loader(workers: int, processes: int) -> None:
