@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from zipmap_pl.metrics.running_means import BASELINE
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import Resume, ZipMapModule
-from zipmap_pl.training.parallel.strategies import World, build_strategy, meet, world_of
+from zipmap_pl.training.parallel.strategies import World, build_strategy, is_first, meet, world_of
+from zipmap_pl.training.run_folder import run_folder
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
 from zipmap_pl.training.watching.callbacks import (
     Checkpoints,
@@ -73,12 +75,15 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     follow go on in the same model, each from its first step on (see `stages.StageSwitch`); the result is the last one's.
 
     Raises:
-        UserError: data missing, checkpoint damaged or made with another model, settings that do not fit each other.
+        UserError: another run holds an output folder, data missing, checkpoint damaged or made with another model, settings that do not fit each other.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     for stage in (config, *following):
         check_stage(stage)
-    with warnings_ignored():
+    with warnings_ignored(), ExitStack() as folders:
+        if is_first(world_of(config.trainer)):  # the others belong to the run of the first
+            for stage in (config, *following):
+                folders.enter_context(run_folder(Path(stage.output)))
         return _fit(config, following)
 
 
