@@ -189,6 +189,8 @@ def _trainer(
             f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
         )
     meet(world, on_gpu)
+    # Without effect on a CPU. Convolutions have it by default, products do not.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = settings.tf32
     by_device = "bf16-mixed" if on_gpu else "32-true"
     return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
