@@ -19,6 +19,7 @@ Loading never executes anything: safetensors, `weights_only`, and settings parse
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -208,13 +209,13 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint below `folder` (`latest`, or the highest step if that is missing), or None."""
+    """The newest checkpoint below `folder` (`latest`, or the highest step if that is missing or damaged), or None."""
     if not folder.is_dir():
         return None
     if (folder / LATEST).is_file():
-        named = folder / (folder / LATEST).read_text().strip()
-        if (named / MANIFEST).is_file():
-            return named
+        name = (folder / LATEST).read_bytes().decode("ascii", errors="replace").strip()
+        if re.fullmatch(r"step-\d+", name) and (folder / name / MANIFEST).is_file():
+            return folder / name
     return next(reversed(checkpoints_of(folder)), None)
 
 
