@@ -60,6 +60,7 @@ class DatasetConfig:
     normals: bool = False
 
     def __post_init__(self) -> None:
+        self.path = os.path.expanduser(self.path)
         where = f"data of {self.path}"
         expect_one_of(f"{where}: scenes", self.scenes, SCENE_CHOICES)
         for name in ("depth_percentile", "min_depth_percentile"):
@@ -186,6 +187,7 @@ class DataConfig:
     validation_sets: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
+        self.shards = os.path.expanduser(self.shards)
         expect_range("data: views", self.views, 1)
         expect_range("data: aspect", self.aspect, 1e-6)
         expect_range("data: zoom", self.zoom, 1)
