@@ -10,10 +10,11 @@ help:          ## this list
 demo: .venv/installed ## generated rooms to shards, a small model trained for minutes, a held-out scene reconstructed
 	.venv/bin/zipmap demo
 
+# Two processes; the tests of a file stay together, because they share what is expensive to make.
 test: .venv/installed-test ## the tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
-test-long: .venv/installed-test ## the tests that take minutes
+test-long: .venv/installed-test-long ## the tests that take minutes
 	.venv/bin/python -m pytest -m long
 
 lint: .venv/installed-test ## ruff and mypy
@@ -21,7 +22,7 @@ lint: .venv/installed-test ## ruff and mypy
 	.venv/bin/ruff format --check .
 	sh .ci/typecheck
 
-bench: .venv/installed ## seconds and memory over the number of views, to runs/runtime
+bench: .venv/installed-bench ## seconds and memory over the number of views, to runs/runtime
 	.venv/bin/python benchmarks/runtime.py --output runs/runtime
 
 clean:         ## remove .venv and caches, never shards or runs
@@ -38,3 +39,11 @@ clean:         ## remove .venv and caches, never shards or runs
 .venv/installed-test: .venv/python setup.cfg
 	$(PIP) install --quiet -e .[test,lint]
 	touch $@ .venv/installed
+
+.venv/installed-test-long: .venv/installed-test
+	$(PIP) install --quiet -e .[test-long]
+	touch $@
+
+.venv/installed-bench: .venv/installed
+	$(PIP) install --quiet -e .[bench]
+	touch $@

@@ -31,7 +31,8 @@ from raw_layouts import Raw, lay_out_tartanair, lay_out_tum
 
 from zipmap_pl.datasets.format.depth_coding import encode_depth, write_codes
 from zipmap_pl.datasets.format.schema import DATASET_FILE
-from zipmap_pl.preprocess.engine.encode import JPEG_SETTINGS, resample, stored_size
+from zipmap_pl.images.resample import resample_layer
+from zipmap_pl.preprocess.engine.encode import JPEG_SETTINGS, stored_size
 from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan, save_plan
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings
@@ -65,7 +66,7 @@ def bare_loop(files: list[tuple[Path, Path]], max_side: int) -> None:
         depth = (
             np.load(depth_file) if depth_file.suffix == ".npy" else cv2.imread(str(depth_file), cv2.IMREAD_UNCHANGED)
         )
-        write_codes(encode_depth(resample(depth, *size).astype(np.float32))[0])
+        write_codes(encode_depth(resample_layer(depth, *size).astype(np.float32))[0])
 
 
 def seconds_of(call: Callable[[], object]) -> float:

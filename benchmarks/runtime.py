@@ -17,6 +17,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -156,7 +157,7 @@ def _after_views(config: ModelConfig, setting: Setting, device: torch.device, qu
     def prepare(views: int) -> Prepared:
         images = torch.rand(1, views, 3, setting.height, setting.width, device=device)
         state = model.compress(images, window=views)
-        remembered = sum(w.nbytes for layer in state.layers for part in layer if part for w in part)
+        remembered = sum(tensor.nbytes for layer in state.layers for tensor in layer.values())
         held = _bytes_of(model) + one.nbytes + remembered
         if query:
             return Prepared(lambda: model.query(state, one), held)
@@ -304,15 +305,16 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, ["---:"] * len(head), *rows])
 
 
-def report(curves: Curves, faults: list[str], about: str) -> str:
+def report(curves: Curves, faults: list[str], about: str, with_plot: bool = True) -> str:
     """The page that the run leaves."""
     checked = min(len(_checked(per_view(curves[name]))) for name in (ZIPMAP, SOFTMAX)) > 1
     between = f"between {CHECKED.start} and {CHECKED.stop - 1} views"
     shape = f"as it should be {between}" if checked else f"not checked: fewer than two points {between}"
     chunks = f"## ZipMap, {VIEWS_PER_CHUNK} views at once\n\n{chunked_table(curves.get(IN_CHUNKS, []))}\n"
+    image = "![milliseconds per view](runtime.svg)\n\n" if with_plot else ""
     return (
         f"# Runtime over the number of views\n\n{about}\n\n{measured_table(curves)}\n"
-        f"Shape: {'; '.join(faults) or shape}.\n\n![milliseconds per view](runtime.svg)\n\n"
+        f"Shape: {'; '.join(faults) or shape}.\n\n{image}"
         f"{chunks if IN_CHUNKS in curves else ''}"
         f"## Published\n\nOne H100 SXM5 80 GB, pictures of 392 x 518 (ZipMap, table 7).\n\n{published_table()}"
     )
@@ -373,12 +375,16 @@ def main(arguments: Sequence[str]) -> int:
     faults = shape_faults(per_view(curves[ZIPMAP]), per_view(curves[SOFTMAX]))
 
     options.output.mkdir(parents=True, exist_ok=True)
-    page = report(curves, faults, about(setting, device, options.repeats))
+    can_plot = find_spec("matplotlib") is not None
+    page = report(curves, faults, about(setting, device, options.repeats), with_plot=can_plot)
     points = {name: [asdict(point) for point in points] for name, points in curves.items()}
     found = {"machine": machine_name(device), "setting": asdict(setting), "faults": faults, "points": points}
     (options.output / "runtime.md").write_text(page)
     (options.output / "runtime.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.output / "runtime.svg").write_text(plot(curves, with_published=gpu))
+    if can_plot:
+        (options.output / "runtime.svg").write_text(plot(curves, with_published=gpu))
+    else:
+        print("runtime.svg is not drawn: matplotlib is not installed (pip install zipmap_pl[bench])", file=sys.stderr)
     print(page)
     return 1 if faults else 0
 

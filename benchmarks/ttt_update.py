@@ -25,8 +25,9 @@ from torch.utils.checkpoint import checkpoint
 from zipmap_pl.models.config import ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.layers.rope import Rotation
 from zipmap_pl.models.mixers import fast_weight_operators, fast_weights
-from zipmap_pl.models.mixers.blocks import SceneContext, TTTSceneBlock
+from zipmap_pl.models.mixers.blocks import SceneBlock
 from zipmap_pl.models.mixers.fast_weights import FastWeights
+from zipmap_pl.models.mixers.scene_mixer import TokenGrid
 
 MEMORY_LIMIT = 0.5
 SAME = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # relative L2 difference of the gradients
@@ -111,10 +112,10 @@ def update(problem: Problem, recompute: bool) -> Callable[[], list[Tensor]]:
 def layer_or_block(problem: Problem, part: str) -> Callable[[], list[Tensor]]:
     """The layer, or the scene block with its MLP around it; activations are computed again in the backward pass."""
     torch.manual_seed(0)
-    block = TTTSceneBlock(problem.config).to(problem.device)
+    block = SceneBlock(problem.config).to(problem.device)
     x = problem.draw(1, problem.tokens, problem.dim)
-    context = SceneContext(Rotation(x, x), views=1)  # of which this block reads the operators only
-    module, inputs = (block, (x, context)) if part == "block" else (block.ttt_block, (x,))
+    grid = TokenGrid(1, 1, problem.tokens, 0, Rotation(x, x))  # which this mixer does not read
+    module, inputs = (block if part == "block" else block.mixer), (x, grid)
 
     def run() -> list[Tensor]:
         with problem.autocast():

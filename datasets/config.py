@@ -1,16 +1,16 @@
 """What a user can say about data: one dataclass per block of conf/data/*.yaml, checked when it is made."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from zipmap_pl.checks import expect, expect_between, expect_one_of, expect_range
 from zipmap_pl.datasets.draws.draw import ShapeRanges
 from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES
 from zipmap_pl.datasets.loading.augmentation import COLOURS, AugmentationConfig
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig
-from zipmap_pl.datasets.view_sampling.scene import ViewRule
-from zipmap_pl.datasets.view_sampling.settings import make_rule
+from zipmap_pl.datasets.view_sampling.rule import ViewRule
+from zipmap_pl.datasets.view_sampling.settings import check_common, make_rule, with_fields
 from zipmap_pl.errors import UserError
 
 SCENE_CHOICES = ("uniform", "by_frames", "by_starts")
@@ -28,7 +28,7 @@ class DatasetConfig:
         weight: share of samples relative to the other datasets' weights; 0 leaves the dataset out.
         split: which of the dataset's splits.
         sampling: how the views of a scene are chosen: the name of a rule (`rule`), the rule's own fields, and `reverse`,
-            the share of samples whose order is turned round. `view_sampling.settings.RULES` names the rules, their
+            the share of samples whose order is turned round. The files of `view_sampling/rules/` are the rules, their
             classes say what the fields mean.
         sampling_of: other fields of `sampling` for the scenes whose names a shell-style pattern fits; the first that fits.
         scenes: "uniform"; "by_frames": a scene with twice the frames is drawn twice as often; "by_starts": every frame
@@ -60,17 +60,15 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         where = f"data of {self.path}"
-        _one_of(where, "scenes", self.scenes, SCENE_CHOICES)
+        expect_one_of(f"{where}: scenes", self.scenes, SCENE_CHOICES)
         for name in ("depth_percentile", "min_depth_percentile"):
             if getattr(self, name) is not None:
-                _one_of(where, name, getattr(self, name), DEPTH_PERCENTILES)
+                expect_one_of(f"{where}: {name}", getattr(self, name), DEPTH_PERCENTILES)
         if self.min_frames is not None:
-            _between(where, "min_frames", self.min_frames, 1, float("inf"))
-        if not 0 <= self.weight < float("inf"):
-            raise UserError(
-                f"{where}: weight is {self.weight}, expected 0 (leave the dataset out) or a positive number"
-            )
-        _between(where, "object_only", self.object_only, 0, 1)
+            expect_between(f"{where}: min_frames", self.min_frames, 1)
+        weighs = 0 <= self.weight < float("inf")
+        expect(weighs, f"{where}: weight", self.weight, "0 (leave the dataset out) or a positive number")
+        expect_between(f"{where}: object_only", self.object_only, 0, 1)
         self.rule()
         self.rules_of()
 
@@ -117,12 +115,13 @@ class ValidationConfig:
     sets: int | None = None
 
     def __post_init__(self) -> None:
-        _between("validation data", "views", self.views, 1, float("inf"))
-        _between("validation data", "aspect", self.aspect, 1e-6, float("inf"))
+        expect_between("validation data: views", self.views, 1)
+        expect_between("validation data: aspect", self.aspect, 1e-6)
         if self.sets is not None:
-            _between("validation data", "sets", self.sets, 1, float("inf"))
-        if self.positions is not None and (not self.positions or min(self.positions) < 0):
-            raise UserError(f"validation data: positions is {list(self.positions)}, expected frame numbers from 0 on")
+            expect_between("validation data: sets", self.sets, 1)
+        if self.positions is not None:
+            holds = bool(self.positions) and min(self.positions) >= 0
+            expect(holds, "validation data: positions", list(self.positions), "frame numbers from 0 on")
 
 
 @dataclass
@@ -138,10 +137,10 @@ class DataConfig:
         batches: "reconstruction": views as drawn; "state_query": inputs to build the state from and targets to ask it
             for, see `state_query`; "streaming": one number of views, in the order of time.
         min_frames: scenes with fewer frames are left out, for datasets that do not say otherwise.
-        stage: name of the stage; another name gives other draws.
-        seed: of all draws.
-        width: of the network's pictures, a multiple of `patch_size`.
-        patch_size: of the network.
+        sampling_of_all: fields of `sampling` for every training dataset, in each rule that has them, those among the choices
+            of "one_of" included; they count more than `sampling` and less than `sampling_of`. With `rule` in it, it takes
+            the place of both.
+        width: of the model's images, a multiple of the model's patch size.
         aspect: smallest and largest height / width; the height is rounded down to a multiple of the patch.
         views: smallest and largest number of views of a step.
         images_per_gpu: a rank gets max(1, images_per_gpu // views) scenes in a micro-batch.
@@ -168,10 +167,8 @@ class DataConfig:
     allow_missing: bool = False
     batches: str = "reconstruction"
     min_frames: int = MIN_FRAMES
-    stage: str = "static"
-    seed: int = 42
+    sampling_of_all: dict[str, Any] = field(default_factory=dict)
     width: int = 518
-    patch_size: int = 14
     aspect: list[float] = field(default_factory=lambda: [0.33, 1.0])
     views: list[int] = field(default_factory=lambda: [2, 48])
     images_per_gpu: int = 48
@@ -188,31 +185,28 @@ class DataConfig:
     validation_sets: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
-        _range("views", self.views, 1)
-        _range("aspect", self.aspect, 1e-6)
-        _range("zoom", self.zoom, 1)
-        _one_of("data", "augmentation.colour", self.augmentation.colour, COLOURS)
-        _one_of("data", "batches", self.batches, BATCH_KINDS)
-        _one_of("data", "reading", self.reading, READINGS)
+        expect_range("data: views", self.views, 1)
+        expect_range("data: aspect", self.aspect, 1e-6)
+        expect_range("data: zoom", self.zoom, 1)
+        expect_one_of("data: augmentation.colour", self.augmentation.colour, COLOURS)
+        expect_one_of("data: batches", self.batches, BATCH_KINDS)
+        expect_one_of("data: reading", self.reading, READINGS)
         if self.batches == "streaming" and self.views[0] != self.views[1]:
             raise UserError(f"data: views is {list(self.views)}, expected one number twice for streaming batches")
         if self.batches == "state_query" and self.views[0] < 2:
             raise UserError(f"data: views starts at {self.views[0]}, expected 2 or more for state_query batches")
         for name, least in (
-            ("patch_size", 1),
+            ("width", 1),
             ("images_per_gpu", 1),
             ("workers", 0),
             ("prefetch", 1),
-            ("seed", 0),
             ("max_faults", 0),
             ("min_frames", 1),
             ("window", 1),
             ("buffer", 1),
         ):
-            _between("data", name, getattr(self, name), least, float("inf"))
-        _between("data", "max_fault_share", self.max_fault_share, 0, 1)
-        if self.width < self.patch_size or self.width % self.patch_size:
-            raise UserError(f"data: width is {self.width}, expected a multiple of patch_size = {self.patch_size}")
+            expect_between(f"data: {name}", getattr(self, name), least)
+        expect_between("data: max_fault_share", self.max_fault_share, 0, 1)
         if self.views[1] > self.images_per_gpu:
             raise UserError(
                 f"data: views goes up to {self.views[1]}, more than images_per_gpu = {self.images_per_gpu}; "
@@ -221,37 +215,30 @@ class DataConfig:
 
         for name in self.also.keys() & self.train.keys():
             raise UserError(f"data: also.{name} is {self.also[name]}, but train.{name} is there; choose another name")
+        check_common(self.sampling_of_all, "data: sampling_of_all")
         also = {name: DatasetConfig(path) for name, path in self.also.items()}
-        self.train, self.validation = (
-            {name: self._completed(dataset) for name, dataset in group.items()}
-            for group in (self.train | also, self.validation)
-        )
+        self.train = {name: self._sampled(self._completed(data)) for name, data in (self.train | also).items()}
+        self.validation = {name: self._completed(dataset) for name, dataset in self.validation.items()}
         self.also = {}
 
     def _completed(self, dataset: DatasetConfig) -> DatasetConfig:
         return replace(dataset, min_frames=self.min_frames) if dataset.min_frames is None else dataset
 
-    def shape_ranges(self) -> ShapeRanges:
+    def _sampled(self, dataset: DatasetConfig) -> DatasetConfig:
+        if not self.sampling_of_all:
+            return dataset
+        others = {} if "rule" in self.sampling_of_all else dataset.sampling_of  # those are fields of the dataset's rule
+        return replace(dataset, sampling=with_fields(dataset.sampling, self.sampling_of_all), sampling_of=others)
+
+    def check_patch_size(self, patch_size: int) -> None:
+        """Raise UserError if the model's patches do not fit into `width`."""
+        if self.width % patch_size:
+            raise UserError(
+                f"data: width is {self.width}, expected a multiple of the model's patch_size = {patch_size}"
+            )
+
+    def shape_ranges(self, patch_size: int) -> ShapeRanges:
         """What the shape of a training step is drawn from."""
+        self.check_patch_size(patch_size)
         views, aspect = (self.views[0], self.views[1]), (self.aspect[0], self.aspect[1])
-        return ShapeRanges(views, aspect, self.width, self.patch_size, self.images_per_gpu)
-
-
-def _one_of(where: str, name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise UserError(f"{where}: {name} is {value!r}, expected one of {', '.join(map(str, allowed))}")
-
-
-def _between(where: str, name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise UserError(
-            f"{where}: {name} is {value}, expected at least {least:g}"
-            + (f" and at most {most:g}" if most < float("inf") else "")
-        )
-
-
-def _range(name: str, value: Sequence[float], least: float) -> None:
-    if len(value) != 2 or not least <= value[0] <= value[1]:
-        raise UserError(
-            f"data: {name} is {list(value)}, expected [smallest, largest] with {least:g} <= smallest <= largest"
-        )
+        return ShapeRanges(views, aspect, self.width, patch_size, self.images_per_gpu)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws.draw import stage_number
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.datasets.format.remote_index import MissingDataset
 from zipmap_pl.datasets.format.shard_index import ShardIndex
@@ -42,6 +43,7 @@ class ZooDataModule(LightningDataModule):
         config: all settings.
         start_step: first step of the stage to load.
         total_steps: number of steps of the stage; None = the loader never ends.
+        run: seed, stage and patch size; None = those that a run has by default.
 
     Attributes:
         accumulation: micro-batches of each rank per optimiser step, if it is not the trainer that accumulates; set it
@@ -49,9 +51,15 @@ class ZooDataModule(LightningDataModule):
         faults: what came of the draws of this rank in training.
     """
 
-    def __init__(self, config: DataConfig, start_step: int = 0, total_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        start_step: int = 0,
+        total_steps: int | None = None,
+        run: RunFacts | None = None,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.run = config, run or RunFacts()
         self.total_steps = total_steps
         self.accumulation: int | None = None
         self.start_step = start_step
@@ -71,9 +79,9 @@ class ZooDataModule(LightningDataModule):
         self._start_step = step
         self._next_number = 0
 
-    def begin(self, config: DataConfig, total_steps: int) -> None:
-        """Go on with another stage, from its first step on: the next loaders are of its mixture and view sets."""
-        self.config, self.total_steps, self.start_step = config, total_steps, 0
+    def begin(self, config: DataConfig, total_steps: int, run: RunFacts) -> None:
+        """Continue with another stage, from its first step on: the next loaders are of its mixture and view sets."""
+        self.config, self.run, self.total_steps, self.start_step = config, run, total_steps, 0
         self._train, self._validation, self._missing = None, [], []
         self.setup()
 
@@ -111,7 +119,7 @@ class ZooDataModule(LightningDataModule):
         self._last = LastSamples(self.config.workers)
         samples, batches = self._train_samples(), self._train_batches()
         if self.config.reading == "sequential":
-            return self._loader(SequentialBatches(self.config, self._train or [], batches, self._last))
+            return self._loader(SequentialBatches(self.config, self.run, self._train or [], batches, self._last))
         return self._loader(samples, batches)
 
     def describe_draws(self, samples: int = 1000) -> str:
@@ -139,7 +147,7 @@ class ZooDataModule(LightningDataModule):
         self.setup()
         if not self._validation:
             return []
-        samples = ValidationSamples(self.config, self._validation)
+        samples = ValidationSamples(self.config, self.run, self._validation)
         if len(samples) == 0:
             wanted = max(self.config.validation_sets.positions or [0])
             raise UserError(f"validation data: no scene has a frame {wanted}; lower validation_sets.positions")
@@ -177,15 +185,15 @@ class ZooDataModule(LightningDataModule):
         if not self._train:
             found = f"all of {', '.join(sorted(self.config.train))} are missing" if self._missing else "none is given"
             raise UserError(f"data: no training dataset, {found}; list at least one that is there under data.train")
-        return TrainSamples(self.config, self._train, last=self._last)
+        return TrainSamples(self.config, self.run, self._train, last=self._last)
 
     def _train_batches(self) -> TrainBatches:
         rank, world = self._rank_and_world()
         accumulation = self._micro_batches()
         return TrainBatches(
-            self.config.seed,
-            stage_number(self.config.stage),
-            self.config.shape_ranges(),
+            self.run.seed,
+            stage_number(self.run.stage),
+            self.config.shape_ranges(self.run.patch_size),
             rank,
             world,
             accumulation,

@@ -1,5 +1,6 @@
 """Extension points are found by name."""
 
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -43,5 +44,5 @@ def test_a_folder_appended_to_the_path_of_a_room_is_part_of_it(room: ModuleType,
 
 @pytest.mark.parametrize(("name", "hint"), [("smal", "; did you mean small?"), ("_shared", ""), ("x.y", "")])
 def test_an_unknown_name_is_refused_with_those_that_there_are(room: ModuleType, name: str, hint: str) -> None:
-    with pytest.raises(UserError, match=rf"unknown thing {name!r}, expected one of large, small"):
+    with pytest.raises(UserError, match=rf"^unknown thing {name!r}, expected one of large, small{re.escape(hint)}$"):
         discovery.load(room, name, "thing")

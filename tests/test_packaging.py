@@ -2,14 +2,19 @@
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+from zipmap_pl.version import __version__
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+LICENSES = {"LICENSE", "THIRD_PARTY_NOTICES.md"}
 FOLDER_OF_PACKAGE = {
     "zipmap_pl": "zipmap_pl",
     "zipmap_pl/datasets": "datasets",
@@ -43,13 +48,14 @@ def test_wheel_holds_every_file_and_only_our_name(tmp_path: Path) -> None:
     ]
     copy = tmp_path / "copy"
     copy.mkdir()
-    for item in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", *FOLDER_OF_PACKAGE.values()):
+    for item in ("setup.cfg", "pyproject.toml", "README.md", *LICENSES, *FOLDER_OF_PACKAGE.values()):
         subprocess.run(["cp", "-r", "--parents", item, str(copy)], cwd=CHECKOUT, check=True)
     subprocess.run(build, cwd=copy, check=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     packed = {name for name in names if ".dist-info/" not in name}
     assert packed == files_of_tree()
     assert {name.split("/")[0] for name in packed} == {"zipmap_pl"}
+    assert {name.split("/licenses/")[1] for name in names if "/licenses/" in name} == LICENSES
 
 
 def test_every_folder_with_code_is_a_listed_package() -> None:
@@ -138,3 +144,16 @@ def test_settings_groups_are_importable_by_hydra() -> None:
     for group in groups:
         package = ".".join(("zipmap_pl.conf", *group.parts))
         assert any(item.name.endswith(".yaml") for item in importlib.resources.files(package).iterdir())
+
+
+def test_the_notices_name_every_library_that_an_installation_brings() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(CHECKOUT / "setup.cfg")
+    required = {re.split("[<>=]", line)[0] for line in settings["options"]["install_requires"].split()}
+    table = (CHECKOUT / "THIRD_PARTY_NOTICES.md").read_text().partition("| library | licence |\n|---|---|\n")[2]
+    assert required == set(re.findall(r"^\| (\S+) \|", table.partition("\n\n")[0], flags=re.MULTILINE))
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())
+    assert (citation["title"], citation["version"]) == ("zipmap_pl", __version__)

@@ -1,13 +1,16 @@
-"""Files that are either whole or not there: a temporary in the same folder, fsync, rename, fsync of the folder."""
+"""Files that are either whole or not there: a temporary in the same folder, fsync, rename, fsync of the folder.
+
+They have the rights that the umask leaves. Of two processes that use `write_file` or `new_file` at once, the last one
+wins; `exclusive_temporary` and `commit` make the second one wait, and need a file system with locks.
+"""
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-from zipmap_pl.durable import sync
 
 
 def temporary_of(final: Path) -> Path:
@@ -41,10 +44,49 @@ def commit(stream: BinaryIO, final: Path) -> None:
 
 
 def write_file(final: Path, data: bytes) -> None:
-    """Write a whole file atomically."""
-    with exclusive_temporary(final) as stream:
-        stream.write(data)
-        commit(stream, final)
+    """Write a whole file; its folder is made if it is missing. Raises OSError: no room, no rights, ..."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(final) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def new_file(final: Path) -> Iterator[Path]:
+    """Yield the path to which the block, or a library, writes the file; it becomes `final` if the block ends well.
+
+    Until then an older `final` stays. After an error nothing is left over; a killed process leaves its own temporary.
+    """
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        with usual_rights(temporary):
+            yield temporary
+        sync(temporary)
+        os.replace(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(final.parent)
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk before anybody relies on them."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def usual_rights(path: Path) -> Iterator[None]:
+    """Inside, a library writes the new file `path`: it gets the rights that the umask leaves, not those the library gives.
+
+    (safetensors from 0.8 on lets nobody but the owner read.)
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    yield
+    path.chmod(mode)
 
 
 @contextmanager
@@ -73,7 +115,7 @@ def _lock_file(file: Path) -> int:
 
 
 def _is_named(descriptor: int, file: Path) -> bool:
-    """Whether the open file still has this name."""
+    """Return True if the open file still has this name."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(file))
     except FileNotFoundError:

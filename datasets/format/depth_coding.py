@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import zstandard
 
-from zipmap_pl.images.decode import decode
+from zipmap_pl.images.decode import read_values
 
 UNKNOWN: Final = 0
 SKY: Final = 65535
@@ -30,6 +30,7 @@ LAST: Final = 65534
 
 ZSTD_LEVEL: Final = 9
 PNG_SETTINGS: Final = (cv2.IMWRITE_PNG_COMPRESSION, 4)
+NOT_A_MASK: Final = "not a one-channel PNG of uint8"
 NOT_CODES: Final = "not depth codes: expected a numpy file of uint16 [H, W] in one Zstandard frame"
 
 
@@ -123,7 +124,10 @@ def write_png(mask: np.ndarray) -> bytes:
 
 def read_png(data: bytes) -> np.ndarray:
     """The mask of `write_png`: [H, W] uint8. Raises ValueError if the bytes are no such PNG."""
-    picture = decode(data, cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.ndim != 2 or picture.dtype != np.uint8:
-        raise ValueError("not a one-channel PNG of uint8")
-    return picture
+    try:
+        mask = read_values(data)
+    except ValueError as error:
+        raise ValueError(NOT_A_MASK) from error
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise ValueError(NOT_A_MASK)
+    return mask

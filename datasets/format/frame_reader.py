@@ -16,7 +16,7 @@ from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES, PARTS
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles
 from zipmap_pl.errors import UserError
-from zipmap_pl.images.decode import can_reduce, read_picture
+from zipmap_pl.images.decode import is_jpeg, read_image
 
 # Depths are stored to 0.1 %: a depth that equals a limit must not fall on its wrong side.
 LIMIT_TOLERANCE = 1e-3
@@ -142,13 +142,13 @@ class FrameReader:
         """The picture, decoded `reduction` (1, 2, 4 or 8) times smaller if its format can do that. Raises DamagedShard.
 
         Returns:
-            [H, W, 3] uint8 RGB and the reduction that was made, see `picture_coding.read_picture`.
+            [H, W, 3] uint8 RGB and the reduction that was made, see `images.decode.read_image`.
         """
         data = self.part(row, "image")
         if data is None:
             raise self.fault(row, "has no image")
-        reduction = reduction if can_reduce(data) else 1
-        return self._layer(row, "image", data, lambda data: read_picture(data, reduction), reduction), reduction
+        reduction = reduction if is_jpeg(data) else 1
+        return self._layer(row, "image", data, lambda data: read_image(data, reduction), reduction), reduction
 
     def depth(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Depth [H, W] float32 in normalised units, 0 = invalid, and sky [H, W] bool. Raises DamagedShard."""

@@ -1,14 +1,13 @@
 """The index of a dataset behind a URL: fetched once to this machine, checked, and from then on mapped like any other."""
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER
-from zipmap_pl.datasets.remote.range_cache import locked
 from zipmap_pl.datasets.remote.remote_files import RemoteError, RemoteFiles
 from zipmap_pl.errors import UserError
+from zipmap_pl.files import locked, new_file, write_file
 
 CHUNK = 1 << 24  # bytes asked for at once: a column of 30 million frames has gigabytes
 
@@ -52,7 +51,7 @@ def fetch_index(url: str, columns: Sequence[str], parse: Callable[[bytes, str], 
                 (folder / INDEX_FOLDER).mkdir(exist_ok=True)
                 for name in columns:
                     _fetch_column(f"{url}/{INDEX_FOLDER}/{name}", checksums[name], folder / INDEX_FOLDER / name, files)
-                _place(folder / DATASET_FILE, [contents])
+                write_file(folder / DATASET_FILE, contents)
     return folder
 
 
@@ -64,7 +63,8 @@ def _fetch_column(url: str, checksum: str, target: Path, files: RemoteFiles) -> 
         digest = hashlib.sha256()
         try:
             size = files.size(url)
-            _place(target, _chunks(url, size, files, digest.update))
+            with new_file(target) as temporary, open(temporary, "wb") as stream:
+                stream.writelines(_chunks(url, size, files, digest.update))
         except RemoteError as error:
             raise UserError(f"{url}: cannot be fetched ({error.strerror})") from error
         if digest.hexdigest() == checksum:
@@ -80,14 +80,3 @@ def _chunks(url: str, size: int, files: RemoteFiles, seen: Callable[[bytes], Non
         files.fetch([])  # let go of it
         seen(data)
         yield data
-
-
-def _place(target: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that has its name only when it is whole."""
-    incoming = target.with_name(f".{target.name}.incoming")
-    with open(incoming, "wb") as stream:
-        for chunk in chunks:
-            stream.write(chunk)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(incoming, target)

@@ -9,7 +9,7 @@ import numpy as np
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.format.schema import PARTS
 from zipmap_pl.datasets.format.shard_index import ShardIndex
-from zipmap_pl.datasets.view_sampling.scene import Scene, ViewRule
+from zipmap_pl.datasets.view_sampling.rule import SceneFrames, ViewRule
 from zipmap_pl.errors import UserError
 
 
@@ -56,7 +56,7 @@ class SceneList:
     def draw_views(self, generator: np.random.Generator, place: int, views: int) -> np.ndarray:
         """[views] int64 frames of the scene at a place of `scenes`, by its rule."""
         scene = int(self.scenes[place])
-        return self.rule_of(scene).draw(generator, Scene.of_index(self.index, scene), views)
+        return self.rule_of(scene).draw(generator, SceneFrames.of_index(self.index, scene), views)
 
     def rule_of(self, scene: int) -> ViewRule:
         """The rule that the views of a scene of the index are drawn by."""

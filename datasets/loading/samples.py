@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, get_worker_info
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, ValidationConfig
 from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, height_for, stage_number
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.draws.state_query import split_views
 from zipmap_pl.datasets.draws.step_batches import TrainRequest, ValidationRequest
 from zipmap_pl.datasets.format.depth_coding import SKY, UNKNOWN, depth_table
@@ -22,10 +23,10 @@ from zipmap_pl.datasets.loading.faults import TooManyFaults
 from zipmap_pl.datasets.loading.last_samples import LastSamples
 from zipmap_pl.datasets.loading.mixture import Mixture, Pick, SceneList
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles
-from zipmap_pl.datasets.view_sampling.combined import in_time_order
-from zipmap_pl.datasets.view_sampling.sets import evenly_spaced
+from zipmap_pl.datasets.view_sampling.order import evenly_spaced, in_time_order
 from zipmap_pl.geometry.exact_cameras import intrinsics_matrix
-from zipmap_pl.images.crop_resize import SPARSE, Crop, plan_crop, resize_nearest, resize_picture, resize_sparse
+from zipmap_pl.images.crop import Crop, plan_crop
+from zipmap_pl.images.resample import SPARSE, resize_image, resize_nearest, resize_sparse
 
 
 @dataclass
@@ -59,7 +60,7 @@ class SampleReader:
         Args:
             pick: S views.
             target: height, width.
-            zooms: [S], see `crop_resize.plan_crop`.
+            zooms: [S], see `crop.plan_crop`.
             object_only: keep the depth of the scene's one object only; the picture stays.
         """
         dataset, reader = self.datasets[pick.dataset], self._readers[pick.dataset]
@@ -77,7 +78,7 @@ class SampleReader:
             row = rows[int(position)]
             crop = self._crop(reader, row, target, float(zooms[view]))
             picture, reduction = reader.picture(row, crop.reduction)
-            images[view] = resize_picture(picture, crop.of_reduced(reduction))
+            images[view] = resize_image(picture, crop.of_reduced(reduction))
             limits = depth_limits(index, row, config.min_depth_percentile, config.depth_percentile, max_depth)
             read_depth(reader, row, crop, limits, out=depth[view])
             if object_only:
@@ -130,6 +131,7 @@ class TrainSamples(Dataset[Sample]):
 
     Args:
         config: all settings.
+        run: whose draws these are.
         datasets: the mixture.
         readers: of the datasets, if they are not to read shards at random.
         last: where workers note what they are at.
@@ -138,13 +140,13 @@ class TrainSamples(Dataset[Sample]):
     def __init__(
         self,
         config: DataConfig,
+        run: RunFacts,
         datasets: Sequence[SceneList],
         readers: Sequence[FrameReader] | None = None,
         last: LastSamples | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.seed, self.stage = config, run.seed, stage_number(run.stage)
         self.last = last or LastSamples(0)
-        self.stage = stage_number(config.stage)
         self.mixture = Mixture(datasets)
         self.reader = SampleReader(datasets, readers or frame_readers(datasets, config.remote))
 
@@ -171,7 +173,7 @@ class TrainSamples(Dataset[Sample]):
         return arranged(self.mixture.draw(generator, request.views), self.config, generator)
 
     def _key(self, request: TrainRequest, attempt: int) -> DrawKey:
-        return DrawKey(self.config.seed, self.stage, request.step, request.slot, attempt)
+        return DrawKey(self.seed, self.stage, request.step, request.slot, attempt)
 
     def read(self, pick: Pick, request: TrainRequest, attempt: int = 0) -> Sample:
         """What a request shows, with its zoom and colours. Raises DamagedShard."""
@@ -191,9 +193,10 @@ class TrainSamples(Dataset[Sample]):
 class ValidationSamples(Dataset[Sample]):
     """Fixed view sets: one per scene, no zoom, no change of colours. A set that cannot be read is an error."""
 
-    def __init__(self, config: DataConfig, datasets: Sequence[SceneList]) -> None:
+    def __init__(self, config: DataConfig, run: RunFacts, datasets: Sequence[SceneList]) -> None:
         sets = config.validation_sets
-        self.target = (height_for(sets.aspect, config.width, config.patch_size), config.width)
+        config.check_patch_size(run.patch_size)
+        self.target = (height_for(sets.aspect, config.width, run.patch_size), config.width)
         fixed = DrawKey(seed=0, stage=0, step=0).generator(Purpose.VIEWS)
         self.picks = [arranged(pick, config, fixed) for pick in validation_picks(sets, datasets)]
         self.reader = SampleReader(datasets, frame_readers(datasets, config.remote))

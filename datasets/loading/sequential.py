@@ -20,6 +20,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig
 from zipmap_pl.datasets.draws.draw import DrawKey, Purpose
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.draws.step_batches import TrainBatches, TrainRequest
 from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader, OpenFiles
 from zipmap_pl.datasets.format.schema import EXTENSIONS
@@ -29,7 +30,7 @@ from zipmap_pl.datasets.loading.last_samples import LastSamples
 from zipmap_pl.datasets.loading.mixture import Pick, SceneList
 from zipmap_pl.datasets.loading.samples import Sample, TrainSamples, arranged, collate
 from zipmap_pl.datasets.remote.remote_files import RemoteFiles
-from zipmap_pl.datasets.view_sampling.scene import Scene
+from zipmap_pl.datasets.view_sampling.rule import SceneFrames
 
 READ_AT_ONCE = 1 << 23  # bytes, from behind a URL
 PART_OF = {extension: part for part, extension in EXTENSIONS.items()} | {"jpg": "image", "png": "image"}
@@ -43,13 +44,13 @@ class Window:
     rows: list[int] = field(default_factory=list)
     parts: dict[tuple[int, str], bytes] = field(default_factory=dict)
 
-    def visible(self, index: ShardIndex) -> Scene:
+    def visible(self, index: ShardIndex) -> SceneFrames:
         """The scene as if it had no other frames, for the rules of view sampling."""
         first = index.scene_rows(self.scene).start
         place = np.full(int(index["scene.frame_count"][self.scene]), -1, np.int64)
         place[np.array(self.rows) - first] = np.arange(len(self.rows))
         neighbours = np.asarray(index["frame.neighbours"][self.rows])
-        return Scene(
+        return SceneFrames(
             len(self.rows),
             np.where(neighbours >= 0, place[neighbours], -1),
             np.asarray(index["frame.neighbour_overlap"][self.rows]),
@@ -209,8 +210,10 @@ class SequentialBatches(IterableDataset[Batch]):
     A window that meets unreadable data is replaced by the next one, and named in the batch's `faults`.
     """
 
-    def __init__(self, config: DataConfig, datasets: list[SceneList], batches: TrainBatches, last: LastSamples) -> None:
-        self.config, self.datasets, self.batches, self.last = config, datasets, batches, last
+    def __init__(
+        self, config: DataConfig, run: RunFacts, datasets: list[SceneList], batches: TrainBatches, last: LastSamples
+    ) -> None:
+        self.config, self.run, self.datasets, self.batches, self.last = config, run, datasets, batches, last
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
@@ -218,13 +221,13 @@ class SequentialBatches(IterableDataset[Batch]):
         batches, number = self.batches, self.batches.first_number()
         part, parts = batches.rank * workers + worker, batches.world * workers
         files = RemoteFiles(replace(self.config.remote, cache_gigabytes=0.0))
-        seed = [self.config.seed, batches.stage, number, part]
+        seed = [self.run.seed, batches.stage, number, part]
         streams = [
             WindowStream(dataset, self.config, files, part, parts, [*seed, place])
             for place, dataset in enumerate(self.datasets)
         ]
         readers = [StreamedFrames(dataset.index) for dataset in self.datasets]
-        samples = TrainSamples(self.config, self.datasets, readers, self.last)
+        samples = TrainSamples(self.config, self.run, self.datasets, readers, self.last)
         number += worker
         while batches.total_steps is None or number < batches.total_steps * batches.accumulation:
             yield collate([self._sample(request, streams, readers, samples) for request in batches.batch(number)])
@@ -244,7 +247,7 @@ class SequentialBatches(IterableDataset[Batch]):
     ) -> Sample:
         faults: list[str] = []
         for attempt in range(self.config.max_faults + 1):
-            key = DrawKey(self.config.seed, samples.stage, request.step, request.slot, attempt)
+            key = DrawKey(self.run.seed, samples.stage, request.step, request.slot, attempt)
             generator = key.generator(Purpose.VIEWS)
             number = samples.mixture.draw_dataset(generator)
             stream, reader = streams[number], readers[number]

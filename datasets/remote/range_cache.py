@@ -1,12 +1,11 @@
 """A folder that keeps what was fetched, up to a size, for all processes of a machine."""
 
-import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from zipmap_pl.files import locked
 
 logger = logging.getLogger(__name__)
 
@@ -94,15 +93,3 @@ class RangeCache:
             path.unlink(missing_ok=True)
             total -= size
         return total
-
-
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; the system releases it when the process dies."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

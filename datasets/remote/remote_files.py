@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from zipmap_pl.checks import expect
 from zipmap_pl.datasets.remote.range_cache import RangeCache
 from zipmap_pl.errors import UserError
 
@@ -49,8 +50,7 @@ class RemoteConfig:
             ("timeout", 0 < self.timeout < float("inf"), "a number of seconds"),
             ("attempts", self.attempts >= 1, "1 or more"),
         ):
-            if not holds:
-                raise UserError(f"data: remote.{name} is {getattr(self, name)}, expected {wanted}")
+            expect(holds, f"data: remote.{name}", getattr(self, name), wanted)
 
     @property
     def folder(self) -> Path:
@@ -121,14 +121,14 @@ class RemoteFiles:
 
     def size(self, url: str) -> int:
         """Number of bytes of a file. Raises RemoteError."""
-        size = self._persistently(url, lambda system: system._info(_path(system, url)))["size"]
+        size = self._persistently(url, lambda system: system._info(_path(url)))["size"]
         if size is None:
             raise RemoteError("the server does not tell its size", transient=False)
         return size
 
     def whole(self, url: str) -> bytes:
         """A small file. Raises RemoteError."""
-        return self._persistently(url, lambda system: system._cat_file(_path(system, url)))
+        return self._persistently(url, lambda system: system._cat_file(_path(url)))
 
     def __reduce__(self) -> tuple:
         return (RemoteFiles, (self.config, self.sleep))
@@ -161,7 +161,7 @@ class RemoteFiles:
 
     def _request(self, url: str, offset: int, length: int) -> Callable[[], Any]:
         system = self._system(url)
-        return lambda: system._cat_file(_path(system, url), start=offset, end=offset + length)
+        return lambda: system._cat_file(_path(url), start=offset, end=offset + length)
 
     def _judged(self, wanted: Range, answer: Any) -> bytes | RemoteError:
         url, offset, length = wanted
@@ -235,8 +235,10 @@ def _make_system(url: str) -> Any:
     return system if system.async_impl else AsyncFileSystemWrapper(system, asynchronous=False)
 
 
-def _path(system: Any, url: str) -> str:
-    return system._strip_protocol(url)
+def _path(url: str) -> str:
+    from fsspec.core import strip_protocol
+
+    return str(strip_protocol(url))
 
 
 def _host(url: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zipmap_pl.datasets.view_sampling.scene import Scene, ViewRule, expect, expect_probability
+from zipmap_pl.datasets.view_sampling.rule import SceneFrames, ViewRule, expect, expect_probability
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Reversed:
     def __post_init__(self) -> None:
         expect_probability("reverse", self.probability)
 
-    def draw(self, rng: np.random.Generator, scene: Scene, count: int) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, scene: SceneFrames, count: int) -> np.ndarray:
         """What the inner rule gives, perhaps last first."""
         frames = self.rule.draw(rng, scene, count)
         return frames[::-1].copy() if rng.random() < self.probability else frames
@@ -33,13 +33,8 @@ class OneOf:
     def __post_init__(self) -> None:
         expect(all(share > 0 for share in self.shares), "share", list(self.shares), "positive numbers")
 
-    def draw(self, rng: np.random.Generator, scene: Scene, count: int) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, scene: SceneFrames, count: int) -> np.ndarray:
         """What the drawn rule gives."""
         bounds = np.cumsum(self.shares)
         place = int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))
         return self.rules[min(place, len(self.rules) - 1)].draw(rng, scene, count)
-
-
-def in_time_order(frames: np.ndarray) -> np.ndarray:
-    """Frames for a model that sees them one after another: sorted, unless they run backwards through time already."""
-    return frames if (np.diff(frames) < 0).all() else np.sort(frames)

@@ -5,33 +5,19 @@ from dataclasses import fields
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+from zipmap_pl.datasets.view_sampling import rules
 from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed
-from zipmap_pl.datasets.view_sampling.covisibility import CovisibilityWalk, CovisibleGroup, OverlapWeighted
-from zipmap_pl.datasets.view_sampling.intervals import (
-    BlockShuffled,
-    Revisits,
-    Turntable,
-    VideoIntervals,
-    VideoOrCollection,
-)
-from zipmap_pl.datasets.view_sampling.scene import ViewRule, expect
-from zipmap_pl.datasets.view_sampling.sets import NearbyWindow, UnorderedSet
+from zipmap_pl.datasets.view_sampling.rule import ViewRule, expect
+from zipmap_pl.discovery import load, names_in
 from zipmap_pl.errors import UserError
 
-RULES: dict[str, type] = {
-    "video_or_collection": VideoOrCollection,
-    "video_intervals": VideoIntervals,
-    "block_shuffled": BlockShuffled,
-    "turntable": Turntable,
-    "revisits": Revisits,
-    "unordered": UnorderedSet,
-    "nearby_window": NearbyWindow,
-    "covisibility_walk": CovisibilityWalk,
-    "overlap_weighted": OverlapWeighted,
-    "covisible_group": CovisibleGroup,
-}
 ONE_OF = "one_of"
 DEFAULT_RULE = "video_or_collection"
+
+
+def rule_names() -> list[str]:
+    """Every name that `rule` may have: one per file in `rules/`, and "one_of"."""
+    return [*names_in(rules), ONE_OF]
 
 
 def make_rule(settings: Mapping[str, Any], where: str, start_frames: int | None = None) -> ViewRule:
@@ -49,19 +35,62 @@ def make_rule(settings: Mapping[str, Any], where: str, start_frames: int | None 
     """
     own = dict(settings)
     name, reverse = own.pop("rule", DEFAULT_RULE), own.pop("reverse", 0.0)
-    if name not in (*RULES, ONE_OF):
-        raise UserError(f"{where}: rule is {name!r}, expected one of {', '.join((*RULES, ONE_OF))}")
+    if name not in rule_names():
+        raise UserError(f"{where}: rule is {name!r}, expected one of {', '.join(rule_names())}")
     try:
         _check_type("reverse", reverse, float)
-        rule = _one_of(own, where, start_frames) if name == ONE_OF else _simple(RULES[name], own, start_frames)
+        rule = _one_of(own, where, start_frames) if name == ONE_OF else _simple(_kind(name), own, start_frames)
         return Reversed(rule, reverse) if reverse else rule
     except ValueError as error:
         raise UserError(f"{where}: rule {name}: {error}") from error
 
 
+def fields_in(settings: Mapping[str, Any]) -> set[str]:
+    """The fields that the rule of a valid `sampling` block has, those of its choices included."""
+    name = settings.get("rule", DEFAULT_RULE)
+    if name == ONE_OF:
+        return {"reverse"}.union(*map(fields_in, settings["choices"].values()))
+    return {"reverse", *_field_names(_kind(name))}
+
+
+def with_fields(settings: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """A valid `sampling` block with the fields of `common` in every rule that has them, those of its choices included.
+
+    If `common` names a rule, it takes the place of the whole block.
+    """
+    if "rule" in common:
+        return dict(common)
+    changed = dict(settings) | {key: common[key] for key in common.keys() & {"reverse"}}
+    if settings.get("rule") == ONE_OF:
+        inner = {key: value for key, value in common.items() if key != "reverse"}
+        changed["choices"] = {name: with_fields(choice, inner) for name, choice in settings["choices"].items()}
+        return changed
+    return changed | {key: common[key] for key in common.keys() & fields_in(settings)}
+
+
+def check_common(common: Mapping[str, Any], where: str) -> None:
+    """Raise UserError for a field that no rule has. Values are checked where a dataset's rule takes them."""
+    if "rule" in common:
+        make_rule(common, where)
+        return
+    known = {"reverse"}.union(*(_field_names(_kind(name)) for name in names_in(rules)))
+    unknown = sorted(common.keys() - known)
+    if unknown:
+        raise UserError(f"{where}: no rule has a field {unknown[0]!r}, expected one of {', '.join(sorted(known))}")
+
+
+def _kind(name: str) -> type:
+    return load(rules, name, "rule").RULE
+
+
+def _field_names(kind: type) -> list[str]:
+    """The fields that settings may give; those of a preset that are fixed (`init=False`) are not among them."""
+    return [entry.name for entry in fields(kind) if entry.init]
+
+
 def _simple(kind: type, settings: dict[str, Any], start_frames: int | None) -> ViewRule:
     types = get_type_hints(kind)
-    names = [entry.name for entry in fields(kind)]
+    names = _field_names(kind)
     _check_keys(settings, [*names, "reverse"])
     for key, value in settings.items():
         _check_type(key, value, types[key])

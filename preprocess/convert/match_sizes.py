@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from zipmap_pl.preprocess.engine.encode import resample
+from zipmap_pl.images.resample import resample_layer, shrink_image
 from zipmap_pl.preprocess.formats.sources import Source
 from zipmap_pl.preprocess.raw import RawCamera, RawFault, RawFrame
 
@@ -25,9 +24,9 @@ def registered(
         text = f"picture is {size[1]}x{size[0]}, depth is {wanted[1]}x{wanted[0]}; expected the same proportions"
         raise RawFault(picture, text)
     if size > wanted:
-        image, jpeg = cv2.resize(image, wanted[::-1], interpolation=cv2.INTER_AREA), None
+        image, jpeg = shrink_image(image, *wanted), None
     elif size < wanted:
-        depth = resample(depth, *size)
+        depth = resample_layer(depth, *size)
         shares = np.array(((size[1] / wanted[1],), (size[0] / wanted[0],), (1.0,)))
         camera = replace(camera, intrinsics=camera.intrinsics * shares)
     return RawFrame(camera, image, jpeg, depth)

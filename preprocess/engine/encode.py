@@ -11,7 +11,7 @@ from zipmap_pl.datasets.format.depth_coding import SKY, UNKNOWN, decode_depth, e
 from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES, EXTENSIONS
 from zipmap_pl.datasets.inspection.agreement import DepthView
 from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.images.crop_resize import SPARSE, keep_points
+from zipmap_pl.images.resample import fitting_size, resample_depth, resample_layer, shrink_image
 from zipmap_pl.preprocess.convert.rectify import rectified
 from zipmap_pl.preprocess.engine.checks import usable_cam_to_world, usable_distortion, usable_intrinsics, usable_layers
 from zipmap_pl.preprocess.engine.plan import ScenePlan
@@ -83,18 +83,18 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     }
     parts = {"image": _encode_picture(frame, height, width, settings.lossless)}
     codes = np.zeros((height, width), np.uint16)
-    thumbnail = np.zeros(_fit(height, width, THUMBNAIL_SIDE), np.float16)
+    thumbnail = np.zeros(fitting_size(height, width, THUMBNAIL_SIDE), np.float16)
     if frame.depth is not None or frame.sky is not None:
         depth, codes = _encode_layers(frame, scene.unit, height, width, row)
         thumbnail = _thumbnail(depth, codes)
         parts["depth"] = (EXTENSIONS["depth"], write_codes(codes))
     still = codes
     if frame.dynamic is not None:
-        dynamic = resample(frame.dynamic, height, width)
+        dynamic = resample_layer(frame.dynamic, height, width)
         parts["dynamic"] = (EXTENSIONS["dynamic"], write_png(dynamic.astype(np.uint8) * 255))
         still = np.where(dynamic, np.uint16(UNKNOWN), codes)
     if frame.object is not None:
-        seen = resample(frame.object, height, width)
+        seen = resample_layer(frame.object, height, width)
         parts["object"] = (EXTENSIONS["object"], write_png(seen.astype(np.uint8) * 255))
     parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
     return EncodedFrame(parts, row, thumbnail, still)
@@ -104,48 +104,13 @@ def stored_size(height: int, width: int, is_jpeg: bool, max_side: int) -> tuple[
     """Height and width of the stored picture: never larger than the raw one; a JPEG may be 1.25 times `max_side`."""
     if max(height, width) <= max_side * (JPEG_SLACK if is_jpeg else 1.0):
         return height, width
-    return _fit(height, width, max_side)
-
-
-def resample(layer: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Nearest samples [height, width] of a layer [H, W], at pixel centres: values are never mixed."""
-    if layer.shape == (height, width):
-        return layer
-    rows = (2 * np.arange(height) + 1) * layer.shape[0] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * layer.shape[1] // (2 * width)
-    return layer.take(rows, axis=0).take(columns, axis=1)
-
-
-def resample_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`resample` of a depth map [H, W] that loses no point of a sparse one; what is no depth stays none."""
-    if depth.shape == (height, width):
-        return depth
-    known = np.isfinite(depth) & (depth > 0)
-    if np.count_nonzero(known) >= SPARSE * known.size:
-        return resample(depth, height, width)
-    points = np.where(known, depth, np.float32(0))
-    resized = resample(points, height, width)
-    rows, columns = (
-        (2 * np.arange(old) + 1) * new // (2 * old) for old, new in zip(points.shape, resized.shape, strict=True)
-    )
-    keep_points(points, resized, rows, columns)
-    return resized
-
-
-def _fit(height: int, width: int, side: int) -> tuple[int, int]:
-    """The size with this longer side (or the size itself if that is smaller), rounded, at least 1."""
-    scale = min(1.0, side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return fitting_size(height, width, max_side)
 
 
 def _encode_picture(frame: RawFrame, height: int, width: int, lossless: bool) -> tuple[str, bytes]:
-    if frame.image.shape[:2] == (height, width):
-        if frame.jpeg is not None:
-            return "jpg", frame.jpeg
-        picture = frame.image
-    else:
-        picture = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    if frame.jpeg is not None and frame.image.shape[:2] == (height, width):
+        return "jpg", frame.jpeg
+    bgr = cv2.cvtColor(shrink_image(frame.image, height, width), cv2.COLOR_RGB2BGR)
     extension, settings = ("png", PNG_SETTINGS) if lossless else ("jpg", JPEG_SETTINGS)
     return extension, cv2.imencode(f".{extension}", bgr, settings)[1].tobytes()
 
@@ -156,7 +121,7 @@ def _encode_layers(
     """Depth [height, width] float32 in normalised units and its codes uint16; fills the depth columns of the row."""
     raw = np.zeros(frame.image.shape[:2], np.float32) if frame.depth is None else frame.depth
     depth = resample_depth(raw, height, width).astype(np.float32, copy=False) / np.float32(unit)
-    sky = None if frame.sky is None else resample(frame.sky, height, width)
+    sky = None if frame.sky is None else resample_layer(frame.sky, height, width)
     codes, depth_range = encode_depth(depth, sky)
     known = np.count_nonzero(codes) - np.count_nonzero(codes == SKY)
     if known:
@@ -179,10 +144,10 @@ def _percentiles(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
 def _thumbnail(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """See `EncodedFrame`: known depths stay positive and finite in half precision."""
     height, width = depth.shape
-    size = _fit(height, width, THUMBNAIL_SIDE)
-    codes = resample(codes, *size)
+    size = fitting_size(height, width, THUMBNAIL_SIDE)
+    codes = resample_layer(codes, *size)
     known = (codes != UNKNOWN) & (codes != SKY)
-    return np.where(known, np.clip(resample(depth, *size), SMALLEST_HALF, LARGEST_HALF), 0).astype(np.float16)
+    return np.where(known, np.clip(resample_layer(depth, *size), SMALLEST_HALF, LARGEST_HALF), 0).astype(np.float16)
 
 
 def _camera_json(scene: ScenePlan, frame: str, row: dict[str, object]) -> bytes:

@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
-from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
-from zipmap_pl.files import temporary_of
+from zipmap_pl.files import sync, temporary_of
 from zipmap_pl.preprocess.engine.plan import Plan, ShardPlan, has_plan, load_plan
 from zipmap_pl.preprocess.engine.state import ShardState, is_complete
 

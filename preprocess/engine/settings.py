@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import zstandard
 
+from zipmap_pl.changes import changes
 from zipmap_pl.datasets.format.schema import SCHEMA_VERSION
 from zipmap_pl.preprocess.raw import RawReader
 
@@ -50,13 +51,6 @@ def fingerprint(settings: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def differences(there: dict, here: dict, prefix: str = "") -> list[str]:
+def differences(there: dict, here: dict) -> list[str]:
     """Each setting that differs, as "name: <value there>, now <value here>"."""
-    lines = []
-    for key in sorted(there.keys() | here.keys()):
-        old, new = there.get(key), here.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            lines.append(f"{prefix}{key}: {json.dumps(old)} there, {json.dumps(new)} now")
-    return lines
+    return [f"{name}: {json.dumps(old)} there, {json.dumps(new)} now" for name, old, new in changes(there, here)]

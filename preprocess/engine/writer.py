@@ -16,8 +16,7 @@ import numpy as np
 
 from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, PARTS, sample_key
 from zipmap_pl.datasets.format.shard_index import pack_text
-from zipmap_pl.durable import sync
-from zipmap_pl.files import commit, exclusive_temporary, write_file
+from zipmap_pl.files import commit, exclusive_temporary, sync, write_file
 from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
 from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck

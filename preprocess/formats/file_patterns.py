@@ -30,8 +30,3 @@ def match_files(folder: Path, pattern: str) -> dict[str, Path]:
                 f"{folder / below / entry}: {found[match.group(1)].name} fits {pattern} for the same frame; remove one"
             )
     return found
-
-
-def natural_order(name: str) -> list[tuple[int, int, str]]:
-    """Sort key: numbers in names count as numbers."""
-    return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", name) if word]

@@ -2,10 +2,11 @@
 
 import pytest
 
+import preprocess as module
+
 
 @pytest.fixture
-def benchmark(benchmark_module, monkeypatch):
-    module = benchmark_module("preprocess")
+def benchmark(monkeypatch):
     monkeypatch.setattr(module.cv2, "setNumThreads", lambda count: None)  # this process does other things, too
     for limit in ("SPEED_LIMIT", "GAIN_LIMIT"):
         monkeypatch.setattr(module, limit, 0.0)  # so few frames tell nothing

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from published_weights import published_config
 from safetensors.torch import load_file, save_file
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, read_optimizer, save_checkpoint
@@ -25,7 +26,7 @@ class Intruder:
 
 
 @pytest.fixture
-def checkpoint(published_config, weights, tmp_path):
+def checkpoint(weights, tmp_path):
     manifest = Manifest(3, 0, "own", published_config(), SeenPictures(56, [1.0, 1.0], [2, 4]), {})
     return save_checkpoint(tmp_path / "checkpoints", manifest, weights, {})
 
@@ -116,7 +117,7 @@ def test_a_pickle_with_code_is_never_executed(checkpoint, monkeypatch, tmp_path)
     assert not (tmp_path / "executed").exists()
 
 
-def test_the_weights_of_another_model_change_nothing(checkpoint, published_config):
+def test_the_weights_of_another_model_change_nothing(checkpoint):
     torch.manual_seed(1)
     model = ZipMap(replace(published_config(), query_head=True))
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from published_models import golden, relative_error, set_newton_schulz_dtype, tiny_config
+from published_weights import as_vggt, golden_weights, published_config
 from safetensors.torch import load_file, save_file
 
 import zipmap_pl
@@ -36,9 +38,7 @@ def test_the_package_offers_it_without_importing_it():
         _ = zipmap_pl.from_nowhere
 
 
-def test_small_model_in_and_out_and_its_golden_numbers(
-    golden, golden_weights, relative_error, set_newton_schulz_dtype, tmp_path
-):
+def test_small_model_in_and_out_and_its_golden_numbers(tmp_path):
     weights = golden_weights("keys_small_reference_view.json")
     first, second = tmp_path / "checkpoint_aff_inv.safetensors", tmp_path / "again.safetensors"
     save_file(weights, first)
@@ -63,9 +63,7 @@ def test_small_model_in_and_out_and_its_golden_numbers(
         ("keys_small_state_query.json", "state_query.npz", True, 4, ("pose_enc", "nvs_pred", "nvs_depth_conf")),
     ],
 )
-def test_streaming_and_query_models(
-    keys, file, reference_view, views, names, golden, golden_weights, relative_error, set_newton_schulz_dtype
-):
+def test_streaming_and_query_models(keys, file, reference_view, views, names):
     expected = golden(file)
     model = from_published(golden_weights(keys), reference_view)
     set_newton_schulz_dtype(model, torch.float32)
@@ -75,7 +73,7 @@ def test_streaming_and_query_models(
         assert relative_error(getattr(prediction, name), expected[f"fp32/{name}"][:, :views]) < 1e-4, name
 
 
-def test_vggt_is_the_softmax_sibling(golden, golden_weights, as_vggt, relative_error):
+def test_vggt_is_the_softmax_sibling():
     expected = golden("softmax_global_attention.npz")
     model = from_published(as_vggt(golden_weights("keys_softmax_global_attention.json")))
     assert model.config.global_mixer == "softmax"
@@ -90,7 +88,7 @@ def test_vggt_is_the_softmax_sibling(golden, golden_weights, as_vggt, relative_e
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_the_way_back_keeps_tensors_and_settings(suffix, tiny_config, tmp_path):
+def test_the_way_back_keeps_tensors_and_settings(suffix, tmp_path):
     ttt = TTTConfig(head_dim=32, gate=False, update_rule="momentum", momentum=0.8, global_learning_rate=0.1)
     model = ZipMap(tiny_config(reference_view=False, ttt=ttt))
     path = tmp_path / f"mine{suffix}"
@@ -146,7 +144,7 @@ def test_terms_of_published_weights_are_told_once_and_travel(weights, tmp_path, 
     assert caplog.text.count("CC BY-NC 4.0") == 2
 
 
-def test_own_weights_have_no_terms(published_config, tmp_path, caplog):
+def test_own_weights_have_no_terms(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     save_published(ZipMap(published_config()), tmp_path / "own.pt")
     assert from_published(tmp_path / "own.pt").terms == ""
@@ -269,7 +267,7 @@ def test_a_part_of_a_checkpoint_folder_is_refused(weights, tmp_path):
         from_published(tmp_path / "weights.safetensors")
 
 
-def test_other_suffixes_and_folders_are_refused(published_config, tmp_path):
+def test_other_suffixes_and_folders_are_refused(tmp_path):
     with pytest.raises(UserError, match="found suffix .ckpt, expected one of .pt, .safetensors"):
         save_published(ZipMap(published_config()), tmp_path / "model.ckpt")
     with pytest.raises(UserError, match="found a folder"):
@@ -312,9 +310,7 @@ def test_a_file_on_the_hub(hub, weights):
     assert hub.asked[-1] == ("coast01/ZipMap", "checkpoint_aff_inv.pt")
 
 
-def test_a_name_on_the_hub_is_no_folder_and_a_folder_no_name_on_the_hub(
-    hub, weights, published_config, tmp_path, monkeypatch
-):
+def test_a_name_on_the_hub_is_no_folder_and_a_folder_no_name_on_the_hub(hub, weights, tmp_path, monkeypatch):
     """Where a command takes either: it asks the hub for what no local path can be meant by, and for nothing else."""
     hub("coast01/ZipMap", "checkpoint_aff_inv.pt", lambda path: torch.save(weights, path))
     (tmp_path / "elsewhere" / "runs").mkdir(parents=True)
@@ -330,7 +326,7 @@ def test_a_name_on_the_hub_is_no_folder_and_a_folder_no_name_on_the_hub(
     assert len(hub.asked) == asked
 
 
-def test_a_config_on_the_hub_answers_what_tensors_do_not(hub, weights, published_config):
+def test_a_config_on_the_hub_answers_what_tensors_do_not(hub, weights):
     config = published_config(reference_view=False, token_std=0.5)
     hub("me/mine", "model.safetensors", lambda path: save_file(weights, path))
     with pytest.raises(UserError, match="me/mine/model.safetensors: does not tell"):

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from published_models import golden, small_config, tiny_config
+from published_weights import published_config
 
 from zipmap_pl.checkpoints.recognition import model_config_of
 from zipmap_pl.errors import UserError
@@ -18,7 +20,7 @@ def state_dict_of(config):
         return ZipMap(config).state_dict()
 
 
-def test_the_published_sizes(golden, small_config):
+def test_the_published_sizes():
     assert model_config_of(on_meta(golden("keys_full_size_affine.json"))) == ModelConfig()
     small = small_config(ttt=TTTConfig(head_dim=384))
     assert model_config_of(on_meta(golden("keys_small_reference_view.json"))) == small
@@ -48,12 +50,12 @@ def test_the_published_sizes(golden, small_config):
         {"depth": 24, "feature_blocks": [4, 11, 17, 23]},
     ],
 )
-def test_each_part_on_its_own(changes, published_config):
+def test_each_part_on_its_own(changes):
     config = published_config(**changes)
     assert model_config_of(state_dict_of(config)) == config
 
 
-def test_settings_answer_what_tensors_do_not_tell(tiny_config):
+def test_settings_answer_what_tensors_do_not_tell():
     config = tiny_config(feature_blocks=[0, 1, 2, 4], depth=5, reference_view=False, token_std=0.5)
     assert model_config_of(state_dict_of(config), settings=config) == config
     with pytest.raises(UserError, match="5 block pairs"):
@@ -62,7 +64,7 @@ def test_settings_answer_what_tensors_do_not_tell(tiny_config):
         model_config_of(state_dict_of(tiny_config()))
 
 
-def test_tensors_win_over_settings(published_config):
+def test_tensors_win_over_settings():
     """So a file whose settings name a billion blocks cannot make us build them."""
     config = published_config()
     boastful = published_config(depth=10**9, feature_blocks=[0, 1, 2, 10**9 - 1])
@@ -71,13 +73,13 @@ def test_tensors_win_over_settings(published_config):
 
 
 @pytest.mark.parametrize("keys", ["keys_vggt3_small.json", "keys_vggt3_depth4.json"])
-def test_other_models_are_told_apart(keys, golden):
-    with pytest.raises(UserError, match="neither test-time training nor softmax"):
+def test_other_models_are_told_apart(keys):
+    with pytest.raises(UserError, match="none of the mixers softmax, ttt"):
         model_config_of(on_meta(golden(keys)))
 
 
 @pytest.mark.parametrize("key", ["aggregator.camera_token", "depth_head.projects.2.weight"])
-def test_a_key_without_which_nothing_is_known_is_named(key, published_config):
+def test_a_key_without_which_nothing_is_known_is_named(key):
     shapes = state_dict_of(published_config())
     del shapes[key]
     with pytest.raises(UserError, match=f"found no {key}"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from published_weights import as_vggt, published_config
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
 from zipmap_pl.checkpoints.load import load_model
@@ -17,7 +18,7 @@ from zipmap_pl.models.zipmap import ZipMap
 
 
 @pytest.fixture
-def dynamic(published_config, tmp_path):
+def dynamic(tmp_path):
     """A run's folder with one checkpoint, and its model."""
     torch.manual_seed(0)
     model = ZipMap(published_config())
@@ -36,7 +37,7 @@ def dynamic(published_config, tmp_path):
         ({"camera_head": CameraHeadConfig(kind="mlp")}, {"camera_mlp_head"}, {"camera_head"}),
     ],
 )
-def test_a_stage_takes_all_but_the_heads_that_change(changes, fresh, dropped, dynamic, published_config, caplog):
+def test_a_stage_takes_all_but_the_heads_that_change(changes, fresh, dropped, dynamic, caplog):
     folder, source = dynamic
     torch.manual_seed(1)
     model = ZipMap(published_config(**changes))
@@ -52,7 +53,7 @@ def test_a_stage_takes_all_but_the_heads_that_change(changes, fresh, dropped, dy
     assert load_model(folder).model.terms == "not for sale"
 
 
-def test_half_a_head_or_another_size_is_refused(dynamic, published_config):
+def test_half_a_head_or_another_size_is_refused(dynamic):
     folder, source = dynamic
     config = published_config()
     deeper = replace(config, camera_head=replace(config.camera_head, trunk_depth=config.camera_head.trunk_depth + 1))
@@ -63,7 +64,7 @@ def test_half_a_head_or_another_size_is_refused(dynamic, published_config):
         start_from(report, str(folder))
 
 
-def test_published_files_and_vggt_bring_their_terms(published_config, as_vggt, tmp_path):
+def test_published_files_and_vggt_bring_their_terms(tmp_path):
     torch.manual_seed(0)
     source = ZipMap(published_config())
     save_published(source, tmp_path / "theirs.safetensors")
@@ -79,7 +80,7 @@ def test_published_files_and_vggt_bring_their_terms(published_config, as_vggt, t
     assert static.terms == PUBLISHED_TERMS
 
 
-def test_a_run_that_is_not_there_is_one_line(published_config):
+def test_a_run_that_is_not_there_is_one_line():
     with pytest.raises(UserError, match="no folder, expected a checkpoint"):
         start_from(ZipMap(published_config()), "/tmp/not_there")
     with pytest.raises(UserError, match="no such file|found no file|found no folder"):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from published_weights import as_vggt, published_config
 
 from zipmap_pl.checkpoints.vggt import start_from_vggt
 from zipmap_pl.errors import UserError
@@ -10,18 +11,18 @@ from zipmap_pl.models.zipmap import ZipMap
 
 
 @pytest.fixture
-def vggt(published_config, as_vggt):
+def vggt():
     torch.manual_seed(1)
     return as_vggt(ZipMap(published_config(global_mixer="softmax")).state_dict())
 
 
 @pytest.fixture
-def model(published_config):
+def model():
     torch.manual_seed(2)
     return ZipMap(published_config())
 
 
-def test_the_full_size_has_the_published_counts(as_vggt):
+def test_the_full_size_has_the_published_counts():
     with torch.device("meta"):
         vggt = as_vggt(ZipMap(ModelConfig(global_mixer="softmax")).state_dict())
         model = ZipMap(ModelConfig())
@@ -64,7 +65,7 @@ def test_anything_else_missing_changes_nothing(key, told, vggt, model):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_anything_else_not_known_or_of_another_shape_is_an_error(vggt, model, published_config):
+def test_anything_else_not_known_or_of_another_shape_is_an_error(vggt, model):
     with pytest.raises(UserError, match=r"1 not known \(surprise\)"):
         start_from_vggt(model, {**vggt, "surprise": torch.zeros(1)})
     with pytest.raises(UserError, match="of another shape"):

@@ -9,7 +9,7 @@ import pytest
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets.draws.draw import StepShape
 from zipmap_pl.memory import estimate as memory_plan
-from zipmap_pl.memory.estimate import GIB, plan_memory
+from zipmap_pl.memory.estimate import GIB, estimate_memory
 from zipmap_pl.memory.live_bytes import Moment
 from zipmap_pl.memory.step_memory import StepMemory
 from zipmap_pl.training.config import RunConfig, compose
@@ -31,7 +31,7 @@ def test_what_does_not_fit_comes_with_changes(capsys, monkeypatch) -> None:
         return StepMemory(0, pixels * 2**10, Moment(tensors=pixels * 2**10), "loss")
 
     monkeypatch.setattr(memory_plan, "step_memory", step)
-    total = plan_memory(compose([]), World(1, 1, None), GIB).total
+    total = estimate_memory(compose([]), World(1, 1, None), GIB).total
     assert main(["plan", f"gpu={(total - 2**20) / GIB:.6f}GB"]) == 1
     told = capsys.readouterr().out
     assert "does not fit (computed, not measured on a GPU)\n" in told

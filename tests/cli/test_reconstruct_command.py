@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from photos_and_model import two_photos, untrained_checkpoint
 
-from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
 from zipmap_pl.checkpoints.load import load_model
 from zipmap_pl.checkpoints.published import save_published
 from zipmap_pl.checkpoints.weight_file import write_weight_file
@@ -28,21 +27,12 @@ PUBLISHED_SIZES = [
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = compose(["model.embed_dim=48", "model.tokenizer.depth=1", "model.ttt.head_dim=16"]).model
-    manifest = Manifest(1, 0, "demo", config, SeenPictures(56, [0.5, 1.0], [2, 4]), {})
-    return save_checkpoint(tmp_path_factory.mktemp("run") / "checkpoints", manifest, ZipMap(config).state_dict(), {})
+    return untrained_checkpoint(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two photos of two sizes, one of them portrait."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name, size in (("a.jpg", (90, 120)), ("b.png", (120, 90))):
-        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(folder / name)
-    return folder
+    return two_photos(tmp_path)
 
 
 def reconstruct(*arguments: object) -> int:
@@ -86,6 +76,12 @@ def test_photos_become_a_scene(checkpoint: Path, photos: Path, tmp_path: Path) -
     views = json.loads((output / "cameras.json").read_text())["views"]
     assert [view["size"] for view in views] == [{"height": 90, "width": 120}, {"height": 120, "width": 90}]
     assert views[0]["model_size"] == {"height": 42, "width": 56}
+
+
+def test_only_the_formats_asked_for_are_written_and_the_cameras(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert reconstruct(photos, "--checkpoint", checkpoint, "--output", output, "--export", "ply,depth") == 0
+    assert {path.name for path in output.iterdir()} == {"cameras.json", "depth", "points.ply"}
 
 
 def test_a_long_sequence_is_announced_and_gives_the_same_scene(
@@ -145,6 +141,7 @@ def test_a_flag_that_the_file_does_not_carry_is_asked_for_in_one_line(
         (["--views-per-chunk", "0"], "--views-per-chunk 0: expected 1 or more"),
         (["--max-views", "0"], "--max-views 0: expected 1 or more"),
         (["--confidence-percentile", "101"], "--confidence-percentile 101.0: expected a number from 0 to 100"),
+        (["--export", "ply,gbl"], "unknown exporter 'gbl', expected one of cameras, depth, glb, maps, ply, preview"),
         (["--device", "bogus"], "--device bogus: not usable"),
         (["--checkpoint", "nowhere"], "nowhere: found no folder, expected a checkpoint"),
         (["--checkpoint", "nowhere.pt"], "nowhere.pt: found no file, expected a file here"),

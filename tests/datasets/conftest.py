@@ -31,38 +31,3 @@ def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_stamps(stamps: Path, tmp_path: Path) -> Path:
     """A copy to damage."""
     return Path(shutil.copytree(stamps, tmp_path / "stamps"))
-
-
-@pytest.fixture(scope="session")
-def stamp_config() -> Callable[..., DataConfig]:
-    """Settings for such a dataset, by its folder and what is different."""
-
-    def made(folder: Path, **changes: object) -> DataConfig:
-        defaults = {
-            "train": {"stamps": DatasetConfig(str(folder), sampling={"rule": "unordered"})},
-            "validation": {"stamps": DatasetConfig(str(folder), split="heldout")},
-            "width": 14,
-            "aspect": [1.0, 1.0],
-            "views": [2, 4],
-            "images_per_gpu": 8,
-            "workers": 0,
-            "seed": 5,
-            "augmentation": AugmentationConfig(colour="gain_offset"),
-            "validation_sets": ValidationConfig(views=3),
-        }
-        return DataConfig(**{**defaults, **changes})
-
-    return made
-
-
-@pytest.fixture(scope="session")
-def plain() -> Callable[[Batch], dict[str, object]]:
-    """A batch as values that can be compared."""
-
-    def made(batch: Batch) -> dict[str, object]:
-        entries = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
-        return {
-            name: value.numpy().tobytes() if isinstance(value, Tensor) else value for name, value in entries.items()
-        }
-
-    return made

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stamp_batches import plain, stamp_config
 
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
@@ -58,7 +59,7 @@ def train_shard(index: ShardIndex) -> int:
     return next(s for s in range(index.shard_count) if "/train/" in str(index.shard_file(s)))
 
 
-def test_a_stream_cut_anywhere_gives_whole_frames_and_says_what_is_missing(own_stamps, stamp_config):
+def test_a_stream_cut_anywhere_gives_whole_frames_and_says_what_is_missing(own_stamps):
     config = stamp_config(own_stamps, window=5, min_frames=1)
     index = ShardIndex.open(own_stamps)
     shard = train_shard(index)
@@ -131,7 +132,7 @@ CHANGES = [without_a_picture, with_one_twice, torn_apart, two_exchanged, a_stran
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_another_archive_than_the_index_describes_is_found_by_every_reader(own_stamps, stamp_config, change):
+def test_another_archive_than_the_index_describes_is_found_by_every_reader(own_stamps, change):
     config = stamp_config(own_stamps, window=5, min_frames=1)
     index = ShardIndex.open(own_stamps)
     wanted = dict(one_pass(stream(config)))
@@ -158,7 +159,7 @@ def test_another_archive_than_the_index_describes_is_found_by_every_reader(own_s
 
 
 @pytest.mark.parametrize("size", [0, 17, 10**7])
-def test_a_header_that_lies_about_the_size_is_found(own_stamps, stamp_config, size):
+def test_a_header_that_lies_about_the_size_is_found(own_stamps, size):
     config = stamp_config(own_stamps, window=5, min_frames=1)
     index = ShardIndex.open(own_stamps)
     wanted = dict(one_pass(stream(config)))
@@ -182,7 +183,7 @@ def test_a_header_that_lies_about_the_size_is_found(own_stamps, stamp_config, si
     assert told or (row, None) in streamed
 
 
-def test_the_index_of_another_dataset_reads_nothing(own_stamps, stamp_config, tmp_path):
+def test_the_index_of_another_dataset_reads_nothing(own_stamps, tmp_path):
     from zipmap_pl.preprocess.engine.run import preprocess
     from zipmap_pl.preprocess.engine.settings import EngineSettings
     from zipmap_pl.preprocess.zoo.synthetic.reader import SyntheticReader
@@ -258,7 +259,7 @@ def test_a_shard_mended_behind_an_open_handle_is_read_at_once(own_stamps):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_shards_exchanged_while_training_never_show_other_data(own_stamps, stamp_config, plain, workers):
+def test_shards_exchanged_while_training_never_show_other_data(own_stamps, workers):
     config = stamp_config(own_stamps, workers=workers, prefetch=1, views=[2, 2], max_faults=50)
     clean = [plain(batch) for batch in ZooDataModule(config, total_steps=30).train_dataloader()]
     index = ShardIndex.open(own_stamps)
@@ -277,7 +278,7 @@ def test_shards_exchanged_while_training_never_show_other_data(own_stamps, stamp
     assert faulty > 5
 
 
-def test_a_store_that_goes_away_stops_the_run_at_the_next_sample(own_stamps, stamp_config):
+def test_a_store_that_goes_away_stops_the_run_at_the_next_sample(own_stamps):
     config = stamp_config(own_stamps, max_faults=8)
     batches = iter(ZooDataModule(config, total_steps=100).train_dataloader())
     for _ in range(20):
@@ -288,7 +289,7 @@ def test_a_store_that_goes_away_stops_the_run_at_the_next_sample(own_stamps, sta
         next(batches)
 
 
-def test_validation_names_what_it_cannot_read(own_stamps, stamp_config):
+def test_validation_names_what_it_cannot_read(own_stamps):
     for file in own_stamps.glob("heldout/*.tar"):
         file.unlink()
     heldout = {"stamps": DatasetConfig(str(own_stamps), split="heldout")}

@@ -19,6 +19,7 @@ from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
 from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, stage_number
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.format.depth_coding import depth_table
 from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader, OpenFiles, depth_limits
 from zipmap_pl.datasets.format.schema import PARTS
@@ -98,7 +99,6 @@ def config(shards, **changes):
             "other": DatasetConfig(str(shards / "other"), weight=1.0, sampling=UNORDERED, depth_percentile=90.0),
         },
         "validation": {"wall": DatasetConfig(str(shards / "wall"), split="test")},
-        "seed": 5,
         "width": 56,
         "aspect": (0.5, 1.0),
         "views": (2, 5),
@@ -121,8 +121,8 @@ def values(batch):
     return {name: value.numpy().tobytes() if isinstance(value, Tensor) else value for name, value in entries.items()}
 
 
-def load(data_config, steps, start_step=0):
-    module = ZooDataModule(data_config, start_step=start_step, total_steps=steps)
+def load(data_config, steps, start_step=0, run=None):
+    module = ZooDataModule(data_config, start_step=start_step, total_steps=steps, run=run)
     return [values(batch) for batch in module.train_dataloader()]
 
 
@@ -187,7 +187,8 @@ def test_order_of_the_settings_does_not_matter(shards):
 
 
 def test_seed_and_stage_give_other_batches(shards):
-    first, seed, stage = (load(config(shards, **change), 2) for change in ({}, {"seed": 6}, {"stage": "dynamic"}))
+    runs = RunFacts(), RunFacts(seed=6), RunFacts(stage="dynamic")
+    first, seed, stage = (load(config(shards), 2, run=run) for run in runs)
     assert first != seed and first != stage and seed != stage
 
 
@@ -638,7 +639,9 @@ def test_missing_unfinished_and_mistaken_datasets_are_refused_in_one_line(own_sh
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"width": 500}, "width is 500, expected a multiple of patch_size = 14"),
+        ({"width": 0}, "width is 0, expected at least 1"),
+        ({"sampling_of_all": {"vidio": 1.0}}, "sampling_of_all: no rule has a field 'vidio', expected one of block,"),
+        ({"sampling_of_all": {"rule": "vidio"}}, "data: sampling_of_all: rule is 'vidio', expected one of"),
         ({"views": (2, 60)}, "views goes up to 60, more than images_per_gpu"),
         ({"aspect": (1.0, 0.3)}, "aspect is"),
         ({"batches": "query"}, "batches is 'query', expected one of reconstruction, state_query, streaming"),
@@ -730,3 +733,13 @@ def test_lightning_trains_resumes_and_starts_epochs_without_repeating(shards, tm
 
     _, epochs, _ = fit(shards, 8, tmp_path, limit_train_batches=4, val_check_interval=1.0, check_val_every_n_epoch=1)
     assert epochs == whole
+
+
+def test_images_follow_the_patches_of_the_model(shards):
+    """A width that the patches do not fit into is refused; heights are multiples of the patch."""
+    coarse = ZooDataModule(config(shards, width=64), total_steps=4, run=RunFacts(patch_size=16))
+    assert {batch.images.shape[-2] % 16 for batch in coarse.train_dataloader()} == {0}
+    fine = ZooDataModule(config(shards, width=64))
+    for loader in (fine.train_dataloader, fine.val_dataloader):
+        with pytest.raises(UserError, match="width is 64, expected a multiple of the model's patch_size = 14"):
+            loader()

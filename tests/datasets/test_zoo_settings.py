@@ -7,10 +7,15 @@ import pytest
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed
-from zipmap_pl.datasets.view_sampling.covisibility import CovisibilityWalk, CovisibleGroup, OverlapWeighted
-from zipmap_pl.datasets.view_sampling.intervals import Turntable, VideoIntervals, VideoOrCollection
-from zipmap_pl.datasets.view_sampling.sets import NearbyWindow, UnorderedSet
-from zipmap_pl.datasets.view_sampling.settings import ONE_OF, RULES
+from zipmap_pl.datasets.view_sampling.rules.covisibility_walk import CovisibilityWalk
+from zipmap_pl.datasets.view_sampling.rules.covisible_group import CovisibleGroup
+from zipmap_pl.datasets.view_sampling.rules.nearby_window import NearbyWindow
+from zipmap_pl.datasets.view_sampling.rules.overlap_weighted import OverlapWeighted
+from zipmap_pl.datasets.view_sampling.rules.turntable import Turntable
+from zipmap_pl.datasets.view_sampling.rules.unordered import UnorderedSet
+from zipmap_pl.datasets.view_sampling.rules.video_intervals import VideoIntervals
+from zipmap_pl.datasets.view_sampling.rules.video_or_collection import VideoOrCollection
+from zipmap_pl.datasets.view_sampling.settings import rule_names
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import compose
 
@@ -30,7 +35,7 @@ def walks_of(rule):
         return walks_of(rule.rule)
     if isinstance(rule, OneOf):
         return [walk for inner in rule.rules for walk in walks_of(inner)]
-    return [rule] if isinstance(rule, VideoOrCollection) else []
+    return [rule] if type(rule) is VideoOrCollection else []  # presets of it are no choice of a stage's
 
 
 @pytest.mark.parametrize(
@@ -77,8 +82,27 @@ def test_views_and_caps_of_the_stages():
 
 
 def test_streaming_asks_for_videos():
-    shuffling = {slug for slug, d in data("streaming_12").train.items() for w in walks_of(d.rule()) if w.video < 1}
+    train = data("streaming_12").train
+    drawn = {
+        slug: d.rules_of().values() if "*" in d.sampling_of else [d.rule(), *d.rules_of().values()]
+        for slug, d in train.items()
+    }
+    shuffling = {slug for slug, rules in drawn.items() for rule in rules for walk in walks_of(rule) if walk.video < 1}
     assert shuffling == {"unreal4k"}  # as published
+    assert train["unreal4k"].rules_of() == {"*": data("dynamic").train["unreal4k"].rule()}
+
+
+def test_one_setting_changes_the_rules_of_all_datasets():
+    """Each rule that has the field, choices included; what presets fix stays, and `sampling_of` counts more."""
+    before, after = data("dynamic").train, data("dynamic", "+data.sampling_of_all={max: 5, reverse: 0.25}").train
+    assert after["tartanair"].sampling == {**before["tartanair"].sampling, "max": 5, "reverse": 0.25}
+    choices = after["arkitscenes"].sampling["choices"]
+    assert choices["video"]["max"] == 5 and choices["group"] == before["arkitscenes"].sampling["choices"]["group"]
+    assert after["omniobject3d"].rule().rule == Turntable(5, 24)
+    assert after["co3dv2"].rule() == Reversed(before["co3dv2"].rule(), 0.25)
+    assert after["waymo"].rules_of()["*/side_left"].rule.max == 3
+    unordered = data("dynamic", "+data.sampling_of_all={rule: unordered}").train
+    assert {dataset.rule() for dataset in unordered.values()} == {UnorderedSet()}
 
 
 def test_state_queries_ask_for_slow_videos():
@@ -211,4 +235,4 @@ def test_one_word_adds_a_dataset_and_a_mistake_is_one_line():
 def test_the_page_names_every_rule_and_every_mixture():
     page = (ZOO.parents[2] / "docs" / "mixtures.md").read_text()
     mixtures = {path.stem for path in ZOO.parent.glob("*.yaml")} - {"demo", "own", "real_rgbd"}
-    assert [name for name in (*RULES, ONE_OF, *mixtures) if f"`{name}`" not in page and f"={name}" not in page] == []
+    assert [name for name in (*rule_names(), *mixtures) if f"`{name}`" not in page and f"={name}" not in page] == []

@@ -53,10 +53,32 @@ def test_empty_sheets_are_pictures_too(rows):
     assert draw_sheet(rows, title="nothing").shape[2] == 3
 
 
-def test_other_scripts_do_not_fail():
-    picture = np.full((40, 200, 3), BACKGROUND, np.uint8)
-    put_text(picture, "Küche 東京", 5, 25, 10, (0, 0, 0))
-    assert ink(picture).any()
+def drawn(text, height=20):
+    picture = np.full((60, 300, 3), BACKGROUND, np.uint8)
+    put_text(picture, text, 5, 40, height, (0, 0, 0))
+    return picture
+
+
+@pytest.mark.parametrize("text", ["Küche", "é", "日本", "東京", "Ж", "α", "한"])
+def test_names_in_other_scripts_are_drawn_as_they_are(text):
+    assert not np.array_equal(drawn(text), drawn("?" * len(text)))
+    assert not np.array_equal(drawn(text), drawn(text.encode("ascii", "ignore").decode()))
+
+
+def test_a_letter_without_a_glyph_is_a_question_mark():
+    assert np.array_equal(drawn("a😀"), drawn("a?"))
+
+
+@pytest.mark.parametrize("height", [10, 20, 40])
+def test_capital_letters_are_as_high_as_asked(height):
+    rows = np.nonzero(ink(drawn("H", height)).any(1))[0]
+    assert abs(np.ptp(rows) + 1 - height) <= 1
+
+
+@pytest.mark.parametrize("text", ["frame 000123", "Küche 東京", "fj_W"])
+def test_the_width_of_a_text_is_that_of_its_ink(text):
+    columns = np.nonzero(ink(drawn(text)).any(0))[0]
+    assert columns.max() + 1 - 5 <= text_width(text, 20) <= columns.max() + 5
 
 
 def test_shortening_and_wrapping_keep_to_the_width():

@@ -7,6 +7,7 @@ import roma
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_files import golden_arrays
 
 from zipmap_pl.geometry.pose_encoding import (
     decode_extrinsics,
@@ -20,7 +21,7 @@ from zipmap_pl.geometry.rigid import join_rigid
 
 
 @pytest.fixture(scope="module")
-def file(golden_arrays) -> dict[str, torch.Tensor]:
+def file() -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(value) for name, value in golden_arrays("geometry.npz").items()}
 
 

@@ -9,7 +9,8 @@ import pytest
 import trimesh
 
 from zipmap_pl.contracts.scene import Scene
-from zipmap_pl.inference.exporters.export import choose_points, write_scene
+from zipmap_pl.inference.export import find_exporters, write_scene
+from zipmap_pl.inference.points import choose_points
 
 HEIGHT, WIDTH, VIEWS = 14, 28, 3
 
@@ -39,7 +40,7 @@ def scene() -> Scene:
 
 
 def test_cameras_and_depth(scene: Scene, tmp_path: Path) -> None:
-    paths = write_scene(tmp_path, scene, 0.0, 10_000)
+    paths = write_scene(tmp_path, scene, find_exporters(), 0.0, 10_000)
     cameras = json.loads(paths["cameras"].read_text())
     assert np.allclose([v["world_to_cam"] for v in cameras["views"]], scene.extrinsics, atol=0)
     assert np.allclose([v["intrinsics"] for v in cameras["views"]], scene.source_intrinsics, atol=0)
@@ -52,13 +53,13 @@ def test_cameras_and_depth(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_ply_holds_points_and_colours(scene: Scene, tmp_path: Path) -> None:
-    cloud = trimesh.load(write_scene(tmp_path, scene, 0.0, 10_000)["points (ply)"])
+    cloud = trimesh.load(write_scene(tmp_path, scene, find_exporters(), 0.0, 10_000)["points (ply)"])
     assert np.allclose(cloud.vertices, scene.points.reshape(-1, 3), atol=1e-6)
     assert np.array_equal(cloud.colors[:, :3], scene.images.reshape(-1, 3))
 
 
 def test_glb_is_upright_and_has_every_camera(scene: Scene, tmp_path: Path) -> None:
-    loaded = trimesh.load(write_scene(tmp_path, scene, 0.0, 10_000)["points (glb)"], force="scene")
+    loaded = trimesh.load(write_scene(tmp_path, scene, find_exporters(), 0.0, 10_000)["points (glb)"], force="scene")
     clouds = [g for g in loaded.geometry.values() if isinstance(g, trimesh.PointCloud)]
     assert len(loaded.geometry) - len(clouds) == VIEWS
     name = next(n for n, g in loaded.geometry.items() if isinstance(g, trimesh.PointCloud))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from shared_files import golden_arrays
 
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses.config import LossConfig
@@ -24,12 +25,8 @@ TERMS = {
 QUERY_TERMS = {"loss_nvs_rgb": 10.0, "loss_nvs_conf_depth": 1.0, "loss_nvs_reg_depth": 1.0, "loss_nvs_grad_depth": 1.0}
 
 
-@pytest.fixture
-def load(golden_arrays):
-    return lambda file: parse(golden_arrays(file))
-
-
-def parse(golden: dict[str, np.ndarray]) -> tuple[Prediction, GroundTruth, dict[str, np.ndarray]]:
+def load(file: str) -> tuple[Prediction, GroundTruth, dict[str, np.ndarray]]:
+    golden = golden_arrays(file)
     pred = {k.removeprefix("pred/"): torch.from_numpy(v) for k, v in golden.items() if k.startswith("pred/")}
     truth = {
         k.removeprefix("gt/"): torch.from_numpy(v)
@@ -53,10 +50,10 @@ def parse(golden: dict[str, np.ndarray]) -> tuple[Prediction, GroundTruth, dict[
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("mode", ["reference_view", "affine_invariant"])
-def test_every_term_equals_the_published_one(load, file, mode):
+def test_every_term_equals_the_published_one(file, mode):
     prediction, truth, golden = load(file)
-    config = LossConfig(camera_mode=mode, cameras_without_depth=False)  # as published
-    terms = ReconstructionLoss(config)(prediction, truth)
+    config = LossConfig(cameras_without_depth=False)  # as published
+    terms = ReconstructionLoss(config, reference_view=mode == "reference_view")(prediction, truth)
     for ours, theirs in TERMS.items():
         assert terms[ours].item() == pytest.approx(float(golden[f"{mode}/{theirs}"]), rel=2e-5, abs=1e-12), ours
     # The published curves of the affine-invariant loss are logged with the weights 10 and 0.2 applied.
@@ -69,13 +66,13 @@ def test_every_term_equals_the_published_one(load, file, mode):
 
 
 @pytest.mark.parametrize(("file", "factors"), [(FILES[0], [1.3914, 1.3592]), (FILES[1], [1.0, 1.4104])])
-def test_scale_of_every_scene(load, file, factors):
+def test_scale_of_every_scene(file, factors):
     prediction, truth, _ = load(file)
     _, scale = align_prediction(prediction, truth)
     assert scale.tolist() == pytest.approx(factors, abs=5e-5)
 
 
-def test_half_precision_predictions_are_judged_in_float32(load):
+def test_half_precision_predictions_are_judged_in_float32():
     prediction, truth, _ = load(FILES[0])
     prediction.depth = prediction.depth.bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
@@ -87,7 +84,7 @@ def test_half_precision_predictions_are_judged_in_float32(load):
         torch.testing.assert_close(term, expected[name], rtol=0, atol=0, msg=name)
 
 
-def test_golden_tensors_notice_a_changed_formula(load):
+def test_golden_tensors_notice_a_changed_formula():
     """The confidence term reacts to alpha: the goldens pin it."""
     prediction, truth, golden = load(FILES[0])
     aligned, _ = align_prediction(prediction, truth)
@@ -103,7 +100,7 @@ def test_golden_tensors_notice_a_changed_formula(load):
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("mode", ["reference_view", "affine_invariant"])
-def test_every_term_of_queried_views_equals_the_published_one(load, file, mode):
+def test_every_term_of_queried_views_equals_the_published_one(file, mode):
     prediction, truth, golden = load(file)
     prediction.nvs_pred, prediction.nvs_depth_conf, images, depth, mask = (
         torch.from_numpy(golden[name])
@@ -115,8 +112,10 @@ def test_every_term_of_queried_views_equals_the_published_one(load, file, mode):
             "gt/nvs_target_point_masks",
         )
     )
-    config = LossConfig(camera_mode=mode, query_perceptual=0, cameras_without_depth=False)
-    terms = ReconstructionLoss(config, QueryLoss(config))(prediction, truth, QueryTruth(images, depth, mask))
+    config = LossConfig(query_perceptual=0, cameras_without_depth=False)
+    terms = ReconstructionLoss(config, QueryLoss(config), mode == "reference_view")(
+        prediction, truth, QueryTruth(images, depth, mask)
+    )
     published = {
         "query_colour": "nvs_rgb",
         "query_squared_error": "nvs_l2",

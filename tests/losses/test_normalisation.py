@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from shared_files import golden_arrays
 
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.geometry.projection import unproject
@@ -35,7 +36,7 @@ def random_batch(seed: int = 0, scenes: int = 2, views: int = 3, height: int = 1
     return make_batch(depth * mask, mask, extrinsics, intrinsics)
 
 
-def test_published_frame_and_unit(golden_arrays):
+def test_published_frame_and_unit():
     """The file's depths, camera points and world points are unrelated; the unit comes from the world points."""
     file = {name: torch.from_numpy(value) for name, value in golden_arrays("geometry.npz").items()}
     relative = relative_to_first(file["extrinsics"])

@@ -125,8 +125,8 @@ def test_gradient_of_the_total_by_every_output(mode, monkeypatch):
     said = prediction(of)
     truth = ground_truth(of)
     monkeypatch.setattr(scale, "solve_point_scale", lambda *_: torch.ones(2, dtype=torch.float64))
-    config = LossConfig(camera_mode=mode, query_perceptual=0)
-    loss = ReconstructionLoss(config, QueryLoss(config))
+    config = LossConfig(query_perceptual=0)
+    loss = ReconstructionLoss(config, QueryLoss(config), mode == "reference_view")
     outputs = [
         value.detach().requires_grad_()
         for value in (

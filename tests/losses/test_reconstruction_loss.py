@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from zipmap_pl.contracts.prediction import Prediction
-from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.geometry.rigid import relative_to_first
 from zipmap_pl.losses.config import LossConfig
@@ -76,7 +75,7 @@ def test_the_unit_of_the_prediction_does_not_matter(mode):
         depth=prediction.depth * factor,
         local_points=prediction.local_points * factor,
     )
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode))
+    loss = ReconstructionLoss(LossConfig(), reference_view=mode == "reference_view")
     ours, theirs = loss(prediction, truth), loss(scaled, truth)
     for name, value in ours.items():
         assert theirs[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-6), name
@@ -85,10 +84,8 @@ def test_the_unit_of_the_prediction_does_not_matter(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_total_is_the_weighted_sum(mode):
     prediction, truth = scene_pair()
-    config = LossConfig(
-        camera_mode=mode, camera=7, points=2, normals=3, depth_confidence=4, depth_regression=5, depth_gradient=6
-    )
-    terms = ReconstructionLoss(config)(prediction, truth)
+    config = LossConfig(camera=7, points=2, normals=3, depth_confidence=4, depth_regression=5, depth_gradient=6)
+    terms = ReconstructionLoss(config, reference_view=mode == "reference_view")(prediction, truth)
     expected = (
         7 * terms["camera"]
         + 2 * terms["points"]
@@ -107,7 +104,7 @@ def test_gradient_of_the_total(mode):
     prediction, truth = scene_pair(dtype=torch.float64)
     crop = (slice(None), slice(None), slice(0, 11), slice(0, 10))
     truth = replace(truth, depth=truth.depth[crop], mask=truth.mask[crop], local_points=truth.local_points[crop])
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode))
+    loss = ReconstructionLoss(LossConfig(), reference_view=mode == "reference_view")
 
     def total(depth_row, pose_enc):
         depth = torch.cat([depth_row, prediction.depth.detach()[crop][:, :, 1:]], dim=2)
@@ -137,8 +134,10 @@ def test_gradient_of_the_own_scale():
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_but_bad_scenes_gives_zero_gradients_everywhere(mode):
     prediction, truth = scene_pair()
-    config = LossConfig(camera_mode=mode, cameras_without_depth=False)
-    terms = ReconstructionLoss(config)(prediction, without_depth(truth, slice(None)))
+    config = LossConfig(cameras_without_depth=False)
+    terms = ReconstructionLoss(config, reference_view=mode == "reference_view")(
+        prediction, without_depth(truth, slice(None))
+    )
     assert {name: value.item() for name, value in terms.items()} == dict.fromkeys(terms, 0.0)
     terms["total"].backward()
     for leaf in leaves(prediction):
@@ -158,7 +157,7 @@ def test_a_bad_scene_changes_nothing_for_the_good_one(mode):
         local_points=prediction.local_points[1:],
     )
     good = GroundTruth(*(getattr(truth, name)[1:] for name in GroundTruth.__dataclass_fields__))
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=False))
+    loss = ReconstructionLoss(LossConfig(cameras_without_depth=False), reference_view=mode == "reference_view")
     both = loss(prediction, without_depth(truth, slice(0, 1)))
     expected = loss(alone, good)
     for name, value in expected.items():
@@ -214,11 +213,6 @@ def test_scenes_with_poor_depth_have_no_normal_loss():
     assert ReconstructionLoss(LossConfig(normals=0))(prediction, truth)["normals"].item() == 0
 
 
-def test_unknown_camera_mode_is_named():
-    with pytest.raises(UserError, match="camera_mode is 'svd', expected one of reference_view, affine_invariant"):
-        LossConfig(camera_mode="svd")
-
-
 def without_any_depth(truth: GroundTruth, scene: int = 0) -> GroundTruth:
     """The truth of a scene as `normalise` gives it for a scene of which the cameras alone are known."""
     mask = truth.mask.clone()
@@ -239,8 +233,10 @@ def without_any_depth(truth: GroundTruth, scene: int = 0) -> GroundTruth:
 def test_scenes_without_depth_train_the_cameras_alone(mode):
     prediction, truth = scene_pair()
     truth = without_any_depth(truth)
-    published = ReconstructionLoss(LossConfig(camera_mode=mode, cameras_without_depth=False))(prediction, truth)
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode))
+    published = ReconstructionLoss(LossConfig(cameras_without_depth=False), reference_view=mode == "reference_view")(
+        prediction, truth
+    )
+    loss = ReconstructionLoss(LossConfig(), reference_view=mode == "reference_view")
     terms = loss(prediction, truth)
     assert terms["camera"] != published["camera"]
     for name in ("points", "normals", "depth_confidence", "depth_regression", "depth_gradient"):
@@ -267,7 +263,7 @@ def without_depth_of_both(truth: GroundTruth) -> GroundTruth:
 def test_gradient_of_cameras_without_depth(mode):
     prediction, truth = scene_pair(dtype=torch.float64)
     truth = without_depth_of_both(truth)
-    loss = ReconstructionLoss(LossConfig(camera_mode=mode))
+    loss = ReconstructionLoss(LossConfig(), reference_view=mode == "reference_view")
 
     def total(first, last):
         return loss(replace(prediction, pose_enc=last, pose_enc_list=[first, last]), truth)["total"]

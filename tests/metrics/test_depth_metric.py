@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from shared_files import golden_arrays
 
 from zipmap_pl.metrics.depth import depth_errors
 
@@ -17,7 +18,7 @@ from zipmap_pl.metrics.depth import depth_errors
         ("nyu-v2/seq0", "mono1/median", slice(1, 2), np.inf),
     ],
 )
-def test_published_numbers_with_one_median_scale(golden_arrays, sequence, case, frames, farthest):
+def test_published_numbers_with_one_median_scale(sequence, case, frames, farthest):
     file = golden_arrays("metrics_depth.npz")
     truth = torch.from_numpy(file[f"{sequence}/gt"][frames]).float()[None]
     prediction = torch.from_numpy(file[f"{sequence}/pred_resized"][frames])[None]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+from shared_files import golden_arrays
 
 from zipmap_pl.geometry.alignment import umeyama
 from zipmap_pl.metrics.points import point_errors
@@ -12,7 +13,7 @@ CASES = ["room", "room_mm", "rough", "half_pixel", "exact"]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_published_alignment_and_distances(golden_arrays, case):
+def test_published_alignment_and_distances(case):
     file = golden_arrays("metrics_pointmap.npz")
     predicted, true = (torch.from_numpy(file[f"{case}/{side}_points"])[None].double() for side in ("pred", "gt"))
     mask = torch.from_numpy(file[f"{case}/gt_depth"] > 1e-4)[None]

@@ -6,6 +6,7 @@ import roma
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_files import golden_arrays
 
 from zipmap_pl.geometry.rigid import compose_rigid, invert_rigid, join_rigid, pairwise_relative
 from zipmap_pl.metrics.baselines import identity_extrinsics
@@ -26,7 +27,7 @@ def cameras(seed: int, scenes: int = 2, views: int = 4) -> torch.Tensor:
     return join_rigid(rotation, torch.randn(scenes, views, 3, generator=generator, dtype=torch.float64))
 
 
-def test_published_angles(golden_arrays):
+def test_published_angles():
     file = {name: torch.from_numpy(value) for name, value in golden_arrays("metrics_relpose.npz").items()}
     first, second = file["pair_i"], file["pair_j"]
     predicted, true = (pairwise_relative(file[name].double())[:, second, first] for name in ("pred_w2c", "gt_w2c"))
@@ -98,7 +99,7 @@ THRESHOLDS = (5, 15, 30)
 
 
 @pytest.mark.parametrize(("published", "sequences"), [("pooled", 6), ("pooled_with_edge_sequence", 7)])
-def test_published_auc(golden_arrays, published, sequences):
+def test_published_auc(published, sequences):
     file = golden_arrays("metrics_relpose.npz")
     predicted, true = (torch.from_numpy(file[name][:sequences]).double() for name in ("pred_w2c", "gt_w2c"))
     pair = pose_errors(predicted, true).pair
@@ -106,14 +107,14 @@ def test_published_auc(golden_arrays, published, sequences):
         assert 100 * auc_score(pair, threshold).mean().item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_published_auc_of_errors_on_the_edges_of_bins(golden_arrays):
+def test_published_auc_of_errors_on_the_edges_of_bins():
     file = golden_arrays("metrics_relpose.npz")
     errors = torch.from_numpy(np.maximum(file["auc_only/r_error"], file["auc_only/t_error"]))
     ours = [100 * auc_score(errors, threshold).mean().item() for threshold in THRESHOLDS]
     assert ours == pytest.approx(file["auc_only/RRA_RTA_AUC"][:, 2], abs=1e-6)
 
 
-def test_published_trajectory_errors(golden_arrays):
+def test_published_trajectory_errors():
     file = golden_arrays("metrics_trajectory.npz")
     names = [name for name in file["scored"].tolist() if name != "missing_frames40"]  # joined by time
     assert len(names) == 9
@@ -125,7 +126,7 @@ def test_published_trajectory_errors(golden_arrays):
         assert ours == pytest.approx(file[f"{name}/ATE_RPEtrans_RPErot"][0], rel=1e-9, abs=1e-10), name
 
 
-def test_cameras_in_one_place_score_the_spread_of_the_true_ones(golden_arrays):
+def test_cameras_in_one_place_score_the_spread_of_the_true_ones():
     file = golden_arrays("metrics_trajectory.npz")
     true = torch.from_numpy(file["static_prediction20/gt_c2w"])[None, :, :3, 3]
     spread = (true - true.mean(1, keepdim=True)).square().sum(-1).mean().sqrt()

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from published_models import tiny_config
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import CameraHeadConfig, TTTConfig
@@ -13,7 +14,7 @@ from zipmap_pl.models.zipmap import ZipMap
 
 
 @pytest.fixture(scope="module")
-def make_model(tiny_config):
+def make_model():
     def make(seed=0, **changes):
         torch.manual_seed(seed)
         return ZipMap(tiny_config(**{"query_head": True, **changes})).eval()

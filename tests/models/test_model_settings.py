@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import timm
 import torch
+from published_models import golden, small_config
 
 from zipmap_pl.checkpoints.recognition import is_vggt, model_config_of
 from zipmap_pl.models.config import CameraHeadConfig, ModelConfig, TokenizerConfig
@@ -48,7 +49,7 @@ def test_sizes(name, reference_view, tensors, parameters):
     assert parameters_of(model) == parameters
 
 
-def test_vggt_is_what_the_published_tensors_of_vggt_mean(golden):
+def test_vggt_is_what_the_published_tensors_of_vggt_mean():
     """The tensors of VGGT-1B: those of ZipMap with the names of the frame blocks in the global blocks, other heads."""
     shapes = {key: shape for key, shape in golden("keys_full_size_affine.json").items() if ".ttt_block." not in key}
     frame = {key: shape for key, shape in shapes.items() if ".frame_blocks." in key}
@@ -75,7 +76,7 @@ def test_vggt_is_what_the_published_tensors_of_vggt_mean(golden):
         (["model.query_head=true"], {"query_head": True}, "keys_small_state_query.json"),
     ],
 )  # fmt: skip
-def test_the_small_golden_models_are_settings_of_small(overrides, changes, keys, golden, small_config):
+def test_the_small_golden_models_are_settings_of_small(overrides, changes, keys):
     config = settings_of("small", *PLAIN, *overrides)
     assert config == small_config(**changes)
     state = on_meta(lambda: ZipMap(config)).state_dict()

@@ -30,7 +30,7 @@ from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.datasets.inspection.agreement import scene_agreement
 from zipmap_pl.datasets.inspection.verification import verify
 from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.images.decode import read_picture
+from zipmap_pl.images.decode import read_image
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 
@@ -111,7 +111,7 @@ def fingerprint_of(index):
     """A few numbers in which every frame, pixel and camera of a dataset has a part."""
     reader, rows = FrameReader(index), range(index.frame_count)
     names = "".join([index.text("frame.name", row) for row in rows]) + "".join(index.info["splits"])
-    pictures = [read_picture(reader.part(row, "image")).astype(np.float64) for row in rows]
+    pictures = [read_image(reader.part(row, "image")).astype(np.float64) for row in rows]
     depths = [np.log(depth[depth > 0]) for depth in (reader.depth(row)[0] for row in rows)]
     known = np.concatenate([[0.0], *depths])
     weights = np.arange(1, index.frame_count + 1) / index.frame_count  # so that order matters

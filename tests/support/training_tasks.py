@@ -114,8 +114,8 @@ def train_alone(ranks: int, overrides: list[str], result: Path) -> None:
     """One process that accumulates the micro-batches of `ranks` processes: what any way to share the work has to equal."""
     config = compose(overrides)
     lightning.seed_everything(config.seed, verbose=False)
-    model = ZipMapModule(config).model
-    stage, loss = config.stage, ReconstructionLoss(config.stage.loss)
+    model = ZipMap(config.model)
+    stage, loss = config.stage, ReconstructionLoss(config.stage.loss, reference_view=config.model.reference_view)
     optimizer = build_optimizer(model, stage.optimizer)
     losses, norms = [], []
     for step, batches in enumerate(zip(*(_loader(config, rank, ranks) for rank in range(ranks)), strict=True)):
@@ -166,7 +166,7 @@ LOOKED_INTO = (
 
 
 def _loader(config, rank: int, world: int):  # noqa: ANN001, ANN202
-    data = ZooDataModule(config.data, total_steps=config.stage.steps)
+    data = ZooDataModule(config.data, total_steps=config.stage.steps, run=config.facts())
     data._rank_and_world = lambda: (rank, world)  # type: ignore[method-assign]
     return data.train_dataloader()
 

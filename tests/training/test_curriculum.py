@@ -13,7 +13,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.training import curriculum
 from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.stage_selection import plan
+from zipmap_pl.training.stage_selection import selected_stages
 
 TREE = ["static", "dynamic", "affine_invariant", "streaming_12", "streaming_24", "state_query"]
 
@@ -72,7 +72,7 @@ def differing(one: list[RunConfig], other: list[RunConfig]) -> list[str]:
 
 
 def test_the_plan_of_a_tree() -> None:
-    stages = plan(["stage=curriculum", "output=runs/all", "trainer.devices=8", "init_from=vggt.pt"])
+    stages = selected_stages(["stage=curriculum", "output=runs/all", "trainer.devices=8", "init_from=vggt.pt"])
     assert [stage.stage.name for stage in stages] == TREE
     assert [stage.init_from for stage in stages] == [
         "vggt.pt", "runs/all/static", "runs/all/dynamic", "runs/all/affine_invariant", "runs/all/streaming_12",
@@ -83,14 +83,14 @@ def test_the_plan_of_a_tree() -> None:
     chain = curriculum.in_one_model(stages)
     assert [stage.stage.name for stage in chain] == ["static", "dynamic", "affine_invariant"]
     assert [stage.stage.name for stage in curriculum.in_one_model(stages[3:])] == ["streaming_12", "streaming_24"]
-    some = plan(["stage=curriculum", "curriculum.branches=[state_query]"])
+    some = selected_stages(["stage=curriculum", "curriculum.branches=[state_query]"])
     assert [stage.stage.name for stage in some] == ["static", "dynamic", "state_query"]
-    assert plan(["stage=dynamic"])[0].init_from == "./runs/static"
+    assert selected_stages(["stage=dynamic"])[0].init_from == "./runs/static"
 
 
 def test_settings_of_one_stage_and_of_all() -> None:
     own = "+curriculum.overrides.dynamic=['stage.steps=7']"
-    stages = {stage.stage.name: stage for stage in plan(["stage=demo_curriculum", own, "seed=3"])}
+    stages = {stage.stage.name: stage for stage in selected_stages(["stage=demo_curriculum", own, "seed=3"])}
     assert stages["dynamic"].stage.steps == 7
     assert stages["affine_invariant"].stage.steps == 100
     assert stages["static"].stage.steps == 700
@@ -108,7 +108,7 @@ def test_settings_of_one_stage_and_of_all() -> None:
 )
 def test_a_tree_that_is_none_is_one_line(overrides: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
-        plan(["stage=curriculum", *overrides])
+        selected_stages(["stage=curriculum", *overrides])
 
 
 def test_stages_go_on_in_one_model_or_are_built_anew(
@@ -116,7 +116,10 @@ def test_stages_go_on_in_one_model_or_are_built_anew(
 ) -> None:
     """A switch inside the model and one to other modules; killed inside the second stage, where one checkpoint is."""
     branch = [*tree, "curriculum.branches=[state_query]", "stage.steps=2", "trainer.checkpoint_every=1"]
-    whole, killed = plan([*branch, f"output={tmp_path / 'whole'}"]), plan([*branch, f"output={tmp_path / 'killed'}"])
+    whole, killed = (
+        selected_stages([*branch, f"output={tmp_path / 'whole'}"]),
+        selected_stages([*branch, f"output={tmp_path / 'killed'}"]),
+    )
     with caplog.at_level(logging.INFO):
         curriculum.run(whole)
     assert "stage static is done after 2 steps; dynamic goes on in the same model" in caplog.text
@@ -144,8 +147,8 @@ def test_the_whole_tree_goes_on_inside_each_stage_and_around_each_switch(
     """Two steps and a checkpoint after each, killed in every step of the tree once: before its first, before its second."""
     settings = [*tree, "stage.steps=2", "trainer.checkpoint_every=1"]
     whole, killed = (
-        plan([*settings, f"output={tmp_path / 'whole'}"]),
-        plan([*settings, f"output={tmp_path / 'killed'}"]),
+        selected_stages([*settings, f"output={tmp_path / 'whole'}"]),
+        selected_stages([*settings, f"output={tmp_path / 'killed'}"]),
     )
     curriculum.run(whole)
     # Every attempt but the first repeats the step that it was killed in, and is killed in the one after it.

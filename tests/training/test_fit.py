@@ -23,9 +23,9 @@ from zipmap_pl.checkpoints.folder import (
 from zipmap_pl.checkpoints.load import load_model
 from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
+from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import FitResult, _restore, fit
-from zipmap_pl.training.module import ZipMapModule
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +206,10 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_gone_on_from(
             new.name,
         ]
     else:
-        module = ZipMapModule(config)
-        assert _restore(module, config, output) == [new]
-        assert module.step == 3 and module.saved_optimizer is not None and module.saved_averages is not None
-        assert same(module.model.state_dict(), read_weights(old))
+        model = ZipMap(config.model)
+        resume, damaged = _restore(model, config, output)
+        assert damaged == [new] and (resume.step, resume.checkpoint) == (3, old)
+        assert same(model.state_dict(), read_weights(old))
     assert told in caplog.text and "the checkpoint before it is gone on from" in caplog.text
     for checkpoint in checkpoints_of(output / "checkpoints"):
         os.truncate(checkpoint / "optimizer.pt", 10)

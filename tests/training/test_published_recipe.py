@@ -80,7 +80,7 @@ def test_every_row_of_the_stage_table(name: str, published: dict[str, dict[str, 
     assert data.min_frames == int(row["min images a sequence must have"])
     assert len(data.train) == numbers(row["datasets"])[0]
     assert config.model.reference_view == (row["reference view token"] == "yes")
-    assert (settings.loss.camera_mode == "affine_invariant") == ("affine" in row["camera loss"])
+    assert config.model.reference_view == ("affine" not in row["camera loss"])
     assert (data.augmentation.colour == "none") == ("colour off" in row["augmentation"])
     assert (data.batches == "streaming") == ("window_size 1" in row["extra heads / losses"])
     assert (config.model.camera_head.kind == "mlp") == ("camera MLP" in row["extra heads / losses"])
@@ -135,7 +135,7 @@ def test_what_all_stages_have_in_common(name: str) -> None:
     assert optimizer.clip_norm == told("per-module clip")[0]
     assert ema.decay == told("EMA")[0]
     assert config.seed == told("seed")[0]
-    assert (config.data.width, config.data.patch_size) == (told("image width")[0], told("patch")[0])
+    assert (config.data.width, config.facts().patch_size) == (told("image width")[0], told("patch")[0])
     assert optimizer.betas == [0.9, 0.999]
     assert (optimizer.warmup_share, optimizer.floor_learning_rate) == (0.05, 1e-8)
 

@@ -17,10 +17,10 @@ def train(overrides: list[str]) -> None:
     """What `zipmap fit` does with a curriculum."""
     from zipmap_pl.cli.fit import speak_plainly
     from zipmap_pl.training.curriculum import run
-    from zipmap_pl.training.stage_selection import plan
+    from zipmap_pl.training.stage_selection import selected_stages
 
     speak_plainly()
-    run(plan(overrides))
+    run(selected_stages(overrides))
 
 
 def share_that_differs(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:

@@ -19,7 +19,6 @@ Loading never executes anything: safetensors, `weights_only`, and settings parse
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -34,8 +33,8 @@ from torch import Tensor
 from zipmap_pl.checkpoints.parts import Parts, StateByParameter, part_name
 from zipmap_pl.checkpoints.tensor_files import write_pt, write_safetensors
 from zipmap_pl.checkpoints.weight_file import read_pt, read_weight_file
-from zipmap_pl.durable import sync
 from zipmap_pl.errors import DamagedFile, UserError
+from zipmap_pl.files import sync, write_file
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.version import __version__
 
@@ -142,9 +141,7 @@ def open_new(final: Path) -> bool:
 def close_new(final: Path, manifest: Manifest) -> None:
     """All files are written and brought to the disk: add the manifest, which names them, and give the folder its name."""
     temporary = temporary_name(final)
-    (temporary / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
-    sync(temporary / MANIFEST)
-    sync(temporary)
+    write_file(temporary / MANIFEST, (json.dumps(asdict(manifest), indent=2) + "\n").encode())
     temporary.rename(final)
     sync(final.parent)
 
@@ -155,10 +152,7 @@ def point_to(final: Path, keep: int) -> None:
     One that cannot be removed is told in the log, and tried again with the next checkpoint.
     """
     folder = final.parent
-    temporary = folder / f".{LATEST}.{os.getpid()}"
-    temporary.write_text(final.name + "\n")
-    sync(temporary)
-    temporary.replace(folder / LATEST)
+    write_file(folder / LATEST, f"{final.name}\n".encode())
     for old in checkpoints_of(folder)[:-keep] if keep else []:
         if old != final:
             try:
@@ -266,6 +260,16 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     if parts is not None:
         return dict(parts)
     return read_weight_file(_whole(checkpoint, WEIGHTS)).weights
+
+
+def check_files(checkpoint: Path) -> None:
+    """Compare the files of optimizer and averages with the manifest; those of the weights are compared when they are read.
+
+    Raises DamagedFile.
+    """
+    for name in read_manifest(checkpoint).files:
+        if not name.startswith(WEIGHTS.partition(".")[0]):
+            _whole(checkpoint, name)
 
 
 def read_optimizer(checkpoint: Path) -> Mapping[str, dict[str, Any]]:

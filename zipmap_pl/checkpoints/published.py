@@ -12,7 +12,7 @@ from torch import Tensor
 from zipmap_pl.checkpoints.folder import MANIFEST, WEIGHTS, SeenPictures
 from zipmap_pl.checkpoints.hub import EXPECTED, fetch, fetch_settings, parse_hub_id
 from zipmap_pl.checkpoints.layout import require_fit
-from zipmap_pl.checkpoints.recognition import VGGT_ONLY, is_vggt, model_config_of, parse_settings
+from zipmap_pl.checkpoints.recognition import is_vggt, model_config_of, parse_settings, unused_heads
 from zipmap_pl.checkpoints.weight_file import SUFFIXES, WeightFile, read_weight_file, unwrapped, write_weight_file
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import ModelConfig
@@ -53,7 +53,7 @@ def from_published(source: str | Path | Mapping[str, Any], reference_view: bool 
 def model_of(found: WeightFile, reference_view: bool | None = None) -> ZipMap:
     """As `from_published`, of tensors that are read already and that the model may keep."""
     config = _config_of(found, reference_view)
-    unused = VGGT_ONLY if is_vggt(config) else ()
+    unused = unused_heads(config) if is_vggt(config) else ()
     weights = {
         key: _float32(key, value, found.name) for key, value in found.weights.items() if not key.startswith(unused)
     }

@@ -11,18 +11,27 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from zipmap_pl.checkpoints.layout import shapes_of, some_of
+from zipmap_pl.discovery import names_in
 from zipmap_pl.errors import UserError
-from zipmap_pl.models.config import CameraHeadConfig, DenseHeadConfig, ModelConfig, TokenizerConfig, TTTConfig
+from zipmap_pl.models.config import (
+    CameraHeadConfig,
+    DenseHeadConfig,
+    ModelConfig,
+    TokenizerConfig,
+    mixer_fields,
+    mixer_kind,
+)
+from zipmap_pl.models.heads import table
+from zipmap_pl.models.mixers import kinds
 
 TOKENIZER_HEAD_CHANNELS = 64  # in every DINOv2
 CAMERA_HEADS = 16  # in the trunk of every published camera head
 FEATURE_BLOCKS = {24: [4, 11, 17, 23], 4: [0, 1, 2, 3]}  # number of block pairs -> the ones that the heads read
-VGGT_ONLY = ("point_head.", "track_head.")  # heads of VGGT that ZipMap has none of
+VGGT_HEADS = ("point_head", "track_head")  # beyond those of ZipMap
 
 FRAME = "aggregator.frame_blocks"
 SCENE = "aggregator.global_blocks"
 TOKENIZER = "aggregator.patch_embed"
-TTT = f"{SCENE}.0.ttt_block"
 FOREIGN = "expected the weights of ZipMap or VGGT-1B in their published layout"
 
 Settings = TypeVar("Settings")
@@ -44,32 +53,37 @@ def model_config_of(
     """
     layout = _Layout(shapes_of(state_dict), name)
     dim = layout.size("aggregator.camera_token", -1)
-    mixer = _global_mixer(layout)
     depth = layout.count(FRAME)
     known = settings or ModelConfig()
-    return ModelConfig(
+    return replace(
+        known,
         embed_dim=dim,
         patch_size=layout.size(f"{TOKENIZER}.patch_embed.proj.weight", -1),
         depth=depth,
         heads=dim // layout.size(f"{FRAME}.0.attn.q_norm.weight", 0),
         feature_blocks=list(settings.feature_blocks) if settings else _published_feature_blocks(depth, name),
-        global_mixer=mixer,
-        layer_scale=known.layer_scale,
-        token_std=known.token_std,
-        reference_view=known.reference_view,
-        checkpoint_activations=known.checkpoint_activations,
-        local_point_head=layout.has("local_point_head.norm.weight"),
-        query_head=layout.has("nvs_head.norm.weight"),
+        **_dense_heads(layout),
         tokenizer=_tokenizer(layout, dim, settings),
-        ttt=_ttt(layout, known.ttt) if mixer == "ttt" else known.ttt,
         camera_head=_camera_head(layout, settings),
         dense_head=_dense_head(layout, known.dense_head),
+        **_scene_mixer(layout, known),
     )
 
 
 def is_vggt(config: ModelConfig) -> bool:
     """VGGT has softmax blocks and no head for local points; its first view is always the reference."""
-    return config.global_mixer == "softmax" and not config.local_point_head
+    return not config.mixer_kind.remembers and not config.local_point_head
+
+
+def mixer_of(state_dict: Mapping[str, Tensor]) -> str | None:
+    """The name of the scene mixer whose tensors these are; None if it is none of ours."""
+    found = _recognized(shapes_of(state_dict), ModelConfig())
+    return None if found is None else str(found["global_mixer"])
+
+
+def unused_heads(config: ModelConfig) -> tuple[str, ...]:
+    """What the names of tensors begin with that VGGT has for a head which a model of this config lacks."""
+    return tuple(f"{head}." for head in VGGT_HEADS if head not in config.extra_heads)
 
 
 def parse_settings(settings: object, name: str, kind: type[Settings]) -> Settings:
@@ -92,6 +106,9 @@ class _Layout:
     def has(self, key: str) -> bool:
         return key in self.shapes
 
+    def has_module(self, prefix: str) -> bool:
+        return any(key.startswith(f"{prefix}.") for key in self.shapes)
+
     def size(self, key: str, axis: int) -> int:
         """Length of one axis, at least 1."""
         shape = self.shapes.get(key)
@@ -109,16 +126,28 @@ class _Layout:
         return len(numbers)
 
 
-def _global_mixer(layout: _Layout) -> str:
-    if layout.has(f"{TTT}.w0"):
-        return "ttt"
-    if layout.has(f"{SCENE}.0.attn.q_norm.weight"):
-        return "softmax"
-    inside = [key for key in layout.shapes if key.startswith(f"{SCENE}.0.attn.")]
-    raise UserError(
-        f"{layout.name}: its global blocks are neither test-time training nor softmax attention "
-        f"({some_of(inside) or 'found none'}); {FOREIGN}"
-    )
+def _scene_mixer(layout: _Layout, known: ModelConfig) -> dict[str, Any]:
+    """The fields of the config that say which scene mixer it is, and its settings."""
+    found = _recognized(layout.shapes, known)
+    if found is None:
+        inside = [key for key in layout.shapes if key.startswith(f"{SCENE}.0.")]
+        raise UserError(
+            f"{layout.name}: its global blocks have none of the mixers {', '.join(names_in(kinds))} "
+            f"({some_of(inside) or 'found none'}); {FOREIGN}"
+        )
+    return found
+
+
+def _recognized(shapes: Mapping[str, tuple[int, ...]], known: ModelConfig) -> dict[str, Any] | None:
+    """Each mixer is asked; `known` answers what shapes do not tell, if it has the same mixer."""
+    block = {key.removeprefix(f"{SCENE}.0."): shape for key, shape in shapes.items() if key.startswith(f"{SCENE}.0.")}
+    for name in names_in(kinds):
+        kind = mixer_kind(name)
+        settings = known.mixer_settings if known.global_mixer == name else kind.Settings()
+        found = kind.recognize(block, settings)
+        if found is not None:
+            return mixer_fields(name, found)
+    return None
 
 
 def _published_feature_blocks(depth: int, name: str) -> list[int]:
@@ -151,28 +180,33 @@ def _tokenizer(layout: _Layout, dim: int, settings: ModelConfig | None) -> Token
     )
 
 
-def _ttt(layout: _Layout, known: TTTConfig) -> TTTConfig:
-    head_dim, hidden = layout.size(f"{TTT}.w0", 1), layout.size(f"{TTT}.w0", 2)
-    gate = layout.has(f"{TTT}.gate_fn.0.weight")
-    return replace(known, head_dim=head_dim, hidden_multiple=hidden // head_dim, gate=gate)
-
-
 def _camera_head(layout: _Layout, settings: ModelConfig | None) -> CameraHeadConfig:
     known = settings.camera_head if settings else CameraHeadConfig(heads=CAMERA_HEADS)
-    mlp = layout.has("camera_mlp_head.mlp.fc1.weight")
+    there = [kind for kind, row in table.CAMERA_HEADS.items() if layout.has_module(row.key)]
+    kind = there[-1] if there else CameraHeadConfig.kind
     return CameraHeadConfig(
-        kind="mlp" if mlp else "iterative",
-        trunk_depth=known.trunk_depth if mlp else layout.count("camera_head.trunk"),
+        kind=kind,
+        trunk_depth=layout.count(f"{table.CAMERA_HEADS[kind].key}.trunk") or known.trunk_depth,
         heads=known.heads,
         iterations=known.iterations,
         layer_scale=known.layer_scale,
     )
 
 
+def _dense_heads(layout: _Layout) -> dict[str, Any]:
+    """The settings that turn heads on, of those that are there."""
+    there = {row: layout.has_module(row.key) for row in table.DENSE_HEADS}
+    extra = [row.key for row, has in there.items() if has and row.switch == table.EXTRA]
+    on = {row.switch for row, has in there.items() if has}
+    switches = {row.switch for row in there} - {None, table.EXTRA}
+    return {str(switch): switch in on for switch in switches} | {table.EXTRA: extra}
+
+
 def _dense_head(layout: _Layout, known: DenseHeadConfig) -> DenseHeadConfig:
+    head = next(row.key for row in table.DENSE_HEADS if row.switch is None)
     return DenseHeadConfig(
-        features=layout.size("depth_head.scratch.layer1_rn.weight", 0),
-        level_channels=[layout.size(f"depth_head.projects.{level}.weight", 0) for level in range(4)],
-        hidden=layout.size("depth_head.scratch.output_conv2.0.weight", 0),
+        features=layout.size(f"{head}.scratch.layer1_rn.weight", 0),
+        level_channels=[layout.size(f"{head}.projects.{level}.weight", 0) for level in range(4)],
+        hidden=layout.size(f"{head}.scratch.output_conv2.0.weight", 0),
         views_per_chunk=known.views_per_chunk,
     )

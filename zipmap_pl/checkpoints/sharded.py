@@ -11,7 +11,7 @@ from torch import Tensor
 from zipmap_pl.checkpoints import folder as folders
 from zipmap_pl.checkpoints.folder import FileFacts, Manifest
 from zipmap_pl.checkpoints.parts import part_name, place_of, write_part
-from zipmap_pl.durable import sync
+from zipmap_pl.files import sync
 
 T = TypeVar("T")
 

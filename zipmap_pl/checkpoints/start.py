@@ -11,19 +11,14 @@ from torch import Tensor
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
 from zipmap_pl.checkpoints.layout import require_finite, require_fit
 from zipmap_pl.checkpoints.published import means_published, read_published, take_terms
-from zipmap_pl.checkpoints.recognition import VGGT_ONLY
+from zipmap_pl.checkpoints.recognition import mixer_of, unused_heads
 from zipmap_pl.checkpoints.vggt import start_from_vggt
+from zipmap_pl.models.config import ModelConfig
+from zipmap_pl.models.heads import table
 from zipmap_pl.models.zipmap import ZipMap
 
-# What a stage may have that the one before it lacks, and the other way round: whole heads, never parts of them.
-EXCHANGEABLE = (
-    "camera_head.",
-    "camera_mlp_head.",
-    "nvs_head.",
-    "aggregator.ray_patch_embed.",
-    "aggregator.ray_cond_token",
-)
-SOFTMAX_MIXER = "aggregator.global_blocks.0.attn."
+# Besides heads: what a stage with queries has and the one before it lacks.
+RAY_TOKENS = ("aggregator.ray_patch_embed.", "aggregator.ray_cond_token")
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +61,12 @@ def start_from(model: ZipMap, source: str) -> Origin:
 
 def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
     require_finite(weights, name)
-    if model.config.global_mixer == "ttt" and any(key.startswith(SOFTMAX_MIXER) for key in weights):
+    if model.config.mixer_kind.from_attention and mixer_of(weights) not in (None, model.config.global_mixer):
         start_from_vggt(model, weights)
         return
     own = model.state_dict()
     fresh = [key for key in own if key.startswith(_lacking(weights))]
-    dropped = [key for key in weights if key.startswith((*_lacking(own), *VGGT_ONLY))]
+    dropped = [key for key in weights if key.startswith((*_lacking(own), *unused_heads(model.config)))]
     used = {key: tensor for key, tensor in own.items() if key not in fresh}
     given = {key: tensor for key, tensor in weights.items() if key not in dropped}
     require_fit(used, given, name, "use the model that it was trained with (model=...)")
@@ -84,9 +79,15 @@ def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
 
 
 def _lacking(tensors: Iterable[str]) -> tuple[str, ...]:
-    """The heads that the tensors have nothing of."""
+    """The heads that the tensors have nothing of, of those that may be gained or lost from one stage to the next.
+
+    These are the camera heads and what the default model lacks: whole heads, never parts of them.
+    """
     keys = list(tensors)
-    return tuple(head for head in EXCHANGEABLE if not any(key.startswith(head) for key in keys))
+    cameras = (row.key for row in table.CAMERA_HEADS.values())
+    dense = (row.key for row in table.DENSE_HEADS if not row.on(ModelConfig()))
+    exchangeable = (*(f"{head}." for head in (*cameras, *dense)), *RAY_TOKENS)
+    return tuple(head for head in exchangeable if not any(key.startswith(head) for key in keys))
 
 
 def _of(what: str, keys: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Stage 1 starts from VGGT-1B: what both models have is copied, softmax attention becomes test-time training."""
+"""Stage 1 starts from VGGT-1B: what both models have is copied, softmax attention becomes the model's scene mixer."""
 
 import logging
 import re
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from zipmap_pl.checkpoints.layout import require_fit
 from zipmap_pl.checkpoints.published import PUBLISHED_TERMS
-from zipmap_pl.checkpoints.recognition import VGGT_ONLY
+from zipmap_pl.checkpoints.recognition import VGGT_HEADS
+from zipmap_pl.models.heads import table
+from zipmap_pl.models.mixers.scene_mixer import SceneMixer
 from zipmap_pl.models.zipmap import ZipMap
 
-# The row order q, k, v is the same; VGGT's heads become channel ranges of the fast weights' heads.
-REMAPPED = {"ttt_block.to_qkv": "attn.qkv", "ttt_block.c_proj": "attn.proj"}
-FRESH = re.compile(r"aggregator\.global_blocks\.\d+\.ttt_block\.(w[012]|lr_fc|gate_fn|o_norm)\b|local_point_head\.")
-DROPPED = re.compile(r"aggregator\.global_blocks\.\d+\.attn\.[qk]_norm\.|" + "|".join(map(re.escape, VGGT_ONLY)))
+SCENE_BLOCK = r"(?P<block>aggregator\.global_blocks\.\d+\.)"
+DROPPED = re.compile(SCENE_BLOCK + r"attn\.[qk]_norm\.|" + "|".join(f"{head}\\." for head in VGGT_HEADS))
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,9 @@ def start_from_vggt(model: ZipMap, state_dict: Mapping[str, Tensor]) -> Report:
         UserError: other tensors are missing, not known or of another shape.
     """
     own = model.state_dict()
-    sources = {key: _source_of(key, state_dict) for key in own}
-    used = {key: source for key, source in sources.items() if source in state_dict or not FRESH.match(key)}
+    kind = model.config.mixer_kind
+    sources = {key: _source_of(key, kind) for key in own}
+    used = {key: source for key, source in sources.items() if source in state_dict or not _may_be_fresh(key, source)}
     dropped = [key for key in state_dict.keys() - set(used.values()) if DROPPED.match(key)]
     require_fit(
         {source: own[key] for key, source in used.items()},
@@ -78,9 +79,16 @@ def start_from_vggt(model: ZipMap, state_dict: Mapping[str, Tensor]) -> Report:
     return report
 
 
-def _source_of(key: str, state_dict: Mapping[str, Tensor]) -> str:
-    """Where VGGT has the tensor for a key of ours."""
-    for ours, theirs in REMAPPED.items():
-        if f".{ours}." in key and key not in state_dict:
-            return key.replace(ours, theirs)
-    return key
+def _source_of(key: str, kind: type[SceneMixer]) -> str:
+    """Where VGGT has the tensor for a key of ours; "" where it has none."""
+    inside = re.match(rf"{SCENE_BLOCK}{re.escape(kind.key)}\.(?P<module>\w+)(?P<rest>.*)", key)
+    if inside is None:
+        return key
+    source = kind.from_attention.get(inside["module"])
+    return f"{inside['block']}attn.{source}{inside['rest']}" if source else ""
+
+
+def _may_be_fresh(key: str, source: str) -> bool:
+    """Return True for parts of the mixer that attention has nothing for, and for heads that can be turned off."""
+    optional = tuple(f"{row.key}." for row in table.DENSE_HEADS if row.switch and row.looks_at == table.IMAGES)
+    return not source or key.startswith(optional)

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from zipmap_pl.checkpoints.tensor_files import write_pt, write_safetensors
-from zipmap_pl.durable import sync
 from zipmap_pl.errors import UserError
+from zipmap_pl.files import new_file
 
 SUFFIXES = (".pt", ".safetensors")
 OUR_KEY = "zipmap_pl"
@@ -122,15 +122,9 @@ def write_weight_file(path: Path, weights: Mapping[str, Tensor], carried: dict[s
     """Write .pt or .safetensors; an existing file is replaced when the new one is whole. Raises UserError: other suffix."""
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: found suffix {path.suffix or 'none'}, expected one of {', '.join(SUFFIXES)}")
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with new_file(path) as temporary:
         if path.suffix == ".safetensors":
-            write_safetensors(partial, weights, {"format": "pt", OUR_KEY: json.dumps(carried)})
+            write_safetensors(temporary, weights, {"format": "pt", OUR_KEY: json.dumps(carried)})
         else:
             tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-            write_pt(partial, {STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried})
-        sync(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync(path.parent)
+            write_pt(temporary, {STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried})

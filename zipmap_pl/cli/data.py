@@ -31,12 +31,15 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, draw batches."""
-    from zipmap_pl.cli.fit import prepare
+    from zipmap_pl.cli.fit import prepare, warn
     from zipmap_pl.cli.sheet_file import check_sheet_file, write_sheet
     from zipmap_pl.training.config import compose
+    from zipmap_pl.training.retired import retired_settings
 
     check_sheet_file(arguments.output)
-    config = compose(arguments.overrides, config_dir=arguments.config_dir)
+    with retired_settings() as retired:
+        config = compose(arguments.overrides, config_dir=arguments.config_dir)
+    warn(retired)
     if arguments.batches < 1:
         raise UserError(f"--batches {arguments.batches}: expected 1 or more")
     if not 0 <= arguments.step < config.stage.steps:
@@ -50,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from zipmap_pl.datasets.inspection.batch_sheet import batch_sheet
 
     settings = replace(config.data, workers=0)  # the batches are the same
-    data = ZooDataModule(settings, start_step=arguments.step, total_steps=config.stage.steps)
+    data = ZooDataModule(settings, arguments.step, config.stage.steps, config.facts())
     data.setup()
     drawn = data.describe_draws()
     print("\n".join([*data.describe(), drawn]))

@@ -23,9 +23,9 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Walk the whole way and say where everything is."""
     from zipmap_pl.cli.fit import prepare, speak_plainly
-    from zipmap_pl.training.stage_selection import plan
+    from zipmap_pl.training.stage_selection import selected_stages
 
-    stages = plan(arguments.overrides)
+    stages = selected_stages(arguments.overrides)
     config = stages[-1]
     if "rooms" not in config.data.validation:
         raise UserError("demo: shows generated rooms, expected data=demo; for other data use `zipmap fit`")

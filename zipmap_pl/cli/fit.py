@@ -22,20 +22,33 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
     from zipmap_pl.training.config import to_yaml
-    from zipmap_pl.training.stage_selection import plan
+    from zipmap_pl.training.retired import retired_settings
+    from zipmap_pl.training.stage_selection import selected_stages
+    from zipmap_pl.training.without_effect import without_effect
 
-    stages = plan(arguments.overrides, config_dir=arguments.config_dir)
+    with retired_settings() as retired:
+        stages = selected_stages(arguments.overrides, config_dir=arguments.config_dir)
+    idle = [*retired, *without_effect(stages)]
     if arguments.show:
+        warn(idle)
         print("---\n".join(map(to_yaml, stages)))
         return 0
     prepare([command for stage in stages for command in stage.prepare])
     speak_plainly()
     from zipmap_pl.training.curriculum import run as train
 
+    if _is_first_process():
+        warn(idle)
     result = train(stages)
     if _is_first_process():
         print(result.summary())
     return 0
+
+
+def warn(lines: list[str]) -> None:
+    """Print warnings about settings to standard error."""
+    for line in lines:
+        print(f"settings: {line}", file=sys.stderr)
 
 
 class OnTerminal(logging.Handler):

@@ -9,7 +9,7 @@ from zipmap_pl.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zipmap_pl.memory.estimate import MemoryPlan
+    from zipmap_pl.memory.estimate import MemoryEstimate
     from zipmap_pl.training.config import RunConfig
 
 GIB = 2**30
@@ -33,17 +33,22 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan every stage that the settings ask for. Returns 1 if one does not fit."""
     overrides, capacity = split_gpu(arguments.overrides)
-    from zipmap_pl.training.stage_selection import plan
+    from zipmap_pl.cli.fit import warn
+    from zipmap_pl.training.retired import retired_settings
+    from zipmap_pl.training.stage_selection import selected_stages
 
     def stages(more: str = "") -> "list[RunConfig]":
         replaced = {setting.partition("=")[0] for setting in more.split()}
         kept = [text for text in overrides if text.partition("=")[0] not in replaced]
-        return plan([*kept, *more.split()], config_dir=arguments.config_dir)
+        return selected_stages([*kept, *more.split()], config_dir=arguments.config_dir)
 
     def changed(place: int) -> "Callable[[str], RunConfig]":
         return lambda more: stages(more)[place]
 
-    return max([report(config, capacity, changed(place)) for place, config in enumerate(stages())])
+    with retired_settings() as retired:
+        status = max([report(config, capacity, changed(place)) for place, config in enumerate(stages())])
+    warn(retired)
+    return status
 
 
 def split_gpu(overrides: list[str]) -> tuple[list[str], int]:
@@ -62,59 +67,59 @@ def split_gpu(overrides: list[str]) -> tuple[list[str], int]:
 
 
 def report(config: "RunConfig", capacity: int, compose: "Callable[[str], RunConfig]") -> int:
-    """Print the plan of one stage, and where it does not fit what would; `compose`: the same stage with more settings."""
+    """Print the estimate of one stage, and where it does not fit what would; `compose`: the same stage with more settings."""
     from zipmap_pl.memory.advice import accumulated, changes
-    from zipmap_pl.memory.estimate import plan_memory
+    from zipmap_pl.memory.estimate import estimate_memory
     from zipmap_pl.training.parallel.strategies import world_of
 
     world = world_of(config.trainer)
-    plan = plan_memory(config, world, capacity)
-    print("\n".join(lines(config, plan)))
-    if plan.fits:
+    estimate = estimate_memory(config, world, capacity)
+    print("\n".join(lines(config, estimate)))
+    if estimate.fits:
         return 0
     print("what would change that:")
-    for change in changes(config, plan, world, compose):
-        print(f"  {change.settings}: {verdict(change.plan)}")
+    for change in changes(config, estimate, world, compose):
+        print(f"  {change.settings}: {verdict(change.estimate)}")
         fewer = re.search(r"images_per_gpu=(\d+)", change.settings)
         if fewer is not None:
             told, together = accumulated(config, world, capacity, int(fewer[1]))
-            print(f"    with {together.settings}, {told}: {verdict(together.plan)}")
+            print(f"    with {together.settings}, {told}: {verdict(together.estimate)}")
     return DOES_NOT_FIT
 
 
-def verdict(plan: "MemoryPlan") -> str:
+def verdict(estimate: "MemoryEstimate") -> str:
     """What a change leads to."""
-    return f"{gib(plan.total)}, {'fits' if plan.fits else 'does not fit either'}"
+    return f"{gib(estimate.total)}, {'fits' if estimate.fits else 'does not fit either'}"
 
 
-def lines(config: "RunConfig", plan: "MemoryPlan") -> list[str]:
-    """The plan as text."""
-    shape, sharing = plan.shape, plan.sharing
-    numbers = "; ".join(f"{name} {count / 1e6:,.1f} M" for name, count in plan.groups.items())
+def lines(config: "RunConfig", estimate: "MemoryEstimate") -> list[str]:
+    """The estimate as text."""
+    shape, sharing = estimate.shape, estimate.sharing
+    numbers = "; ".join(f"{name} {count / 1e6:,.1f} M" for name, count in estimate.groups.items())
     checkpointing = "with" if config.model.checkpoint_activations else "without"
     return [
-        f"stage {config.stage.name}: {sum(plan.groups.values()) / 1e6:,.1f} M parameters: {numbers}",
+        f"stage {config.stage.name}: {sum(estimate.groups.values()) / 1e6:,.1f} M parameters: {numbers}",
         f"{sharing.processes} GPU(s), {sharing.name}; {shape.scenes} x {shape.views} images of {shape.width} x"
         f" {shape.height} on each, {checkpointing} activation checkpointing",
-        *(f"  {name:<52}{gib(size):>12}" for name, size in rows(plan).items() if size),
-        f"  {'total, at its fullest (' + plan.phase + ')':<52}{gib(plan.total):>12}  of {gib(plan.capacity)}",
-        f"{'fits' if plan.fits else 'does not fit'} (computed, not measured on a GPU)",
+        *(f"  {name:<52}{gib(size):>12}" for name, size in rows(estimate).items() if size),
+        f"  {'total, at its fullest (' + estimate.phase + ')':<52}{gib(estimate.total):>12}  of {gib(estimate.capacity)}",
+        f"{'fits' if estimate.fits else 'does not fit'} (computed, not measured on a GPU)",
     ]
 
 
-def rows(plan: "MemoryPlan") -> dict[str, int]:
+def rows(estimate: "MemoryEstimate") -> dict[str, int]:
     """Name -> bytes of each part."""
     return {
-        "parameters, float32": plan.parameters,
-        "gradients": plan.gradients,
-        "optimiser states (two moments)": plan.optimizer,
-        "averaged weights (EMA)": plan.averages,
-        "gathered by FSDP for a moment": plan.gathered,
-        "weights of LPIPS": plan.perceptual,
-        "batch": plan.batch,
-        "activations kept by the forward pass": plan.kept,
-        "losses and backward pass, on top": plan.working,
-        "reserve: CUDA context and workspaces 1.5 GiB, + 5 %": plan.reserve,
+        "parameters, float32": estimate.parameters,
+        "gradients": estimate.gradients,
+        "optimiser states (two moments)": estimate.optimizer,
+        "averaged weights (EMA)": estimate.averages,
+        "gathered by FSDP for a moment": estimate.gathered,
+        "weights of LPIPS": estimate.perceptual,
+        "batch": estimate.batch,
+        "activations kept by the forward pass": estimate.kept,
+        "losses and backward pass, on top": estimate.working,
+        "reserve: CUDA context and workspaces 1.5 GiB, + 5 %": estimate.reserve,
     }
 
 

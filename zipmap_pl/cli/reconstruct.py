@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
+from zipmap_pl.discovery import names_in
 from zipmap_pl.errors import UserError
+from zipmap_pl.inference import exporters
 
 OPTIONS = (
     "reference_view",
@@ -13,6 +15,7 @@ OPTIONS = (
     "views_per_chunk",
     "confidence_percentile",
     "max_points",
+    "export",
     "device",
 )
 
@@ -48,6 +51,11 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--max-points", type=int, default=1_000_000, help="at most that many points (default 1,000,000)"
     )
+    parser.add_argument(
+        "--export",
+        metavar="FORMAT[,FORMAT...]",
+        help=f"what to write besides cameras.json, of {', '.join(names_in(exporters))} (default: {','.join(exporters.USUAL)})",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default auto)")
 
 
@@ -81,6 +89,7 @@ def reconstruct_photos(
     views_per_chunk: int | None = None,
     confidence_percentile: float = 20.0,
     max_points: int = 1_000_000,
+    export: str | None = None,
     device: str = "auto",
 ) -> dict[str, Path]:
     """Load a checkpoint, reconstruct photos or a video, write the scene. Returns what was written by name.
@@ -88,11 +97,12 @@ def reconstruct_photos(
     `output` is there with everything in it, or not at all. Raises UserError for what the command's options promise.
     """
     from zipmap_pl.checkpoints.load import load_any
-    from zipmap_pl.inference.exporters.export import new_folder, write_scene
+    from zipmap_pl.inference.export import find_exporters, new_folder, write_scene
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
-    from zipmap_pl.inference.sources.pictures import load_pictures
+    from zipmap_pl.inference.sources.model_images import load_images
     from zipmap_pl.progress import working
 
+    formats = find_exporters(exporters.USUAL if export is None else export.split(","))
     with new_folder(output) as folder:
         chosen_device = choose_device(device)
         with working(f"loading {checkpoint}"):
@@ -101,9 +111,9 @@ def reconstruct_photos(
         width = width or seen.width
         if width % patch:
             raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
-        pictures = load_pictures(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
+        pictures = load_images(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
         with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
             scene = reconstruct(model, pictures, chosen_device, views_per_chunk, tell=print)
         with working("writing cameras, depth and points"):
-            paths = write_scene(folder, scene, confidence_percentile, max_points)
+            paths = write_scene(folder, scene, formats, confidence_percentile, max_points)
     return {name: output / path.relative_to(folder) for name, path in paths.items()}

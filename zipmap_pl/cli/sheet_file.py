@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.files import write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,11 @@ def check_sheet_file(output: Path) -> None:
 
 
 def write_sheet(output: Path, sheet: "np.ndarray") -> None:
-    """Write RGB [H, W, 3] uint8."""
+    """Write RGB [H, W, 3] uint8. Raises UserError if there is no room, no right to write, ..."""
     import cv2
 
-    if not cv2.imwrite(str(output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise UserError(f"--output {output}: could not be written")
+    encoded = cv2.imencode(output.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
+    try:
+        write_file(output, encoded.tobytes())
+    except OSError as error:
+        raise UserError(f"--output {output}: could not be written ({error.strerror})") from error

@@ -1,14 +1,26 @@
 """What the model says about a set of views."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zipmap_pl.contracts.scene_state import SceneState
-from zipmap_pl.geometry.pose_encoding import decode_intrinsics
-from zipmap_pl.geometry.projection import unproject
-from zipmap_pl.models.heads.activations import depth_and_confidence, local_points
+
+
+@dataclass
+class QueriedViews:
+    """What B scenes look like along the rays of T cameras, under the published names.
+
+    Attributes:
+        nvs_pred: [B, T, H, W, 4] RGB in (0, 1), then planar depth z > 0.
+        nvs_depth_conf: [B, T, H, W] confidence of the depth > 1.
+    """
+
+    nvs_pred: Tensor
+    nvs_depth_conf: Tensor
 
 
 @dataclass
@@ -34,33 +46,22 @@ class Prediction:
     nvs_pred: Tensor | None = None
     nvs_depth_conf: Tensor | None = None
 
-    @staticmethod
-    def of_maps(poses: list[Tensor], depth: Tensor, points: Tensor | None, state: SceneState | None) -> "Prediction":
-        """From pose encodings [B, S, 9] of every iteration and raw maps [B, S, H, W, channels].
+    def of_views(self) -> dict[str, Tensor]:
+        """Every tensor [B, S, ...] that is there, by its name; the poses of the iterations by their number."""
+        queried = {field.name for field in fields(QueriedViews)}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in queried}
+        maps = {name: value for name, value in values.items() if isinstance(value, Tensor) and name != "pose_enc"}
+        return maps | {str(number): pose for number, pose in enumerate(self.pose_enc_list)}
 
-        points: None if the local points are those of the depth and the field of view.
-        """
-        z, confidence = depth_and_confidence(depth)
-        if points is not None:
-            return Prediction(poses[-1], poses, z, confidence, local_points(points), state)
-        xyz = unproject(z[..., 0], decode_intrinsics(poses[-1], *z.shape[2:4]))
-        return Prediction(poses[-1], poses, z, confidence, xyz, state)
+    def with_views(self, tensors: Mapping[str, Tensor]) -> "Prediction":
+        """The same with other tensors in place of all those of `of_views`."""
+        poses = [tensors[str(number)] for number in range(len(self.pose_enc_list))]
+        maps: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if not name.isdigit()}
+        return replace(self, pose_enc=poses[-1], pose_enc_list=poses, **maps)
 
     def on(self, device: torch.device | str) -> "Prediction":
-        """Cameras, depth and points on another device."""
-        poses = [pose.to(device) for pose in self.pose_enc_list]
-        depth, confidence, points = (maps.to(device) for maps in (self.depth, self.depth_conf, self.local_points))
-        return Prediction(poses[-1], poses, depth, confidence, points)
-
-
-@dataclass
-class QueriedViews:
-    """What B scenes look like along the rays of T cameras, under the published names.
-
-    Attributes:
-        nvs_pred: [B, T, H, W, 4] RGB in (0, 1), then planar depth z > 0.
-        nvs_depth_conf: [B, T, H, W] confidence of the depth > 1.
-    """
-
-    nvs_pred: Tensor
-    nvs_depth_conf: Tensor
+        """What `of_views` has on another device; the state and queried views are left out."""
+        queried: dict[str, Any] = {field.name: None for field in fields(QueriedViews)}
+        return replace(self, state=None, **queried).with_views(
+            {name: tensor.to(device) for name, tensor in self.of_views().items()}
+        )

@@ -1,8 +1,11 @@
 """The result of a reconstruction: cameras, depth and points of a set of views, in the frame of the first one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+from zipmap_pl.geometry.exact_cameras import invert_rigid
 
 
 @dataclass
@@ -21,6 +24,8 @@ class Scene:
         depth: [S, h, w] float32 planar z.
         confidence: [S, h, w] float32, above 1.
         points: [S, h, w, 3] float32, `depth` unprojected to the world.
+        maps: what further heads of the model predict, by the name of the field of `Prediction`: [S, h, w, ...] float32, as
+            the model gives it.
     """
 
     names: list[str]
@@ -32,6 +37,7 @@ class Scene:
     depth: np.ndarray
     confidence: np.ndarray
     points: np.ndarray
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def usable(self) -> np.ndarray:
@@ -40,10 +46,13 @@ class Scene:
         return cameras & np.isfinite(self.points).all(-1).any((1, 2))
 
     @property
+    def stems(self) -> list[str]:
+        """File names of the views without a suffix: the number of the view, then its own name."""
+        return [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(self.names)]
+
+    @property
     def cam_to_world(self) -> np.ndarray:
         """[S, 4, 4] float64."""
-        rotations = self.extrinsics[:, :, :3].transpose(0, 2, 1)
         result = np.tile(np.eye(4), (len(self.names), 1, 1))
-        result[:, :3, :3] = rotations
-        result[:, :3, 3] = -np.einsum("sij,sj->si", rotations, self.extrinsics[:, :, 3])
+        result[:, :3] = invert_rigid(self.extrinsics)
         return result

@@ -1,6 +1,6 @@
 """What a model remembers of scenes, as a value: keep it, move it, write it to a file, query it later."""
 
-import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,47 +10,42 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zipmap_pl.durable import sync, usual_rights
 from zipmap_pl.errors import UserError
-from zipmap_pl.models.mixers import fast_weights
-from zipmap_pl.models.mixers.fast_weights import FastWeights, TTTState
+from zipmap_pl.files import new_file
 
 FILE_FORMAT = {"format": "zipmap_pl scene state", "version": "1"}
-SAME_NORMS = 1e-4  # relative difference that rounding may make
+CAMERA_TOKENS = "camera_tokens"
+
+LayerState = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class SceneState:
-    """Of every test-time-training layer its `TTTState`, above all the fitted weights.
+    """The state of every scene mixer, mainly the fitted weights.
 
-    The tensors are [scenes * heads, ...], scene-major; their size does not depend on the number of views.
+    Attributes:
+        layers: one dictionary per layer, with the names that the mixer gives its tensors. Tensors are [scenes * n, ...],
+            scene-major; their size does not depend on the number of views.
+        camera_tokens: [B, S, 2C], the camera token of every view as the camera head reads it, where the mixer keeps them
+            (views that come later are placed by looking at them); else None.
     """
 
-    layers: Sequence[TTTState]
+    layers: Sequence[LayerState]
+    camera_tokens: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "SceneState":
         """The state on another device."""
-
-        def moved(tensors: FastWeights | None) -> FastWeights | None:
-            return None if tensors is None else FastWeights(*(tensor.to(device) for tensor in tensors))
-
-        return SceneState([TTTState(*map(moved, layer)) for layer in self.layers])  # type: ignore[arg-type]
+        layers = [{name: tensor.to(device) for name, tensor in layer.items()} for layer in self.layers]
+        return SceneState(layers, None if self.camera_tokens is None else self.camera_tokens.to(device))
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; an older one of that name stays until the new one is whole."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            # Clones, because safetensors refuses tensors that share memory.
-            tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._named()}
-            with usual_rights(temporary):
-                save_file(tensors, temporary, FILE_FORMAT)
-            sync(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync(path.parent)
+        # Clones, because safetensors refuses tensors that share memory.
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._named()}
+        with new_file(path) as temporary:
+            save_file(tensors, temporary, FILE_FORMAT)
 
     @staticmethod
     def load(path: str | Path) -> "SceneState":
@@ -59,58 +54,30 @@ class SceneState:
             with safe_open(path, "pt") as file:
                 found = file.metadata()
                 if found == FILE_FORMAT:
-                    return SceneState(_layers(set(file.keys()), file.get_tensor))
+                    return _state(set(file.keys()), file.get_tensor)
         except (OSError, SafetensorError, KeyError) as error:
             raise UserError(f"{path}: not readable as a scene state ({error}); save the state again") from error
         raise UserError(f"{path}: found {found}, expected a file that SceneState.save wrote ({FILE_FORMAT})")
 
     def _named(self) -> Iterator[tuple[str, Tensor]]:
         for index, layer in enumerate(self.layers):
-            for part, tensors in layer._asdict().items():
-                if tensors is not None:
-                    for matrix, tensor in tensors._asdict().items():
-                        yield f"{index}.{part}.{matrix}", tensor
-
-    def check(self, learned: Sequence[FastWeights], scenes: int, device: torch.device) -> None:
-        """Raise UserError if this is not, on `device`, a state of `scenes` scenes and a model that learned these weights.
-
-        learned: the learned weights of every layer, [heads, ...].
-        """
-        fault = next(self._faults(learned, scenes, device), None)
-        if fault is not None:
-            raise UserError(f"scene state: found {fault}")
-
-    def _faults(self, learned: Sequence[FastWeights], scenes: int, device: torch.device) -> Iterator[str]:
-        if len(self.layers) != len(learned):
-            yield f"{len(self.layers)} layers, expected {len(learned)} as the model has; query the model that made it"
-        for index, (layer, weights) in enumerate(zip(self.layers, learned, strict=True)):
-            velocities = layer.velocity or layer.weights
-            for fitted, norms, velocity, own in zip(layer.weights, layer.norms, velocities, weights, strict=True):
-                shape = (scenes * len(own), *own.shape[1:])
-                if {fitted.shape, velocity.shape} != {shape} or norms.shape != (shape[0], 1, shape[2]):
-                    found = f"weights {tuple(fitted.shape)} with norms {tuple(norms.shape)}"
-                    yield f"{found} in layer {index}, expected weights {shape} for {scenes} scenes of this model"
-        first = self.layers[0].norms
-        if first.w0.device != device:
-            yield f"it on {first.w0.device}, expected {device}; move it with .to"
-        for norms, own in zip(first, fast_weights.start(learned[0]).norms, strict=True):
-            if (norms.unflatten(0, (scenes, -1)) - own).norm() > SAME_NORMS * norms.norm():
-                yield "the norms of other weights, expected those of this model; query the model that made it"
+            for name, tensor in layer.items():
+                yield f"{index}.{name}", tensor
+        if self.camera_tokens is not None:
+            yield CAMERA_TOKENS, self.camera_tokens
 
 
-def _layers(names: set[str], tensor_of: Callable[[str], Tensor]) -> list[TTTState]:
-    """The layers that the tensors make, by the names that `save` gives them. Raises KeyError for other names."""
-    left = set(names)
+def _state(names: set[str], tensor_of: Callable[[str], Tensor]) -> SceneState:
+    """The state that the tensors make, by the names that `save` gives them.
 
-    def part(layer: int, name: str) -> FastWeights | None:
-        keys = [f"{layer}.{name}.{matrix}" for matrix in FastWeights._fields]
-        if name in TTTState._field_defaults and keys[0] not in left:
-            return None
-        left.difference_update(keys)
-        return FastWeights(*map(tensor_of, keys))
-
-    count = len({name.split(".")[0] for name in names})
-    layers = [TTTState(*(part(index, name) for name in TTTState._fields)) for index in range(count)]  # type: ignore[arg-type]
-    if left:
-        raise KeyError(f"surplus {sorted(left)[0]}")
-    return layers
+    Raises KeyError for other names: every layer has those that most of them have.
+    """
+    camera_tokens = tensor_of(CAMERA_TOKENS) if CAMERA_TOKENS in names else None
+    numbered = names - {CAMERA_TOKENS}
+    layers = range(len({name.split(".")[0] for name in numbered}))
+    often = Counter(name.partition(".")[2] for name in numbered)
+    usual = sorted(name for name, count in often.items() if 2 * count > len(layers))
+    expected = {f"{index}.{name}" for index in layers for name in usual}
+    for surplus in sorted(numbered - expected):
+        raise KeyError(f"surplus {surplus}")
+    return SceneState([{name: tensor_of(f"{index}.{name}") for name in usual} for index in layers], camera_tokens)

@@ -13,7 +13,8 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.pose_encoding import decode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import relative_to_first
-from zipmap_pl.inference.sources.pictures import ModelPicture
+from zipmap_pl.inference.sources.model_images import ModelImage
+from zipmap_pl.models.heads.table import extra_maps
 from zipmap_pl.models.layers.precision import no_autocast
 from zipmap_pl.models.sequences.long_sequence import gather
 from zipmap_pl.models.zipmap import ZipMap
@@ -43,7 +44,7 @@ def choose_device(name: str) -> torch.device:
 @torch.inference_mode()
 def reconstruct(
     model: ZipMap,
-    pictures: list[ModelPicture],
+    pictures: list[ModelImage],
     device: torch.device,
     views_per_chunk: int | None = None,
     tell: Callable[[str], None] = log.info,
@@ -70,26 +71,28 @@ def reconstruct(
             predictions = [model(tensor)]
         else:
             predictions = model.walk(tensor, views_per_chunk)
-            tell(str(predictions.plan))
-        extrinsics, intrinsics, depth, confidence, points = gather(_in_first_camera(predictions), len(pictures))
-    intrinsics_array = intrinsics[0].numpy()
+            tell(str(predictions.layout))
+        tensors = gather(_in_first_camera(predictions), len(pictures))
+    found = {name: tensor[0].numpy() for name, tensor in tensors.items()}
+    intrinsics = found.pop("intrinsics")
     scene = Scene(
         names=[picture.name for picture in pictures],
         images=images.numpy(),
-        extrinsics=extrinsics[0].numpy(),
-        intrinsics=intrinsics_array,
-        source_intrinsics=np.stack([_at_source_size(k, p) for k, p in zip(intrinsics_array, pictures, strict=True)]),
+        extrinsics=found.pop("extrinsics"),
+        intrinsics=intrinsics,
+        source_intrinsics=np.stack([_at_source_size(k, p) for k, p in zip(intrinsics, pictures, strict=True)]),
         source_sizes=np.array([picture.source_size for picture in pictures]),
-        depth=depth[0].numpy(),
-        confidence=confidence[0].numpy(),
-        points=points[0].numpy(),
+        depth=found.pop("depth"),
+        confidence=found.pop("confidence"),
+        points=found.pop("points"),
+        maps=found,
     )
     _tell_unusable(scene)
     return scene
 
 
-def _in_first_camera(predictions: Iterable[Prediction]) -> Iterator[list[Tensor]]:
-    """Of each prediction extrinsics, intrinsics, depth, confidence and points; the world is the very first camera."""
+def _in_first_camera(predictions: Iterable[Prediction]) -> Iterator[dict[str, Tensor]]:
+    """Extrinsics, intrinsics, depth, confidence, points and further maps by name; the world is the very first camera."""
     first: Tensor | None = None
     for prediction in predictions:
         with no_autocast(prediction.depth):
@@ -101,8 +104,10 @@ def _in_first_camera(predictions: Iterable[Prediction]) -> Iterator[list[Tensor]
             extrinsics = relative_to_first(torch.cat([first, extrinsics], dim=1))[:, 1:]
             depth = prediction.depth[..., 0]
             points = unproject_to_world(depth.double(), intrinsics, extrinsics)
-        maps = (tensor.float().cpu() for tensor in (depth, prediction.depth_conf, points))
-        yield [extrinsics.cpu(), intrinsics.cpu(), *maps]
+        maps = {"depth": depth, "confidence": prediction.depth_conf, "points": points}
+        maps |= {name: values for name, values in prediction.of_views().items() if name in extra_maps()}
+        cameras = {"extrinsics": extrinsics.cpu(), "intrinsics": intrinsics.cpu()}
+        yield cameras | {name: tensor.float().cpu() for name, tensor in maps.items()}
 
 
 def _tell_unusable(scene: Scene) -> None:
@@ -116,7 +121,7 @@ def _tell_unusable(scene: Scene) -> None:
         log.warning("no finite camera for %d of %d views, the first is %s", len(bad), len(scene.names), bad[0])
 
 
-def _at_source_size(intrinsics: np.ndarray, picture: ModelPicture) -> np.ndarray:
+def _at_source_size(intrinsics: np.ndarray, picture: ModelImage) -> np.ndarray:
     """Intrinsics [3, 3] of the user's own picture."""
     sx, sy, x0, y0 = picture.source_from_model
     return np.array([[sx, 0, x0], [0, sy, y0], [0, 0, 1]]) @ intrinsics

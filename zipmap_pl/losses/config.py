@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from zipmap_pl.errors import UserError
-
-CAMERA_MODES = ("reference_view", "affine_invariant")
-
 
 @dataclass
 class CameraWeights:
@@ -31,15 +27,12 @@ class LossConfig:
     query_perceptual: float = 0.5  # inside query_colour; 0 needs no weights of VGG16
     query_depth: float = 1.0  # each of its three terms
     vgg_weights: str | None = None  # file of torchvision's VGG16 for query_perceptual; None = torchvision's cache
-    camera_mode: str = "reference_view"  # reference_view or affine_invariant
     reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
-    affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))
+    affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))  # without that view
     cameras_without_depth: bool = True  # scenes without any depth train the camera terms; False: nothing, as published
     alpha: float = 0.2  # reward for confidence
     valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
     scale_samples: int = 4096  # points per scene that the scale solver looks at
-    extra: dict[str, float] = field(default_factory=dict)  # terms of one's own: module.function -> weight
-
-    def __post_init__(self) -> None:
-        if self.camera_mode not in CAMERA_MODES:
-            raise UserError(f"loss: camera_mode is {self.camera_mode!r}, expected one of {', '.join(CAMERA_MODES)}")
+    extra: dict[str, float] = field(
+        default_factory=dict
+    )  # terms of one's own: file of losses/, or module.function -> weight

@@ -1,8 +1,9 @@
-"""Loss terms of one's own, named in the settings by the dotted name of a function:
+"""Loss terms of one's own: one file with one function, and one line of settings.
 
-    stage.loss.extra: {my_losses.flatness: 0.1}
+    stage.loss.extra: {flatness: 0.1}
 
-adds 0.1 * flatness(prediction, truth) to the training loss and shows it as `loss/flatness`.
+adds 0.1 * flatness(prediction, truth) to the training loss and logs it as `loss/flatness`. The function `flatness` is in the
+file `flatness.py` of this folder, or anywhere on the Python path by its dotted name, `my_losses.flatness`.
 """
 
 import importlib
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from zipmap_pl import losses
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.normalisation import GroundTruth
@@ -24,7 +26,7 @@ def load_terms(weights: Mapping[str, float], taken: set[str]) -> dict[str, tuple
     (`truth.mask`), and returns a scalar.
 
     Args:
-        weights: dotted name of a function -> weight.
+        weights: name of a file in this folder, which is that of its function, or dotted name of a function -> weight.
         taken: names that other terms have.
 
     Raises:
@@ -34,11 +36,11 @@ def load_terms(weights: Mapping[str, float], taken: set[str]) -> dict[str, tuple
     for path, weight in weights.items():
         module, _, name = path.rpartition(".")
         try:
-            function = getattr(importlib.import_module(module), name)
+            function = getattr(importlib.import_module(module or f"{losses.__name__}.{name}"), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise UserError(
-                f"loss: extra names {path!r}: {error}; expected module.function that can be imported (PYTHONPATH=. lets"
-                " files of the working folder be)"
+                f"loss: extra names {path!r}: {error}; expected the name of a file in zipmap_pl/losses/ with a function of this"
+                " name, or module.function that can be imported (PYTHONPATH=. lets files of the working folder be)"
             ) from error
         if not callable(function):
             raise UserError(f"loss: extra names {path!r}, which is no function but {function!r}")

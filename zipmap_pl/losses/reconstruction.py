@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.geometry.pose_encoding import encode_pose
-from zipmap_pl.losses.camera import CameraTerms, affine_invariant_loss, reference_view_loss
-from zipmap_pl.losses.config import CameraWeights, LossConfig
+from zipmap_pl.losses.camera import affine_invariant_loss, reference_view_loss
+from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.extra import load_terms
 from zipmap_pl.losses.local_points import local_point_loss
@@ -19,7 +19,6 @@ from zipmap_pl.losses.safety import bounded, scenes_with_camera, scenes_with_dep
 from zipmap_pl.losses.scale import align_prediction
 from zipmap_pl.models.layers.precision import at_least_float32
 
-CAMERA_LOSSES = {"reference_view": reference_view_loss, "affine_invariant": affine_invariant_loss}
 WEIGHTED = ("camera", "points", "normals", "depth_confidence", "depth_regression", "depth_gradient")
 CAMERA_PARTS = ("camera_translation", "camera_rotation", "camera_field_of_view")
 
@@ -36,14 +35,16 @@ class ReconstructionLoss(nn.Module):
     Args:
         config: weights and settings.
         query: judges the queried views of state-query stages.
+        reference_view: as of the model: cameras are compared in the frame of view 0; otherwise in pairs.
 
     Raises:
         UserError: an extra term cannot be found.
     """
 
-    def __init__(self, config: LossConfig, query: QueryLoss | None = None) -> None:
+    def __init__(self, config: LossConfig, query: QueryLoss | None = None, reference_view: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.reference_view = reference_view
         self.query = query
         self.extra = load_terms(config.extra, taken={"total", *WEIGHTED, *CAMERA_PARTS})
 
@@ -87,12 +88,12 @@ class ReconstructionLoss(nn.Module):
     def _camera(self, aligned: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
         height, width = truth.mask.shape[-2:]
         true_encoding = encode_pose(truth.extrinsics, truth.intrinsics, height, width)
-        loss = CAMERA_LOSSES[self.config.camera_mode]
         scenes = scenes_with_camera(truth.mask)
         if self.config.cameras_without_depth:
             scenes = scenes | (~truth.mask.flatten(1).any(1) & (truth.scale > SCALE_RANGE[0]))  # and cameras that move
-        parts: CameraTerms = loss(torch.stack(aligned.pose_enc_list), true_encoding, scenes)
-        weights: CameraWeights = getattr(self.config, self.config.camera_mode)
+        loss = reference_view_loss if self.reference_view else affine_invariant_loss
+        weights = self.config.reference_view if self.reference_view else self.config.affine_invariant
+        parts = loss(torch.stack(aligned.pose_enc_list), true_encoding, scenes)
         total = weights.translation * parts.translation + weights.rotation * parts.rotation
         return {
             "camera": total + weights.field_of_view * parts.field_of_view,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from zipmap_pl.memory.estimate import MemoryPlan, plan_memory
+from zipmap_pl.memory.estimate import MemoryEstimate, estimate_memory
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.parallel.strategies import World
 from zipmap_pl.training.stages import PUBLISHED_IMAGES, PUBLISHED_RANKS, accumulation_for
@@ -19,7 +19,7 @@ class Change:
     """Settings, as on the command line, and what they lead to."""
 
     settings: str
-    plan: MemoryPlan
+    estimate: MemoryEstimate
 
 
 def with_images(config: RunConfig, images: int) -> RunConfig:
@@ -51,25 +51,25 @@ def most_images(config: RunConfig, world: World, capacity: int, limit: int) -> C
     """
     numbers = sensible_images(config, limit)
 
-    def plan(place: int) -> MemoryPlan:
-        return plan_memory(with_images(config, numbers[place]), world, capacity)
+    def estimate(place: int) -> MemoryEstimate:
+        return estimate_memory(with_images(config, numbers[place]), world, capacity)
 
-    def change(place: int, found: MemoryPlan) -> Change:
+    def change(place: int, found: MemoryEstimate) -> Change:
         return Change(image_settings(config, numbers[place]), found)
 
     low, high = min(SMALL_COUNT, len(numbers) - 1), len(numbers) - 1
-    below, above = plan(low), plan(high)
+    below, above = estimate(low), estimate(high)
     if above.fits:
         return change(high, above)
     if not below.fits:
-        low, below, high, above = 0, plan(0), low, below
+        low, below, high, above = 0, estimate(0), low, below
     if not below.fits:
         return None
     while high - low > 1:
         share = (capacity - below.total) / (above.total - below.total)
         wanted = numbers[low] + share * (numbers[high] - numbers[low])
         place = max([low + 1, *(between for between in range(low + 1, high) if numbers[between] <= wanted)])
-        tried = plan(place)
+        tried = estimate(place)
         if tried.fits:
             low, below = place, tried
         else:
@@ -77,37 +77,39 @@ def most_images(config: RunConfig, world: World, capacity: int, limit: int) -> C
     return change(low, below)
 
 
-def changes(config: RunConfig, plan: MemoryPlan, world: World, compose: Callable[[str], RunConfig]) -> Iterator[Change]:
+def changes(
+    config: RunConfig, estimate: MemoryEstimate, world: World, compose: Callable[[str], RunConfig]
+) -> Iterator[Change]:
     """What may help a stage that does not fit, the mildest first.
 
     Args:
-        config, plan: the stage, and why it does not fit.
+        config, estimate: the stage, and why it does not fit.
         world: its processes.
         compose: the same stage with other settings, as on the command line.
     """
-    capacity = plan.capacity
+    capacity = estimate.capacity
     yield from filter(None, [most_images(config, world, capacity, config.data.images_per_gpu)])
     if config.stage.ema.decay > 0:
-        yield Change("stage.ema.decay=0", without_averages(plan))
+        yield Change("stage.ema.decay=0", without_averages(estimate))
     if not config.model.checkpoint_activations:
         settings = "model.checkpoint_activations=true"
-        yield Change(settings, plan_memory(compose(settings), world, capacity))
-    if world.size < MORE_DEVICES or not plan.sharing.sharded:
+        yield Change(settings, estimate_memory(compose(settings), world, capacity))
+    if world.size < MORE_DEVICES or not estimate.sharing.sharded:
         devices = max(MORE_DEVICES, world.devices)
         settings = f"trainer.strategy=fsdp trainer.devices={devices}"
-        yield Change(settings, plan_memory(compose(settings), World(world.nodes, devices, None), capacity))
-    width = int(config.data.width * SMALLER_PICTURE) // config.data.patch_size * config.data.patch_size
-    if width >= config.data.patch_size:
+        yield Change(settings, estimate_memory(compose(settings), World(world.nodes, devices, None), capacity))
+    width = int(config.data.width * SMALLER_PICTURE) // config.model.patch_size * config.model.patch_size
+    if width >= config.model.patch_size:
         settings = f"data.width={width}"
-        yield Change(settings, plan_memory(compose(settings), world, capacity))
+        yield Change(settings, estimate_memory(compose(settings), world, capacity))
     if config.model.embed_dim > 384:
         settings = small_model_settings(config)
-        yield Change(settings, plan_memory(compose(settings), world, capacity))
+        yield Change(settings, estimate_memory(compose(settings), world, capacity))
 
 
-def without_averages(plan: MemoryPlan) -> MemoryPlan:
-    """The same plan without averaged weights."""
-    return replace(plan, averages=0).with_reserve()
+def without_averages(estimate: MemoryEstimate) -> MemoryEstimate:
+    """The same estimate without averaged weights."""
+    return replace(estimate, averages=0).with_reserve()
 
 
 def small_model_settings(config: RunConfig) -> str:
@@ -116,6 +118,7 @@ def small_model_settings(config: RunConfig) -> str:
     return (
         f"model=small model.reference_view={str(model.reference_view).lower()} "
         f"model.camera_head.kind={model.camera_head.kind} model.query_head={str(model.query_head).lower()}"
+        + (f" model.extra_heads=[{','.join(model.extra_heads)}]" if model.extra_heads else "")
     )
 
 
@@ -123,10 +126,10 @@ def accumulated(config: RunConfig, world: World, capacity: int, images: int) -> 
     """What so many images per GPU mean for the published batch, and what it takes: gradients wait for the last micro-batch."""
     wanted = config.trainer.global_images or PUBLISHED_RANKS * PUBLISHED_IMAGES
     fewer = replace(with_images(config, images), trainer=replace(config.trainer, global_images=wanted))
-    plan = plan_memory(fewer, world, capacity)
-    processes = plan.sharing.processes
+    estimate = estimate_memory(fewer, world, capacity)
+    processes = estimate.sharing.processes
     told = (
         f"{accumulation_for(fewer, processes)} micro-batches of {processes} x {images} images per step"
         f" (published: {PUBLISHED_RANKS} x {PUBLISHED_IMAGES})"
     )
-    return told, Change(f"trainer.global_images={wanted}", plan)
+    return told, Change(f"trainer.global_images={wanted}", estimate)

@@ -56,7 +56,7 @@ class Sharing:
 
 
 @dataclass(frozen=True)
-class MemoryPlan:
+class MemoryEstimate:
     """Bytes of one GPU at the fullest moment of a step.
 
     Attributes:
@@ -102,7 +102,7 @@ class MemoryPlan:
         """What the GPU must have."""
         return self.tensors + self.reserve
 
-    def with_reserve(self) -> "MemoryPlan":
+    def with_reserve(self) -> "MemoryEstimate":
         """The same with the reserve that its tensors ask for."""
         return replace(self, reserve=CONTEXT_BYTES + math.ceil(FRAGMENTATION * self.tensors))
 
@@ -112,14 +112,14 @@ class MemoryPlan:
         return self.total <= self.capacity
 
 
-def plan_memory(config: RunConfig, world: World, capacity: int) -> MemoryPlan:
-    """The plan of a stage on GPUs of `capacity` bytes, for the shape of a step that takes most.
+def estimate_memory(config: RunConfig, world: World, capacity: int) -> MemoryEstimate:
+    """The estimate of a stage on GPUs of `capacity` bytes, for the shape of a step that takes most.
 
     Raises:
         UserError: settings that do not fit each other.
     """
     check_stage(config)
-    return plan_of_shape(config, world, capacity, largest_shape(config))
+    return estimate_of_shape(config, world, capacity, largest_shape(config))
 
 
 def largest_shape(config: RunConfig) -> StepShape:
@@ -128,7 +128,7 @@ def largest_shape(config: RunConfig) -> StepShape:
     How they are spread over scenes matters little: blocks of many scenes have many fast weights, but one after another.
     """
     data = config.data
-    height = height_for(data.aspect[1], data.width, data.patch_size)
+    height = height_for(data.aspect[1], data.width, config.model.patch_size)
 
     def images(views: int) -> tuple[int, int]:
         scenes = max(1, data.images_per_gpu // views)
@@ -138,8 +138,8 @@ def largest_shape(config: RunConfig) -> StepShape:
     return StepShape(views, height, data.width, images(views)[1])
 
 
-def plan_of_shape(config: RunConfig, world: World, capacity: int, shape: StepShape) -> MemoryPlan:
-    """The plan for one shape of a step."""
+def estimate_of_shape(config: RunConfig, world: World, capacity: int, shape: StepShape) -> MemoryEstimate:
+    """The estimate for one shape of a step."""
     sharing = sharing_of(config, world)
     numerics = numerics_of(config, sharing)
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -153,7 +153,7 @@ def plan_of_shape(config: RunConfig, world: World, capacity: int, shape: StepSha
     moment, phase = fullest(step, here, resident_gradients(model, sharing))
     in_step = max(0, moment.tensors - step.batch)
     kept = min(step.kept, in_step)
-    plan = MemoryPlan(
+    estimate = MemoryEstimate(
         groups=groups,
         parameters=WIDE * sum(held.values()),
         optimizer=ADAMW_MOMENTS * here,
@@ -170,7 +170,7 @@ def plan_of_shape(config: RunConfig, world: World, capacity: int, shape: StepSha
         phase=phase,
         sharing=sharing,
     )
-    return plan.with_reserve()
+    return estimate.with_reserve()
 
 
 def sharing_of(config: RunConfig, world: World) -> Sharing:

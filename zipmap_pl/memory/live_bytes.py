@@ -17,21 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from zipmap_pl.losses.quantile import MIN_ELEMENTS
-from zipmap_pl.models.layers import mlp
-from zipmap_pl.models.mixers import fast_weight_operators
-
-# Opaque to whoever counts from outside, but what they allocate inside is real: run once more, on fake tensors too.
-OPERATORS = {
-    f"zipmap_pl::{operator._name}": operator
-    for operator in (
-        fast_weight_operators._descent,
-        fast_weight_operators._descent_backward,
-        fast_weight_operators._apply,
-        fast_weight_operators._apply_backward,
-        mlp._mlp,
-        mlp._mlp_backward,
-    )
-}
+from zipmap_pl.models.layers.opaque_operators import BODIES
 
 
 @dataclass(frozen=True)
@@ -72,7 +58,7 @@ class LiveBytes(TorchDispatchMode):
         """Run one operation, on the modes below."""
         if function is torch.ops.aten._local_scalar_dense.default:
             return _answer(arguments[0])
-        if function.name() in OPERATORS:
+        if function.name() in BODIES:
             self.touch(self._most_inside(function, arguments))
         made = function(*arguments, **(keywords or {}))
         for tensor in _tensors(made):
@@ -110,12 +96,15 @@ class LiveBytes(TorchDispatchMode):
         self.live -= size
 
     def _most_inside(self, function: Any, arguments: tuple) -> int:
-        """What one of our operators has alive inside at most, its results included."""
+        """What one of our operators has alive inside at most, its results included.
+
+        It is opaque to whoever counts from outside, so it is run once more, on fake tensors too.
+        """
         key = (function, torch.is_autocast_enabled("cpu"), signature(arguments))
         if key not in self._inside_operators:
             inside = LiveBytes(_tensors(arguments))
             with torch.no_grad(), inside:
-                OPERATORS[function.name()]._init_fn(*arguments)
+                BODIES[function.name()](*arguments)
             self._inside_operators[key] = inside.peak.total
         return self._inside_operators[key]
 

@@ -141,7 +141,7 @@ def build(config: RunConfig, numerics: Numerics) -> tuple[ZipMap, nn.Module]:
     if config.data.batches == "state_query":
         perceptual = _empty_perceptual_distance() if config.stage.loss.query_perceptual else None
         query = QueryLoss(config.stage.loss, perceptual)
-    return model.train(), ReconstructionLoss(config.stage.loss, query)
+    return model.train(), ReconstructionLoss(config.stage.loss, query, config.model.reference_view)
 
 
 def _fill(module: nn.Module, dtype_of: Callable[[str], torch.dtype]) -> None:

@@ -5,18 +5,19 @@ B scenes, S views, P tokens per view in the order camera, registers, patches; C 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
-from zipmap_pl.contracts.scene_state import SceneState
+from zipmap_pl.contracts.scene_state import LayerState, SceneState
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.dinov2 import DinoV2
 from zipmap_pl.models.layers import activation_checkpointing
-from zipmap_pl.models.layers.rope import Rotation, grid_positions, rotation_at
-from zipmap_pl.models.mixers.blocks import SCENE_BLOCKS, FrameBlock, SceneContext
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, Operator
+from zipmap_pl.models.layers.rope import grid_positions, rotation_at
+from zipmap_pl.models.mixers.blocks import FrameBlock, SceneBlock
+from zipmap_pl.models.mixers.scene_mixer import FIT_THEN_READ_ALL, Operator, SceneMixer, TokenGrid
 
 REGISTERS = 4
 SPECIAL_TOKENS = 1 + REGISTERS  # in front of the patches of each view
@@ -51,6 +52,7 @@ class Aggregator(nn.Module):
         self.reference_view = config.reference_view
         self.checkpoint_activations = config.checkpoint_activations
         self.feature_blocks = tuple(config.feature_blocks)
+        self.mixer_kind = config.mixer_kind
         self.head_dim = dim // config.heads
         self.patch_size = config.patch_size
         self.patch_embed = DinoV2(dim, config.patch_size, config.tokenizer, config.checkpoint_activations)
@@ -65,11 +67,16 @@ class Aggregator(nn.Module):
         self.frame_blocks = nn.ModuleList(
             FrameBlock(dim, config.heads, config.layer_scale) for _ in range(config.depth)
         )
-        self.global_blocks = nn.ModuleList(SCENE_BLOCKS[config.global_mixer](config) for _ in range(config.depth))
+        self.global_blocks = nn.ModuleList(SceneBlock(config) for _ in range(config.depth))
         # On the CPU even if the parameters are made on the meta device, because loading weights does not fill them.
         mean, std = (torch.tensor(values, device="cpu").view(3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
         self.register_buffer("image_mean", mean, persistent=False)
         self.register_buffer("image_std", std, persistent=False)
+
+    @property
+    def mixers(self) -> list[SceneMixer]:
+        """Those of the scene blocks, in order; all of one kind."""
+        return [cast(SceneBlock, block).mixer for block in self.global_blocks]
 
     def forward(
         self,
@@ -91,33 +98,41 @@ class Aggregator(nn.Module):
         scenes, views, channels = images.shape[:3]
         rays = channels == RAY_CHANNELS
         tokens = self._ray_tokens(images) if rays else self.picture_tokens(images, starts_scene=state is None)
-        context = self._context(images, tokens, operators)
+        grid = self.grid(images, tokens)
         before = [None] * len(self.global_blocks) if state is None else state.layers
         recompute = self.checkpoint_activations and self.training
-        levels, after = [], []
+        levels: list[Tensor] = []
+        after: list[LayerState] = []
         blocks = zip(self.frame_blocks, self.global_blocks, before, strict=True)
         for index, (frame_block, scene_block, memory) in enumerate(blocks):
-            within_views = activation_checkpointing.run(frame_block, tokens, context.rotation, recompute=recompute)
+            within_views = activation_checkpointing.run(frame_block, tokens, grid.rotation, recompute=recompute)
             scene_tokens = within_views.unflatten(0, (scenes, views)).flatten(1, 2)
             over_scene, memory = activation_checkpointing.run(
-                scene_block, scene_tokens, context, memory, recompute=recompute
+                scene_block, scene_tokens, grid, operators, memory, recompute=recompute
             )
             tokens = over_scene.unflatten(1, (views, -1)).flatten(0, 1)
             if keep_levels and index in self.feature_blocks:
                 levels.append(torch.cat([within_views, tokens], dim=-1).unflatten(0, (scenes, views)))
-            if keep_state and memory is not None:
+            if keep_state and self.mixer_kind.remembers:
                 after.append(memory)
-        return Features(levels, SceneState(after) if after else None)
+        if not after:
+            return Features(levels, None)
+        cameras = torch.cat([within_views[:, 0], tokens[:, 0]], dim=-1).unflatten(0, (scenes, views))
+        return Features(levels, self._remembered(after, cameras, state))
 
-    def _context(self, images: Tensor, tokens: Tensor, operators: Sequence[Operator]) -> SceneContext:
-        in_tokens = [operator.in_tokens(tokens.shape[1]) for operator in operators]
-        return SceneContext(self.rotation(images, tokens), images.shape[1], in_tokens)
+    def _remembered(self, layers: list[LayerState], cameras: Tensor, before: SceneState | None) -> SceneState:
+        """`cameras`: camera tokens [B, S, 2C] of the views of this pass; those of the views before come first."""
+        if not self.mixer_kind.keeps_camera_tokens:
+            return SceneState(layers)
+        earlier = [] if before is None or before.camera_tokens is None else [before.camera_tokens]
+        return SceneState(layers, torch.cat([*earlier, cameras], dim=1))
 
-    def rotation(self, images: Tensor, tokens: Tensor) -> Rotation:
-        """Of the tokens [*, P, C] of each view of images [*, *, *, H, W]."""
+    def grid(self, images: Tensor, tokens: Tensor) -> TokenGrid:
+        """How the tokens [B * S, P, C] lie in images [B, *, *, H, W]; S need not be the number of views in `images`."""
         height, width = (side // self.patch_size for side in images.shape[-2:])
         positions = grid_positions(height, width, SPECIAL_TOKENS, device=tokens.device)
-        return rotation_at(positions, self.head_dim, torch.promote_types(tokens.dtype, torch.float32))
+        rotation = rotation_at(positions, self.head_dim, torch.promote_types(tokens.dtype, torch.float32))
+        return TokenGrid(len(tokens) // len(images), height, width, SPECIAL_TOKENS, rotation)
 
     def picture_tokens(self, images: Tensor, starts_scene: bool) -> Tensor:
         """[B * S, P, C], before any block; the reference view is the first one of a scene."""

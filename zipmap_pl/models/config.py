@@ -1,13 +1,18 @@
 """Sizes and variants of the model as plain data. The defaults are the published ZipMap; conf/model/ has other sizes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
+from zipmap_pl import discovery
+from zipmap_pl.checks import refuse
 from zipmap_pl.errors import UserError
+from zipmap_pl.models.heads import table
+from zipmap_pl.models.mixers import kinds
 
-GLOBAL_MIXERS = ("ttt", "softmax")
-CAMERA_HEADS = ("iterative", "mlp")
+if TYPE_CHECKING:
+    from zipmap_pl.models.mixers.scene_mixer import SceneMixer
+
 UPDATE_RULES = ("newton_schulz", "gradient", "momentum")
 NEWTON_SCHULZ_DTYPES = ("bfloat16", "float32")
 MAY_BE_ZERO = ("registers", "newton_schulz_steps")  # of the whole numbers; the others count from one
@@ -42,6 +47,21 @@ class TTTConfig:
     momentum: float = 0.9  # what is left of a past gradient, with update_rule momentum
     gate: bool = True
 
+    def faults(self, dim: int) -> Iterator[str]:
+        """What does not fit together, or to tokens of `dim` channels."""
+        for name in ("base_learning_rate", "global_learning_rate"):
+            rate = getattr(self, name)
+            if rate is not None and rate <= 0:
+                yield f"{name}={rate}, expected more than 0"
+        if self.update_rule not in UPDATE_RULES:
+            yield f"update_rule={self.update_rule}, expected one of {', '.join(UPDATE_RULES)}"
+        if not 0 <= self.momentum < 1:
+            yield f"momentum={self.momentum}, expected 0 or more and less than 1"
+        if self.newton_schulz_dtype not in NEWTON_SCHULZ_DTYPES:
+            yield f"newton_schulz_dtype={self.newton_schulz_dtype}, expected one of {', '.join(NEWTON_SCHULZ_DTYPES)}"
+        if dim % self.head_dim:
+            yield f"head_dim={self.head_dim}, expected a divisor of embed_dim={dim}"
+
 
 @dataclass
 class CameraHeadConfig:
@@ -71,6 +91,7 @@ class ModelConfig:
     `reference_view`: view 0 has its own special tokens and is the world frame; otherwise the model is affine-invariant.
     `local_point_head`: without it, as in VGGT, the local points are those of the depth and the field of view.
     `query_head`: the model also answers what a camera given by its rays would see.
+    `extra_heads`: further dense heads, by their keys in `models.heads.table`.
     Raises UserError for sizes that do not fit together.
     """
 
@@ -79,12 +100,14 @@ class ModelConfig:
     depth: int = 24  # pairs of frame block and global block
     heads: int = 16  # of the frame blocks
     feature_blocks: list[int] = field(default_factory=lambda: [4, 11, 17, 23])
-    global_mixer: str = "ttt"  # ttt or softmax
+    global_mixer: str = "ttt"  # a name in zipmap_pl/models/mixers/kinds
+    mixer: dict[str, Any] = field(default_factory=dict)  # settings of a mixer that has no field of its name here
     layer_scale: float = 0.01
     token_std: float = 1e-6
     reference_view: bool = True
     local_point_head: bool = True
     query_head: bool = False
+    extra_heads: list[str] = field(default_factory=list)
     checkpoint_activations: bool = False
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     ttt: TTTConfig = field(default_factory=TTTConfig)
@@ -93,13 +116,25 @@ class ModelConfig:
 
     @property
     def streaming(self) -> bool:
-        """Whether views can come one after another: no part of the model looks at a later one."""
-        return self.global_mixer == "ttt" and self.camera_head.kind == "mlp"
+        """Return True if views can come one after another: no part of the model looks at a later one."""
+        return table.CAMERA_HEADS[self.camera_head.kind].each_alone and self.mixer_kind.streams
+
+    @property
+    def mixer_kind(self) -> "type[SceneMixer]":
+        """The class of the scene mixer, with its facts."""
+        return mixer_kind(self.global_mixer)
+
+    @property
+    def mixer_settings(self) -> Any:
+        """The settings of the scene mixer, as its own dataclass."""
+        if _has_own_field(self.global_mixer):
+            return getattr(self, self.global_mixer)
+        return _as_settings(self.mixer, self.mixer_kind.Settings)
 
     def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise UserError(f"model config: found {'; found '.join(faults)}")
+        refuse("model config", self._faults())
+        if not _has_own_field(self.global_mixer):
+            self.mixer = asdict(self.mixer_settings)  # with what was left at its default, for those who write it down
 
     def _faults(self) -> Iterator[str]:
         too_small = list(self._too_small())
@@ -119,33 +154,20 @@ class ModelConfig:
                 lowest, value = int(setting.name not in MAY_BE_ZERO), getattr(part, setting.name)
                 if setting.type is int and value < lowest:
                     yield f"{prefix}{setting.name}={value}, expected {lowest} or more"
-        for name in ("base_learning_rate", "global_learning_rate"):
-            rate = getattr(self.ttt, name)
-            if rate is not None and rate <= 0:
-                yield f"ttt.{name}={rate}, expected more than 0"
 
     def _misfits(self) -> Iterator[str]:
         """What does not fit together."""
         dim, levels, blocks = self.embed_dim, list(self.dense_head.level_channels), list(self.feature_blocks)
-        if self.global_mixer not in GLOBAL_MIXERS:
-            yield f"global_mixer={self.global_mixer}, expected one of {', '.join(GLOBAL_MIXERS)}"
-        if self.ttt.update_rule not in UPDATE_RULES:
-            yield f"ttt.update_rule={self.ttt.update_rule}, expected one of {', '.join(UPDATE_RULES)}"
-        if not 0 <= self.ttt.momentum < 1:
-            yield f"ttt.momentum={self.ttt.momentum}, expected 0 or more and less than 1"
-        if self.ttt.newton_schulz_dtype not in NEWTON_SCHULZ_DTYPES:
-            dtypes = ", ".join(NEWTON_SCHULZ_DTYPES)
-            yield f"ttt.newton_schulz_dtype={self.ttt.newton_schulz_dtype}, expected one of {dtypes}"
+        yield from self._mixer_faults()
         if dim % (4 * self.heads):  # two picture axes, two halves of a rotation
             yield f"heads={self.heads}, expected embed_dim={dim} to be a multiple of 4 * heads"
         if dim % self.tokenizer.heads:
             yield f"tokenizer.heads={self.tokenizer.heads}, expected a divisor of embed_dim={dim}"
-        if self.global_mixer == "ttt" and dim % self.ttt.head_dim:
-            yield f"ttt.head_dim={self.ttt.head_dim}, expected a divisor of embed_dim={dim}"
-        if self.camera_head.kind not in CAMERA_HEADS:
-            yield f"camera_head.kind={self.camera_head.kind}, expected one of {', '.join(CAMERA_HEADS)}"
-        if self.query_head and self.global_mixer != "ttt":
-            yield f"query_head=true with global_mixer={self.global_mixer}, expected ttt, whose state can be queried"
+        if self.camera_head.kind not in table.CAMERA_HEADS:
+            yield f"camera_head.kind={self.camera_head.kind}, expected one of {', '.join(table.CAMERA_HEADS)}"
+        if not set(self.extra_heads) <= set(table.extra_heads()) or len(set(self.extra_heads)) < len(self.extra_heads):
+            known = ", ".join(table.extra_heads()) or "none, as there are none"
+            yield f"extra_heads={list(self.extra_heads)}, expected some of {known}, each once"
         if 2 * dim % self.camera_head.heads:
             yield f"camera_head.heads={self.camera_head.heads}, expected a divisor of 2 * embed_dim={2 * dim}"
         if len(blocks) != 4 or blocks != sorted(set(blocks)) or blocks[0] < 0:
@@ -156,3 +178,53 @@ class ModelConfig:
             yield f"dense_head.level_channels={levels}, expected four multiples of 4"
         if self.dense_head.features % 8:
             yield f"dense_head.features={self.dense_head.features}, expected a multiple of 8"
+
+    def _mixer_faults(self) -> Iterator[str]:
+        """What is wrong with the choice of the scene mixer and its settings."""
+        name, names = self.global_mixer, discovery.names_in(kinds)
+        if name not in names:
+            yield f"global_mixer={name}, expected one of {', '.join(names)}"
+            return
+        if self.mixer and _has_own_field(name):
+            yield f"mixer={self.mixer} with global_mixer={name}, expected its settings in {name}"
+        settings, place = self.mixer_settings, name if _has_own_field(name) else "mixer"
+        if hasattr(settings, "faults"):
+            yield from (f"{place}.{fault}" for fault in settings.faults(self.embed_dim))
+        if self.query_head and not self.mixer_kind.remembers:
+            others = mixers_with("remembers")
+            yield f"query_head=true with global_mixer={name}, expected {others}, whose state can be queried"
+
+
+def mixer_kind(name: str) -> "type[SceneMixer]":
+    """The class of a scene mixer by name; that needs torch, so nothing here asks before it has to."""
+    kind: type[SceneMixer] = discovery.load(kinds, name, "global_mixer").Mixer
+    return kind
+
+
+def mixers_with(fact: str) -> str:
+    """The names of the scene mixers of which a fact is true, for messages."""
+    return " or ".join(name for name in discovery.names_in(kinds) if getattr(mixer_kind(name), fact))
+
+
+def mixer_fields(name: str, settings: Any) -> dict[str, Any]:
+    """The fields of ModelConfig that say: this scene mixer with these settings."""
+    own = {name: settings, "mixer": {}} if _has_own_field(name) else {"mixer": asdict(settings)}
+    return {"global_mixer": name, **own}
+
+
+def _has_own_field(mixer: str) -> bool:
+    return any(entry.name == mixer for entry in fields(ModelConfig))
+
+
+def _as_settings(values: dict[str, Any], kind: type) -> Any:
+    if not values:
+        return kind()
+    from omegaconf import OmegaConf  # those who build a model from a dataclass need no loader of settings
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
+    except (OmegaConfBaseException, ValueError) as error:
+        known = ", ".join(entry.name for entry in fields(kind)) or "none"
+        reason = str(error).splitlines()[0]
+        raise UserError(f"model config: found mixer={values} ({reason}), expected settings of: {known}") from error

@@ -1,11 +1,14 @@
 """What is given to a model is looked at before any work is done; what is wrong is told in one line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from zipmap_pl.contracts.scene_state import SceneState
+from zipmap_pl.errors import UserError
 from zipmap_pl.models.aggregator import RAY_CHANNELS
+from zipmap_pl.models.mixers.scene_mixer import SceneMixer
 
 PICTURE_CHANNELS = 3
 OVERSHOOT = 0.2  # beyond [0, 1]: bicubic resizing leaves that much at edges
@@ -31,6 +34,27 @@ def checked_images(images: Tensor | Sequence[Tensor], patch_size: int, values: b
 def checked_rays(rays: Tensor | Sequence[Tensor], patch_size: int) -> Tensor:
     """Query rays as [B, T, 9, H, W]; shapes and errors as for pictures, but any value."""
     return _checked(rays, "rays", RAY_CHANNELS, patch_size)
+
+
+def check_state(state: SceneState, mixers: Sequence[SceneMixer], scenes: int, device: torch.device) -> None:
+    """Raise UserError if this is not, on `device`, a state of `scenes` scenes and of a model with these mixers."""
+    fault = next(_state_faults(state, mixers, scenes, device), None)
+    if fault is not None:
+        raise UserError(f"scene state: found {fault}")
+
+
+def _state_faults(state: SceneState, mixers: Sequence[SceneMixer], scenes: int, device: torch.device) -> Iterator[str]:
+    if len(state.layers) != len(mixers):
+        yield f"{len(state.layers)} layers, expected {len(mixers)} as the model has; query the model that made it"
+    for index, (mixer, layer) in enumerate(zip(mixers, state.layers, strict=True)):
+        yield from (f"in layer {index} {fault}" for fault in mixer.faults(layer, scenes))
+    if mixers[0].keeps_camera_tokens and (state.camera_tokens is None or len(state.camera_tokens) != scenes):
+        yield f"no camera tokens of {scenes} scenes, expected those of their views; query the model that made it"
+    places = {tensor.device for tensor in state.layers[0].values()}
+    if places != {device}:
+        yield f"it on {', '.join(map(str, places))}, expected {device}; move it with .to"
+    if not mixers[0].began_here(state.layers[0]):  # one layer tells; all of them would take a frame's time in a stream
+        yield "the norms of other weights, expected those of this model; query the model that made it"
 
 
 def _checked(given: Tensor | Sequence[Tensor], name: str, channels: int, patch_size: int) -> Tensor:

@@ -11,14 +11,14 @@ from zipmap_pl.contracts.prediction import Prediction, QueriedViews
 from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.aggregator import SPECIAL_TOKENS, Aggregator, Features
-from zipmap_pl.models.config import ModelConfig
-from zipmap_pl.models.heads.activations import colour_and_depth
-from zipmap_pl.models.heads.camera import CameraHead, MLPCameraHead
+from zipmap_pl.models.config import ModelConfig, mixers_with
+from zipmap_pl.models.heads import camera, table
 from zipmap_pl.models.heads.dense import DPTHead
-from zipmap_pl.models.input_checks import checked_images, checked_rays
+from zipmap_pl.models.heads.fields import activated, prediction_of
+from zipmap_pl.models.heads.table import DenseRow
+from zipmap_pl.models.input_checks import check_state, checked_images, checked_rays
 from zipmap_pl.models.layers.precision import at_least_float32, no_autocast
-from zipmap_pl.models.mixers.fast_weights import FastWeights
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, READ_ALL, Operator, TTTLayer, windows
+from zipmap_pl.models.mixers.scene_mixer import FIT_THEN_READ_ALL, READ_ALL, Operator, windows
 from zipmap_pl.models.sequences.long_sequence import (
     ChunkedPass,
     Walk,
@@ -42,20 +42,12 @@ class ZipMap(nn.Module):
         self.config = config
         self.terms = ""  # licence terms of the weights it was filled with; empty for own ones
         dim = 2 * config.embed_dim
-
-        def dense_head(out_channels: int) -> DPTHead:
-            return DPTHead(dim, config.patch_size, out_channels, config.dense_head, config.checkpoint_activations)
-
         self.aggregator = Aggregator(config)
-        if config.camera_head.kind == "mlp":
-            self.camera_mlp_head = MLPCameraHead(dim)
-        else:
-            self.camera_head = CameraHead(dim, config.camera_head)
-        self.depth_head = dense_head(2)
-        if config.local_point_head:
-            self.local_point_head = dense_head(3)
-        if config.query_head:
-            self.nvs_head = dense_head(5)
+        row = table.CAMERA_HEADS[config.camera_head.kind]
+        self.add_module(row.key, getattr(camera, row.layer)(dim, config.camera_head))
+        for dense in table.dense_heads(config):
+            head = DPTHead(dim, config.patch_size, dense.channels, config.dense_head, config.checkpoint_activations)
+            self.add_module(dense.key, head)
 
     def set_reference_view(self, reference_view: bool) -> None:
         """Whether view 0 is the world frame from now on: a stage may change that in a model that is being trained."""
@@ -79,7 +71,7 @@ class ZipMap(nn.Module):
             target_rays: also predict what is seen along these rays, see `query`.
             window: how many views a streaming model takes at once; it predicts from them and those before. By default
                 1 on a streaming model; other models look at all views.
-            keep_state: also return what the model remembers (three matrices per scene block and scene).
+            keep_state: also return what the model remembers of each scene.
             views_per_chunk, storage: look at so many views, and rays, at once: see `walk`. The results are on the CPU.
 
         Raises:
@@ -100,7 +92,7 @@ class ZipMap(nn.Module):
         if rays is not None:
             state = cast(SceneState, prediction.state)  # a model with a query head has one
             queried = self._query(state, rays, views_per_chunk)
-            prediction.nvs_pred, prediction.nvs_depth_conf = queried.nvs_pred, queried.nvs_depth_conf
+            prediction = replace(prediction, **vars(queried))
         if not keep_state:
             prediction.state = None
         return prediction
@@ -122,7 +114,7 @@ class ZipMap(nn.Module):
             window, keep_state: as for a call.
 
         Raises:
-            ValueError, UserError: as a call; softmax scene blocks need all views at once; what is kept fits nowhere.
+            ValueError, UserError: as a call; the scene mixer needs all views at once (softmax); what is kept fits nowhere.
         """
         images = self._checked(images)
         if self.config.streaming:
@@ -130,8 +122,8 @@ class ZipMap(nn.Module):
             return stream_in_chunks(
                 self.stream(size), images, chunks_of(images.shape[1], views_per_chunk, size), keep_state
             )
-        chunked = self._chunked(images, views_per_chunk, window, self._dense_heads)
-        return chunked.walk(chunked.plan(storage or Storage()), self._camera_head, keep_state)
+        chunked = self._chunked(images, views_per_chunk, window, self._dense_heads(table.IMAGES))
+        return chunked.walk(chunked.layout(storage or Storage()), self._camera_head, keep_state)
 
     def compress(
         self,
@@ -142,16 +134,17 @@ class ZipMap(nn.Module):
     ) -> SceneState:
         """What the model remembers of every scene of a batch, without the work of the heads.
 
-        Arguments and errors as for a call; UserError on a model with softmax scene blocks, which remember nothing.
+        Arguments and errors as for a call; UserError on a model whose scene mixer remembers nothing (softmax).
         """
         images = self._checked(images)
-        if self.config.global_mixer != "ttt":
-            raise UserError(f"model: found global_mixer={self.config.global_mixer}, expected ttt to compress views")
+        if not self.config.mixer_kind.remembers:
+            expected = f"expected {mixers_with('remembers')} to compress views"
+            raise UserError(f"model: found global_mixer={self.config.global_mixer}, {expected}")
         if views_per_chunk is None:
             _refuse(storage)
         elif not self.config.streaming:
             chunked = self._chunked(images, views_per_chunk, window, {})
-            return chunked.compress(chunked.plan(storage or Storage()))
+            return chunked.compress(chunked.layout(storage or Storage()))
         views = images.shape[1]
         state: SceneState | None = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and views_per_chunk is None):
@@ -198,7 +191,7 @@ class ZipMap(nn.Module):
         if not self.config.streaming:
             raise UserError(
                 f"model: found global_mixer={self.config.global_mixer}, camera_head.kind={self.config.camera_head.kind}, "
-                "expected ttt and mlp to take views one after another; the published checkpoint_online.pt can"
+                f"expected {mixers_with('streams')} and mlp to take views one after another; the published checkpoint_online.pt can"
             )
         size = 1 if window is None else window
         if size < 1:
@@ -216,32 +209,34 @@ class ZipMap(nn.Module):
         with no_autocast(images):
             poses = self._camera_head(at_least_float32(features.levels[-1][:, :, 0]))
             levels = _patches(features)
-            maps = {name: _maps(head, levels, images) for name, head in self._dense_heads.items()}
-            return Prediction.of_maps(poses, maps["depth"], maps.get("points"), features.state)
+            maps = {row: _maps(head, levels, images) for row, head in self._dense_heads(table.IMAGES).items()}
+            return prediction_of(poses, maps, features.state)
 
     @property
     def _camera_head(self) -> nn.Module:
-        return self.camera_mlp_head if self.config.camera_head.kind == "mlp" else self.camera_head
+        return self.get_submodule(table.CAMERA_HEADS[self.config.camera_head.kind].key)
 
-    @property
-    def _dense_heads(self) -> dict[str, DPTHead]:
-        """Those that look at pictures."""
-        return {"depth": self.depth_head} | ({"points": self.local_point_head} if self.config.local_point_head else {})
+    def _dense_heads(self, looks_at: str) -> dict[DenseRow, DPTHead]:
+        """Those that look at such views, by their rows of the table."""
+        return {row: cast(DPTHead, self.get_submodule(row.key)) for row in table.dense_heads(self.config, looks_at)}
 
     def _query(self, state: SceneState, rays: Tensor, views_per_chunk: int | None = None) -> QueriedViews:
         if views_per_chunk is not None:
             return query_in_chunks(lambda part: self._query(state, part.to(self._device)), rays, views_per_chunk)
         features = self.aggregator(rays, READ_ALL, state)
         with no_autocast(rays):
-            return QueriedViews(*colour_and_depth(_maps(self.nvs_head, _patches(features), rays)))
+            levels = _patches(features)
+            maps = {row: _maps(head, levels, rays) for row, head in self._dense_heads(table.RAYS).items()}
+            return QueriedViews(**activated(maps))
 
     def _chunked(
-        self, images: Tensor, views_per_chunk: int, window: int | None, heads: Mapping[str, DPTHead]
+        self, images: Tensor, views_per_chunk: int, window: int | None, heads: Mapping[DenseRow, DPTHead]
     ) -> ChunkedPass:
-        if self.config.global_mixer != "ttt":
+        name = self.config.global_mixer
+        if not self.config.mixer_kind.in_chunks:
             raise UserError(
-                f"model: found global_mixer={self.config.global_mixer}, expected ttt to look at views in chunks; "
-                "softmax attention needs all views at once"
+                f"model: found global_mixer={name}, expected {mixers_with('in_chunks')} to look at views in chunks; "
+                f"{name} needs all views at once"
             )
         self._operators(images.shape[1], window)
         return ChunkedPass(self.aggregator, heads, images, views_per_chunk)
@@ -252,9 +247,7 @@ class ZipMap(nn.Module):
 
     def _check_state(self, state: SceneState, views: Tensor) -> None:
         """Raise UserError if the state is not one of this model and of the scenes of `views`."""
-        layers = [layer for layer in self.aggregator.global_blocks.modules() if isinstance(layer, TTTLayer)]
-        learned = [FastWeights(*map(_whole, layer.learned_weights)) for layer in layers]
-        state.check(learned, scenes=len(views), device=views.device)
+        check_state(state, self.aggregator.mixers, len(views), views.device)
 
     def _checked_rays(self, rays: Tensor) -> Tensor:
         if not self.config.query_head:
@@ -267,11 +260,6 @@ class ZipMap(nn.Module):
     def _checked(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         # In training the loader answers for the values.
         return checked_images(images, self.config.patch_size, values=not self.training)
-
-
-def _whole(parameter: Tensor) -> Tensor:
-    """A parameter itself, or what all shards of it are together; outside of its block a sharded one is in shards."""
-    return parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
 
 
 def _refuse(storage: Storage | None) -> None:

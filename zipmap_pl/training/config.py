@@ -6,15 +6,18 @@ Every YAML is checked against these dataclasses: an unknown key or a value of th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from zipmap_pl.checks import expect, expect_one_of
 from zipmap_pl.datasets.config import DataConfig
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
-from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig, expect
+from zipmap_pl.training.retired import judge, schema_of, take_out
+from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "fsdp", "hsdp")
@@ -33,7 +36,7 @@ class StageConfig:
     parent: str | None = None  # the stage before it in a curriculum
 
     def __post_init__(self) -> None:
-        expect(self.steps >= 1, "stage.steps", self.steps, "1 or more")
+        expect(self.steps >= 1, "settings: stage.steps", self.steps, "1 or more")
 
 
 @dataclass
@@ -80,8 +83,7 @@ class TrainerConfig:
             ("strategy", STRATEGIES),
             ("precision", PRECISIONS),
         ):
-            value = getattr(self, name)
-            expect(value in allowed, f"trainer.{name}", value, f"one of {', '.join(allowed)}")
+            expect_one_of(f"settings: trainer.{name}", getattr(self, name), allowed)
         for name in (
             "devices",
             "nodes",
@@ -91,10 +93,10 @@ class TrainerConfig:
             "checkpoint_every",
             "max_skipped",
         ):
-            expect(getattr(self, name) >= 1, f"trainer.{name}", getattr(self, name), "1 or more")
+            expect(getattr(self, name) >= 1, f"settings: trainer.{name}", getattr(self, name), "1 or more")
         images = self.global_images
-        expect(images is None or images >= 1, "trainer.global_images", images, "1 or more, or null")
-        expect(self.keep_checkpoints >= 0, "trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
+        expect(images is None or images >= 1, "settings: trainer.global_images", images, "1 or more, or null")
+        expect(self.keep_checkpoints >= 0, "settings: trainer.keep_checkpoints", self.keep_checkpoints, "0 or more")
 
 
 @dataclass
@@ -111,12 +113,21 @@ class RunConfig:
     output: str = "runs/demo"
     init_from: str | None = None  # checkpoint or run folder, file or hub id whose weights the run starts from
 
+    def __post_init__(self) -> None:
+        expect(self.seed >= 0, "settings: seed", self.seed, "0 or more")
+        self.data.check_patch_size(self.model.patch_size)
+
+    def facts(self) -> RunFacts:
+        """What the data are handed by the run."""
+        return RunFacts(self.seed, self.stage.name, self.model.patch_size)
+
 
 def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> RunConfig:
     """Compose conf/train.yaml with overrides as on the command line, and with an own folder of YAML groups.
 
     Raises:
-        UserError: unknown key, group or option, value of the wrong type, unreadable YAML.
+        UserError: unknown key, group or option, value of the wrong type, unreadable YAML, a retired key that contradicts
+            its successor (see `retired`; one that agrees is a warning).
     """
     import hydra
     from hydra.core.config_store import ConfigStore
@@ -130,18 +141,21 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> Run
         if not Path(config_dir).is_dir():
             raise UserError(f"{config_dir}: no such folder, expected one with YAML groups (--config-dir)")
         search_path = [f"hydra.searchpath=[{Path(config_dir).resolve().as_uri()}]"]
-    ConfigStore.instance().store(name="run_schema", node=RunConfig)
+    ConfigStore.instance().store(name="run_schema", node=schema_of(RunConfig))
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
             composed = hydra.compose("train", overrides=[*search_path, *overrides])
         # Merged once more, because `+key=value` gets past the schema.
-        values = OmegaConf.to_container(composed, resolve=True)
-        return cast(RunConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values)))
+        values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+        retired = take_out(values)
+        config = cast(RunConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values)))
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise UserError(f"settings: {_reason(error)}; `zipmap fit --show` prints every setting") from error
     finally:
         GlobalHydra.instance().clear()
+    judge(retired, config)
+    return config
 
 
 def _reason(error: BaseException) -> str:

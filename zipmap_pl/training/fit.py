@@ -9,23 +9,23 @@ from pathlib import Path
 import lightning
 import torch
 
+from zipmap_pl.changes import changes
 from zipmap_pl.checkpoints.folder import (
+    check_files,
     checkpoints_of,
     find_checkpoint,
     latest_checkpoint,
-    read_averages,
     read_manifest,
-    read_optimizer,
 )
 from zipmap_pl.checkpoints.load import load_weights
 from zipmap_pl.checkpoints.start import start_from
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.metrics.running_means import BASELINE
+from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.module import ZipMapModule
+from zipmap_pl.training.module import Resume, ZipMapModule
 from zipmap_pl.training.parallel.strategies import World, build_strategy, meet, world_of
-from zipmap_pl.training.run_settings import changes
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
 from zipmap_pl.training.watching.callbacks import (
     Checkpoints,
@@ -80,10 +80,11 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
 def _fit(config: RunConfig, following: Sequence[RunConfig]) -> FitResult:
     world = world_of(config.trainer)
     lightning.seed_everything(config.seed, workers=False, verbose=False)
-    data = ZooDataModule(config.data, total_steps=config.stage.steps)
+    data = ZooDataModule(config.data, total_steps=config.stage.steps, run=config.facts())
     data.setup("fit")
-    module = ZipMapModule(config)
-    damaged = _restore(module, config, Path(config.output))
+    model = ZipMap(config.model)
+    resume, damaged = _restore(model, config, Path(config.output))
+    module = ZipMapModule(config, model, resume)
     data.start_step = module.step
     _leave_cores_to_the_loader(config.data.workers, world.devices)
     checkpoints = Checkpoints(config.trainer, data, damaged)
@@ -119,28 +120,29 @@ def _leave_cores_to_the_loader(workers: int, processes: int) -> None:
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes - workers))
 
 
-def _restore(module: ZipMapModule, config: RunConfig, output: Path) -> list[Path]:
-    """Take over the newest whole checkpoint of this run, or the weights that it starts from. Returns damaged ones, newer ones."""
+def _restore(model: ZipMap, config: RunConfig, output: Path) -> tuple[Resume, list[Path]]:
+    """Load the weights of this run's newest whole checkpoint, or those that it starts from.
+
+    Returns where the stage resumes, and the damaged checkpoints, which are newer.
+    """
     newest = latest_checkpoint(output / "checkpoints")
     if newest is None:
-        if config.init_from is not None:
-            module.trained_on = start_from(module.model, config.init_from).trained_on
-        return []
+        start = config.init_from
+        return Resume() if start is None else Resume(trained_on=start_from(model, start).trained_on), []
     older = [checkpoint for checkpoint in checkpoints_of(newest.parent) if checkpoint < newest]
     damaged: list[Path] = []
     for checkpoint in (newest, *reversed(older)):
         try:
-            _go_on_from(checkpoint, module, config, output)
-            return damaged
+            return _resumed(checkpoint, model, config, output), damaged
         except DamagedFile as error:  # raised before anything that is written
             damaged.append(checkpoint)
             if len(damaged) > len(older):  # all of them: to start anew is for the user to say
                 raise
             log.warning("%s: the checkpoint before it is gone on from", error)
-    return damaged
+    raise AssertionError("the loop returns or raises")
 
 
-def _go_on_from(checkpoint: Path, module: ZipMapModule, config: RunConfig, output: Path) -> None:
+def _resumed(checkpoint: Path, model: ZipMap, config: RunConfig, output: Path) -> Resume:
     manifest = read_manifest(checkpoint)
     differs = [
         f"{name} {found}, asked for {wanted}"
@@ -154,10 +156,10 @@ def _go_on_from(checkpoint: Path, module: ZipMapModule, config: RunConfig, outpu
         raise UserError(
             f"{output}: holds a run of {'; '.join(differs)}; choose another folder (output=...) or remove this one"
         )
-    load_weights(module.model, checkpoint)
-    module.saved_optimizer, module.saved_averages = read_optimizer(checkpoint), read_averages(checkpoint)
-    module.step, module.skipped, module.trained_on = manifest.step, manifest.skipped, manifest.trained_on
+    check_files(checkpoint)
+    load_weights(model, checkpoint)
     log.info("going on from %s", checkpoint)
+    return Resume(manifest.step, manifest.skipped, manifest.trained_on, checkpoint)
 
 
 def _trainer(

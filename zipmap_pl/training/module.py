@@ -3,14 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
 
 import lightning
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
+from zipmap_pl.checkpoints.folder import read_averages, read_optimizer
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses.normalisation import ground_truth
@@ -36,8 +38,25 @@ class MicroBatch:
     scenes: list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Resume:
+    """Where a stage begins or resumes. The defaults: at its first step, with a fresh optimizer.
+
+    Attributes:
+        step: optimizer steps of the stage that are done, skipped ones included.
+        skipped: how many of them changed nothing.
+        trained_on: dataset slug -> licence, of what the weights saw before this stage.
+        checkpoint: folder that holds the state of the optimizer and the averages of the weights; read when these are made.
+    """
+
+    step: int = 0
+    skipped: int = 0
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+
 class ZipMapModule(lightning.LightningModule):
-    """Trains a `ZipMap` on one stage, and on others after it that need the same modules (`begin`).
+    """Trains `model` on one stage, and on others after it that need the same modules (`begin`).
 
     The step is written out (manual optimisation), because a stage needs its own clipping per module and its own answer to numbers
     that are not finite: the step is then skipped by all ranks, counted, and the schedule goes on.
@@ -50,40 +69,35 @@ class ZipMapModule(lightning.LightningModule):
         skipped: how many steps of the stage changed nothing.
         whole: weights, optimiser and counters belong to the same step; False inside the update.
         ema: averages of the weights; None before training and where the stage keeps none.
-        saved_optimizer: state for the optimiser when it is built (see `optimizer_state`); None = a fresh one.
-        saved_averages: for `ema` when that is made; None = it starts from the weights.
-        trained_on: dataset slug -> licence, of what the weights saw before this stage.
+        resume: where the stage began in this process.
         last_loss: total loss of the last step.
         validation: what the last validation said of the weights, metric by name, and `validated_step`, when that was.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, model: ZipMap, resume: Resume) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model = ZipMap(config.model)
+        self.model = model
         if config.trainer.compile:
             compile_blocks(self.model)
         self.suspects = Suspects()
         self.accumulation = 1
-        self.begin(config)
+        self.begin(config, resume)
 
-    def begin(self, config: RunConfig, trained_on: dict[str, str] | None = None) -> None:
-        """Get ready for the first step of a stage: losses, reference view, counters. `configure_optimizers` does the rest."""
-        self.config = config
+    def begin(self, config: RunConfig, resume: Resume) -> None:
+        """Get ready for a stage: losses, reference view, counters. `configure_optimizers` does the rest."""
+        self.config, self.resume = config, resume
         self.model.set_reference_view(config.model.reference_view)
         query = QueryLoss(config.stage.loss) if config.data.batches == "state_query" else None
-        self.loss = ReconstructionLoss(config.stage.loss, query).to(self.device)
+        self.loss = ReconstructionLoss(config.stage.loss, query, config.model.reference_view).to(self.device)
         self.metrics, self.metrics_of_averages = (
             validation_metrics(query is not None, query and query.perceptual).to(self.device) for _ in range(2)
         )
-        self.step = 0
-        self.skipped = 0
+        self.step = resume.step
+        self.skipped = resume.skipped
         self.step_ended = False
         self.whole = True
         self.ema: Ema | None = None
-        self.saved_optimizer: Mapping[str, dict[str, Any]] | None = None
-        self.saved_averages: Mapping[str, Tensor] | None = None
-        self.trained_on = trained_on or {}
         self.last_loss = float("nan")
         self.validation: dict[str, float] = {}
         self.validated_step: int | None = None
@@ -108,16 +122,15 @@ class ZipMapModule(lightning.LightningModule):
         share(self.model, self.trainer.strategy)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with the groups of the stage, and the state of the checkpoint that the run goes on from; averages beside it."""
-        optimizer = build_optimizer(self.model, self.config.stage.optimizer)
-        if self.saved_optimizer is not None:
-            restore_optimizer(self.model, optimizer, self.saved_optimizer)
-            self.saved_optimizer = None
+        """AdamW with the groups of the stage, and averages next to it; with the state of the checkpoint that the run resumes from."""
+        optimizer, checkpoint = build_optimizer(self.model, self.config.stage.optimizer), self.resume.checkpoint
+        if checkpoint is not None:
+            restore_optimizer(self.model, optimizer, read_optimizer(checkpoint))
         if self.config.stage.ema.decay > 0:
             self.ema = Ema(self.model, self.config.stage.ema)
-            if self.saved_averages is not None:
-                self.ema.load(self.saved_averages)
-                self.saved_averages = None
+            averages = None if checkpoint is None else read_averages(checkpoint)
+            if averages is not None:
+                self.ema.load(averages)
         return optimizer
 
     def training_step(self, batch: Batch, batch_index: int) -> None:

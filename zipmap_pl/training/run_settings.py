@@ -1,13 +1,15 @@
 """The settings of a run, kept beside its results; what changed since is named."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from omegaconf import OmegaConf
 
+from zipmap_pl.changes import changes
+from zipmap_pl.files import write_file
 from zipmap_pl.training.config import RunConfig, to_yaml
+from zipmap_pl.training.retired import take_out
 
 log = logging.getLogger(__name__)
 
@@ -16,20 +18,10 @@ def keep_settings(path: Path, config: RunConfig) -> None:
     """Write the run's settings beside its results; say what has changed since they were last written."""
     settings = to_yaml(config)
     if path.is_file():
-        before, now = (OmegaConf.to_container(OmegaConf.create(text)) for text in (path.read_text(), settings))
-        for name, old, new in changes(cast(dict, before), cast(dict, now)):
+        # A setting that an earlier version did not know had the default; what retired ones follow from is compared.
+        known = OmegaConf.merge(OmegaConf.create(to_yaml(RunConfig())), OmegaConf.create(path.read_text()))
+        before, now = (cast(dict, OmegaConf.to_container(each)) for each in (known, OmegaConf.create(settings)))
+        take_out(before)
+        for name, old, new in changes(before, now):
             log.info("changed since this run was last started: %s is %s, was %s", name, new, old)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(settings)
-    partial.replace(path)  # half of a file would be in the way of the next start
-
-
-def changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, old and new value of all that differs; None where there is none."""
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from changes(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield f"{prefix}{key}", old, new
+    write_file(path, settings.encode())

@@ -10,7 +10,7 @@ from zipmap_pl.training.config import RunConfig, compose
 OF_THE_WHOLE = ("stage=", "curriculum.", "output=", "init_from=")  # overrides that are not about each stage
 
 
-def plan(overrides: Sequence[str] = (), config_dir: str | None = None) -> list[RunConfig]:
+def selected_stages(overrides: Sequence[str] = (), config_dir: str | None = None) -> list[RunConfig]:
     """The stages that the settings ask for, parents first: one, or those of a curriculum.
 
     Settings on the command line hold for every stage of a curriculum; `init_from` for the first one. The others start

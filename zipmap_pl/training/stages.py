@@ -14,9 +14,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.errors import UserError
+from zipmap_pl.models.config import mixers_with
 from zipmap_pl.training.config import RunConfig
-from zipmap_pl.training.module import ZipMapModule
+from zipmap_pl.training.module import Resume, ZipMapModule
 from zipmap_pl.training.run_settings import keep_settings
+from zipmap_pl.training.without_effect import rates_without_effect
 
 PUBLISHED_RANKS, PUBLISHED_IMAGES = 64, 48
 
@@ -29,7 +31,7 @@ def check_stage(config: RunConfig) -> None:
     if kind == "streaming" and not model.streaming:
         raise UserError(
             f"settings: data.batches=streaming with model.camera_head.kind={model.camera_head.kind} and "
-            f"global_mixer={model.global_mixer}, expected mlp and ttt; model=zipmap_streaming has both"
+            f"global_mixer={model.global_mixer}, expected mlp and {mixers_with('streams')}; model=zipmap_streaming has both"
         )
     if kind == "state_query" and not model.query_head:
         raise UserError(
@@ -64,6 +66,9 @@ def begin_stage(config: RunConfig, module: ZipMapModule, data: ZooDataModule, tr
     if trainer.is_global_zero:
         keep_settings(Path(config.output) / "settings.yaml", config)
         log.info("%s", batch_line(config, trainer.world_size))
+        trained = (name for name, parameter in module.model.named_parameters() if parameter.requires_grad)
+        for line in rates_without_effect(config, trained):
+            log.warning("%s", line)
 
 
 def stage_logger(config: RunConfig, first_step: int) -> TensorBoardLogger:
@@ -95,8 +100,8 @@ class StageSwitch(lightning.Callback):
         log.info(
             "stage %s is done after %d steps; %s goes on in the same model", done.name, done.steps, config.stage.name
         )
-        module.begin(config, trained_on=module.trained_on | self.data.licences())
-        self.data.begin(config.data, config.stage.steps)
+        module.begin(config, Resume(trained_on={**module.resume.trained_on, **self.data.licences()}))
+        self.data.begin(config.data, config.stage.steps, config.facts())
         begin_stage(config, module, self.data, trainer)
         trainer.optimizers = [module.configure_optimizers()]
         for logger in trainer.loggers:

@@ -22,9 +22,10 @@ import numpy as np
 from zipmap_pl.datasets.format.schema import slug_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.natural_order import natural_order
 from zipmap_pl.preprocess.convert.axes import to_opencv
 from zipmap_pl.preprocess.formats import trajectories, tum
-from zipmap_pl.preprocess.formats.file_patterns import match_files, natural_order
+from zipmap_pl.preprocess.formats.file_patterns import match_files
 from zipmap_pl.preprocess.formats.pictures import in_units, read_depth_npy, read_depth_png, read_picture
 from zipmap_pl.preprocess.formats.sources import read_bytes
 from zipmap_pl.preprocess.options import options_of, raw_folder, settings_of

@@ -8,14 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from stamp_batches import stamp_config
 
 from zipmap_pl.datasets.config import DatasetConfig, ValidationConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
 from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, ShapeRanges, stage_number
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
 from zipmap_pl.datasets.loading.mixture import Mixture
 from zipmap_pl.datasets.loading.samples import TrainSamples
-from zipmap_pl.datasets.view_sampling.settings import RULES
+from zipmap_pl.datasets.view_sampling.settings import ONE_OF, rule_names
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -43,11 +45,9 @@ SEVERAL = {"choices": {"a": {"share": 1.0, "max": 3}, "b": {"share": 1.0, "rule"
 def check_view_sets(mixture, config, draws):
     """Bounds, one scene, the cap, and one shape on all ranks, over so many draws with four ranks and two micro-batches."""
     world, accumulation, drawn = 4, 2, 0
-    samples = TrainSamples(config, mixture)
-    stage, ranges = stage_number(config.stage), config.shape_ranges()
-    ranks = [
-        TrainBatches(config.seed, stage, ranges, rank, world, accumulation, None, lambda: 0) for rank in range(world)
-    ]
+    samples, run = TrainSamples(config, RunFacts(), mixture), RunFacts()
+    stage, ranges = stage_number(run.stage), config.shape_ranges(run.patch_size)
+    ranks = [TrainBatches(run.seed, stage, ranges, rank, world, accumulation, None, lambda: 0) for rank in range(world)]
     number = 0
     while drawn < draws:
         batches = [rank.batch(number) for rank in ranks]
@@ -79,7 +79,7 @@ def uneven(tmp_path_factory):
 
 
 def rules_of(folder):
-    settings = [{"rule": name, **(SEVERAL if name == "one_of" else {})} for name in sorted(RULES)]
+    settings = [{"rule": name, **(SEVERAL if name == "one_of" else {})} for name in rule_names() if name != ONE_OF]
     return [
         open_dataset(DatasetConfig(str(folder / frames), sampling=rule, min_frames=1))
         for rule in settings
@@ -89,7 +89,7 @@ def rules_of(folder):
 
 @pytest.mark.parametrize("draws", [2_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("kind", [{}, {"batches": "state_query"}, {"batches": "streaming", "views": [5, 5]}])
-def test_view_sets_keep_their_bounds(uneven, stamp_config, kind, draws):
+def test_view_sets_keep_their_bounds(uneven, kind, draws):
     config = stamp_config(uneven, views=[2, 24], images_per_gpu=24, width=56, aspect=[0.33, 1.0])
     check_view_sets(rules_of(uneven), replace(config, **kind), draws)
 
@@ -103,7 +103,7 @@ def test_view_sets_keep_their_bounds(uneven, stamp_config, kind, draws):
     "kind", [{}, {"batches": "state_query"}, {"batches": "streaming", "views": [3, 3]}], ids=lambda kind: str(kind)
 )
 @pytest.mark.parametrize("frames", ["1", "11"])
-def test_few_scenes_for_many_ranks_and_workers(uneven, stamp_config, frames, kind, reading):
+def test_few_scenes_for_many_ranks_and_workers(uneven, frames, kind, reading):
     # Two scenes in one shard, four ranks with three workers each.
     train = {"few": DatasetConfig(str(uneven / frames), sampling={"rule": "unordered"}, min_frames=1)}
     config = stamp_config(uneven, train=train, validation={}, workers=3, reading=reading, **kind)
@@ -119,7 +119,7 @@ def test_few_scenes_for_many_ranks_and_workers(uneven, stamp_config, frames, kin
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("workers", [0, 3])
-def test_one_scene_of_one_frame_is_validated_once(uneven, stamp_config, workers):
+def test_one_scene_of_one_frame_is_validated_once(uneven, workers):
     heldout = {"one": DatasetConfig(str(uneven / "1"), split="heldout", min_frames=1)}
     config = stamp_config(
         uneven, train={}, validation=heldout, workers=workers, validation_sets=ValidationConfig(views=2)
@@ -134,7 +134,7 @@ def test_one_scene_of_one_frame_is_validated_once(uneven, stamp_config, workers)
     assert seen == [True, False, False]
 
 
-def test_splits_without_scenes_are_refused_before_the_start(uneven, stamp_config):
+def test_splits_without_scenes_are_refused_before_the_start(uneven):
     for reading in ("random", "sequential"):
         config = stamp_config(uneven, train={"few": DatasetConfig(str(uneven / "1"))}, validation={}, reading=reading)
         with pytest.raises(UserError, match="no scene of split 'train' has min_frames = 2 frames, the longest has 1"):
@@ -147,7 +147,7 @@ def test_splits_without_scenes_are_refused_before_the_start(uneven, stamp_config
         ZooDataModule(stamp_config(uneven, train={}, validation=empty)).val_dataloader()
 
 
-def test_a_stream_without_a_window_that_is_long_enough_is_refused(uneven, stamp_config, tmp_path):
+def test_a_stream_without_a_window_that_is_long_enough_is_refused(uneven, tmp_path):
     # Scenes have enough frames, but windows are shorter than what a sample needs.
     folder = shutil.copytree(uneven / "11", tmp_path / "11")
     train = {"few": DatasetConfig(str(folder), min_frames=8)}
@@ -161,7 +161,7 @@ def test_a_stream_without_a_window_that_is_long_enough_is_refused(uneven, stamp_
 
 
 @pytest.mark.parametrize("sets", [1, 2, 3, 5, 8])
-def test_a_mean_over_validation_does_not_depend_on_the_ranks(tmp_path, stamp_config, sets):
+def test_a_mean_over_validation_does_not_depend_on_the_ranks(tmp_path, sets):
     options = SceneOptions(width=16, height=16, views=4)
     preprocess(SyntheticReader(options, 1, sets), tmp_path / "some", EngineSettings(lossless=True), workers=1)
     heldout = {"some": DatasetConfig(str(tmp_path / "some"), split="heldout")}

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from stamp_batches import plain, stamp_config
 from torch.utils.data import DataLoader
 
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.data_module import ZooDataModule
 from zipmap_pl.datasets.draws.draw import DrawKey, Purpose, ShapeRanges
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.draws.step_batches import TrainBatches
 from zipmap_pl.datasets.format.frame_reader import OpenFiles
 
@@ -36,7 +38,7 @@ def as_rank(config, rank, world, accumulation=1, start_step=0, total_steps=None)
 # Resume.
 
 
-def resumed_in_the_middle(config, plain, stop, more, ranks, workers):
+def resumed_in_the_middle(config, stop, more, ranks, workers):
     for world in ranks:
         for rank in range(world):
             whole = [plain(batch) for batch in as_rank(config, rank, world, total_steps=stop + more).train_dataloader()]
@@ -48,17 +50,17 @@ def resumed_in_the_middle(config, plain, stop, more, ranks, workers):
             config.workers = 0
 
 
-def test_resume_with_ranks_and_workers(stamps, stamp_config, plain):
-    resumed_in_the_middle(stamp_config(stamps), plain, stop=4, more=6, ranks=(1, 2), workers=(0, 2))
+def test_resume_with_ranks_and_workers(stamps):
+    resumed_in_the_middle(stamp_config(stamps), stop=4, more=6, ranks=(1, 2), workers=(0, 2))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_resume_with_all_numbers_of_ranks_and_workers(stamps, stamp_config, plain):
-    resumed_in_the_middle(stamp_config(stamps), plain, stop=40, more=64, ranks=(1, 2, 4, 8), workers=(0, 1, 2, 4))
+def test_resume_with_all_numbers_of_ranks_and_workers(stamps):
+    resumed_in_the_middle(stamp_config(stamps), stop=40, more=64, ranks=(1, 2, 4, 8), workers=(0, 1, 2, 4))
 
 
-def test_legs_with_other_workers_and_prefetch_make_the_unbroken_run(stamps, stamp_config, plain):
+def test_legs_with_other_workers_and_prefetch_make_the_unbroken_run(stamps):
     def leg(start, stop, **changes):
         loader = ZooDataModule(stamp_config(stamps, **changes), start_step=start, total_steps=12).train_dataloader()
         return [plain(batch) for batch in islice(loader, stop - start)]
@@ -78,7 +80,7 @@ def test_legs_with_other_workers_and_prefetch_make_the_unbroken_run(stamps, stam
     assert leg(12, 99) == []
 
 
-def test_iterating_again_goes_on_where_training_is(stamps, stamp_config, plain):
+def test_iterating_again_goes_on_where_training_is(stamps):
     # As Lightning does at the end of its epochs: whether the workers stay or are made anew must not matter.
     whole = [plain(b) for b in ZooDataModule(stamp_config(stamps), total_steps=12).train_dataloader()]
     for persistent in (False, True):
@@ -99,7 +101,7 @@ def test_iterating_again_goes_on_where_training_is(stamps, stamp_config, plain):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory needs a GPU")
-def test_page_locked_batches_are_the_same(stamps, stamp_config, plain, monkeypatch):
+def test_page_locked_batches_are_the_same(stamps, monkeypatch):
     pinned = list(ZooDataModule(stamp_config(stamps, workers=2), total_steps=6).train_dataloader())
     assert all(batch.images.is_pinned() and batch.frames.is_pinned() for batch in pinned)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -124,7 +126,7 @@ class Recorder(LightningModule):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_stopped_twice_in_other_epochs_of_lightning(stamps, stamp_config, tmp_path, workers):
+def test_stopped_twice_in_other_epochs_of_lightning(stamps, tmp_path, workers):
     def leg(start, stop):
         module = ZooDataModule(stamp_config(stamps, workers=workers), start_step=start, total_steps=12)
         model, before = Recorder(), tmp_path / f"{start}.ckpt"
@@ -171,7 +173,7 @@ def test_a_run_that_goes_on_with_other_ranks_sees_the_same_set_in_every_step(wor
         assert len({(request.views, request.height, request.width) for request in requests}) == 1
 
 
-def test_samples_do_not_depend_on_the_number_of_ranks(stamps, stamp_config):
+def test_samples_do_not_depend_on_the_number_of_ranks(stamps):
     config = stamp_config(stamps)
 
     def step_sets(world):
@@ -197,7 +199,7 @@ def _two_ranks(rank: int, folder: str, config: object, start: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_with_two_workers_each_before_and_after_a_resume(stamps, stamp_config, tmp_path):
+def test_two_processes_with_two_workers_each_before_and_after_a_resume(stamps, tmp_path):
     context = multiprocessing.get_context("fork")  # torch need not be loaded again
     for start in (0, 3):
         settings = stamp_config(stamps, workers=2)
@@ -224,6 +226,7 @@ HASHED = """
 import sys, hashlib
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws.draw import stage_number
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.loading.mixture import SceneList
 from zipmap_pl.datasets.loading.samples import TrainSamples, collate
 from zipmap_pl.datasets.format.shard_index import ShardIndex
@@ -233,9 +236,9 @@ def digest_of(folder):
     rules = [{"rule": "unordered"}, {"max": 2}, {"rule": "covisibility_walk"}]
     datasets = [DatasetConfig(folder, sampling=rule) for rule in rules]
     config = DataConfig(width=14, aspect=[1.0, 1.0], views=[2, 4], images_per_gpu=8)
-    samples = TrainSamples(config, [SceneList(dataset, ShardIndex.open(folder)) for dataset in datasets])
+    samples = TrainSamples(config, RunFacts(), [SceneList(dataset, ShardIndex.open(folder)) for dataset in datasets])
     digest = hashlib.sha256()
-    for requests in TrainBatches(config.seed, stage_number("static"), config.shape_ranges(), 0, 1, 1, 8, lambda: 0):
+    for requests in TrainBatches(42, stage_number("static"), config.shape_ranges(14), 0, 1, 1, 8, lambda: 0):
         batch = collate([samples[request] for request in requests])
         digest.update(repr((batch.dataset, batch.scene, batch.frames.tolist())).encode())
         digest.update(batch.images.numpy().tobytes() + batch.depth.numpy().tobytes())
@@ -253,7 +256,7 @@ def test_another_hash_seed_and_time_zone_change_nothing(stamps):
 
 
 @pytest.mark.parametrize("start_step", [1, 1_000_000, 10**9])
-def test_going_on_late_costs_as_much_as_starting(stamps, stamp_config, monkeypatch, start_step):
+def test_going_on_late_costs_as_much_as_starting(stamps, monkeypatch, start_step):
     work = []
     read, generator = OpenFiles.read, DrawKey.generator
 
@@ -278,8 +281,8 @@ def test_going_on_late_costs_as_much_as_starting(stamps, stamp_config, monkeypat
     assert len(work) < 60
 
 
-def test_the_numbers_of_a_batch_are_those_of_the_first_release(stamps, stamp_config):
+def test_the_numbers_of_a_batch_are_those_of_the_first_release(stamps):
     # Scenes and frames only: pictures may change when a codec does. See also the draws' own numbers.
-    loader = ZooDataModule(stamp_config(stamps), total_steps=50).train_dataloader()
+    loader = ZooDataModule(stamp_config(stamps), total_steps=50, run=RunFacts(seed=5)).train_dataloader()
     shown = [(batch.number, batch.scene, batch.frames.tolist()) for batch in loader]
     assert hashlib.sha256(repr(shown).encode()).hexdigest()[:16] == "b2739818d9061be9"

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from shared_files import golden_arrays
 
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.datasets.config import DataConfig, DatasetConfig
@@ -114,7 +115,7 @@ def batch_of(extrinsics, intrinsics, height, width, inputs, targets):
     )
 
 
-def test_rays_of_the_targets_are_the_published_ones(golden_arrays):
+def test_rays_of_the_targets_are_the_published_ones():
     golden = golden_arrays("geometry.npz")
     extrinsics, intrinsics = (torch.from_numpy(golden[name]) for name in ("extrinsics", "intrinsics"))
     published = torch.from_numpy(golden["ray_map_9"])  # of normalised cameras, not yet divided by the query's unit

@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
+from stamp_batches import stamp_config
 from torch.utils.data import get_worker_info
 
 from zipmap_pl.datasets.config import DatasetConfig
 from zipmap_pl.datasets.data_module import ZooDataModule, open_dataset
+from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, FRAME_TEXT_COLUMNS, SCENE_COLUMNS, SCHEMA_VERSION
 from zipmap_pl.datasets.format.shard_index import TEXT_COLUMNS
 from zipmap_pl.datasets.loading.samples import SampleReader, TrainSamples
@@ -95,11 +97,11 @@ def endless(tmp_path_factory):
     return folder
 
 
-def test_an_index_of_30_million_frames_takes_no_memory(endless, stamp_config):
+def test_an_index_of_30_million_frames_takes_no_memory(endless):
     def opened():
         config = stamp_config(endless, views=[24, 24], images_per_gpu=24)
         before, handles = own_memory(), open_files()
-        samples = TrainSamples(config, [open_dataset(config.train["stamps"])])
+        samples = TrainSamples(config, RunFacts(), [open_dataset(config.train["stamps"])])
         batches = ZooDataModule(config)._train_batches()
         scenes = set()
         for number in range(1000):
@@ -114,7 +116,7 @@ def test_an_index_of_30_million_frames_takes_no_memory(endless, stamp_config):
     assert scenes > 900 and megabytes < 50 and handles < 40  # a mapped column keeps its file open
 
 
-def test_many_datasets_may_have_more_columns_than_files_are_allowed(stamps, stamp_config):
+def test_many_datasets_may_have_more_columns_than_files_are_allowed(stamps):
     many = {str(number): DatasetConfig(str(stamps)) for number in range(12)}
 
     def loaded():
@@ -138,14 +140,14 @@ def grown(config, samples_drawn):
 
 @pytest.mark.parametrize("samples", [2_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("reading", ["random", "sequential"])
-def test_memory_and_handles_stay_the_same_over_many_samples(stamps, stamp_config, reading, samples):
+def test_memory_and_handles_stay_the_same_over_many_samples(stamps, reading, samples):
     config = stamp_config(stamps, reading=reading, views=[2, 2], images_per_gpu=16)
     (memory, handles), (later, handles_later) = in_a_process(grown, config, samples)
     assert handles_later <= handles + 1  # a stream has its shard open, or is between two
     assert later < 1.02 * memory
 
 
-def test_handles_stay_the_same_when_everything_is_damaged(own_stamps, stamp_config):
+def test_handles_stay_the_same_when_everything_is_damaged(own_stamps):
     files = sorted(own_stamps.glob("train/*.tar"))
     for file in files[1:]:
         file.write_bytes(file.read_bytes()[:5000])
@@ -174,7 +176,7 @@ def told_of_a_death(config, kill_worker=None):
             batches = iter(module.train_dataloader())
             for _ in islice(batches, 1000):
                 number += 1
-                if number == 1 and kill_worker is not None:
+                if number == 2 and kill_worker is not None:  # a batch of each worker is there
                     victim = batches._workers[kill_worker].pid
                     os.kill(victim, signal.SIGKILL)
         except (RuntimeError, ConnectionError, EOFError) as error:
@@ -192,7 +194,7 @@ def told_of_a_death(config, kill_worker=None):
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("reading", ["random", "sequential"])
-def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, stamp_config, reading):
+def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, reading):
     config = stamp_config(stamps, workers=2, reading=reading)
     victim, _, message, lines = told_of_a_death(config, kill_worker=1)
     named = re.search(rf"DataLoader worker \(pid(\(s\))? {victim}\)", message)
@@ -203,7 +205,7 @@ def test_a_killed_worker_ends_the_loader_by_name_and_last_sample(stamps, stamp_c
 
 
 @pytest.mark.timeout(60)
-def test_a_worker_that_a_sample_kills_tells_which(stamps, stamp_config, monkeypatch):
+def test_a_worker_that_a_sample_kills_tells_which(stamps, monkeypatch):
     read = SampleReader.read
 
     def fatal(self, pick, *rest):
@@ -302,7 +304,7 @@ def test_a_cache_survives_writers_that_are_killed(tmp_path):
     assert others == {".bytes", ".lock"}, "the file that a kill left unfinished is gone"
 
 
-def test_a_loader_that_is_given_up_leaves_no_worker(stamps, stamp_config):
+def test_a_loader_that_is_given_up_leaves_no_worker(stamps):
     batches = iter(ZooDataModule(stamp_config(stamps, workers=2)).train_dataloader())
     list(islice(batches, 3))
     workers = [worker.pid for worker in batches._workers]

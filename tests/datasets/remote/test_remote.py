@@ -206,7 +206,7 @@ def test_datasets_that_are_not_behind_the_url(server, remote):
 
 def config(location, remote, **changes):
     quiet = {"augmentation": AugmentationConfig(colour="none"), "zoom": [1.0, 1.0], "aspect": [1.0, 1.0]}
-    sizes = {"width": 28, "views": [2, 4], "images_per_gpu": 8, "workers": 0, "seed": 3}
+    sizes = {"width": 28, "views": [2, 4], "images_per_gpu": 8, "workers": 0}
     return DataConfig(train={"rooms": DatasetConfig(location)}, remote=remote, **{**quiet, **sizes, **changes})
 
 

@@ -11,22 +11,25 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
 from zipmap_pl.datasets.draws.draw import DrawKey, Purpose
-from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed, in_time_order
-from zipmap_pl.datasets.view_sampling.covisibility import CovisibilityWalk, CovisibleGroup, OverlapWeighted, grow_group
-from zipmap_pl.datasets.view_sampling.intervals import (
-    BlockShuffled,
-    Revisits,
-    Turntable,
-    VideoIntervals,
-    VideoOrCollection,
-    shuffle_blocks,
-    unused,
-)
-from zipmap_pl.datasets.view_sampling.scene import Scene
-from zipmap_pl.datasets.view_sampling.sets import NearbyWindow, UnorderedSet, evenly_spaced
-from zipmap_pl.datasets.view_sampling.settings import RULES, make_rule
+from zipmap_pl.datasets.view_sampling.combined import OneOf, Reversed
+from zipmap_pl.datasets.view_sampling.groups import grow_group
+from zipmap_pl.datasets.view_sampling.order import evenly_spaced, in_time_order
+from zipmap_pl.datasets.view_sampling.rule import SceneFrames
+from zipmap_pl.datasets.view_sampling.rules.block_shuffled import BlockShuffled
+from zipmap_pl.datasets.view_sampling.rules.covisibility_walk import CovisibilityWalk
+from zipmap_pl.datasets.view_sampling.rules.covisible_group import CovisibleGroup
+from zipmap_pl.datasets.view_sampling.rules.nearby_window import NearbyWindow
+from zipmap_pl.datasets.view_sampling.rules.overlap_weighted import OverlapWeighted
+from zipmap_pl.datasets.view_sampling.rules.revisits import Revisits
+from zipmap_pl.datasets.view_sampling.rules.turntable import Turntable
+from zipmap_pl.datasets.view_sampling.rules.unordered import UnorderedSet
+from zipmap_pl.datasets.view_sampling.rules.video_intervals import VideoIntervals
+from zipmap_pl.datasets.view_sampling.rules.video_or_collection import VideoOrCollection
+from zipmap_pl.datasets.view_sampling.settings import ONE_OF, make_rule, rule_names
+from zipmap_pl.datasets.view_sampling.walks import shuffle_blocks, unused
 from zipmap_pl.errors import UserError
 
+RULES = [name for name in rule_names() if name != ONE_OF]
 seeds = st.integers(0, 2**32)
 walks = st.builds(
     VideoOrCollection,
@@ -49,7 +52,7 @@ def scene_of(neighbours):
     for frame, others in enumerate(neighbours):
         for place, (other, overlap) in enumerate(sorted(others.items(), key=lambda pair: -pair[1])):
             rows[frame, place], overlaps[frame, place] = other, overlap
-    return Scene(len(neighbours), rows, overlaps)
+    return SceneFrames(len(neighbours), rows, overlaps)
 
 
 def video(frame_count, reach=8):
@@ -61,7 +64,7 @@ def video(frame_count, reach=8):
 
 
 def without_overlap(frame_count):
-    return Scene(frame_count, np.full((frame_count, 1), -1, np.int32), np.zeros((frame_count, 1), np.uint8))
+    return SceneFrames(frame_count, np.full((frame_count, 1), -1, np.int32), np.zeros((frame_count, 1), np.uint8))
 
 
 LONG_VIDEO = video(200)
@@ -128,7 +131,7 @@ def test_every_rule_is_a_function_of_seed_stage_step_and_slot(name, seed, stage,
 def test_no_rule_costs_more_in_a_longer_scene(name):
     # With a billion frames, anything that goes over all frames would fill the memory.
     rows = np.broadcast_to(np.arange(32, dtype=np.int32), (10**9, 32))
-    scene = Scene(10**9, rows, np.broadcast_to(np.full(32, 128, np.uint8), (10**9, 32)))
+    scene = SceneFrames(10**9, rows, np.broadcast_to(np.full(32, 128, np.uint8), (10**9, 32)))
     frames = make_rule({"rule": name}, "x").draw(rng(0), scene, 48)
     assert frames.shape == (48,)
 
@@ -552,7 +555,7 @@ def test_rules_by_name():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rule": "vidio"}, "x: rule is 'vidio', expected one of video_or_collection, video_intervals"),
+        ({"rule": "vidio"}, "x: rule is 'vidio', expected one of block_shuffled, covisibility_walk"),
         ({"maks": 3}, "x: rule video_or_collection: no key 'maks', expected min, max"),
         ({"rule": "turntable", "video": 0.5}, "x: rule turntable: no key 'video', expected max"),
         ({"max": "8"}, "max is '8', expected int"),

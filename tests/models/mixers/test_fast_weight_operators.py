@@ -10,9 +10,9 @@ from zipmap_pl.models.config import ModelConfig, TokenizerConfig, TTTConfig
 from zipmap_pl.models.layers import token_chunks
 from zipmap_pl.models.layers.rope import grid_positions, rotation_at
 from zipmap_pl.models.mixers import fast_weight_operators, fast_weights
-from zipmap_pl.models.mixers.blocks import SceneContext, TTTSceneBlock
+from zipmap_pl.models.mixers.blocks import SceneBlock
 from zipmap_pl.models.mixers.fast_weights import FastWeights
-from zipmap_pl.models.mixers.ttt import Operator
+from zipmap_pl.models.mixers.scene_mixer import TokenGrid
 
 SEQUENCES, WIDTH, HIDDEN = 2, 6, 10
 
@@ -138,13 +138,13 @@ def scene_block():
         ttt=TTTConfig(head_dim=8, newton_schulz_dtype="float32"),
     )
     torch.manual_seed(0)
-    return TTTSceneBlock(config)
+    return SceneBlock(config)
 
 
 def block_inputs(length):
     x = torch.randn(2, length, 24, generator=torch.Generator().manual_seed(length), requires_grad=True)
     rotation = rotation_at(grid_positions(1, 1, 0), 8, torch.float32)
-    return x, SceneContext(rotation, 1, [Operator(update=True, apply=True)])
+    return x, TokenGrid(1, 1, length, 0, rotation)
 
 
 def test_a_compiled_block_is_one_graph_for_any_number_of_tokens(monkeypatch):
@@ -154,18 +154,18 @@ def test_a_compiled_block_is_one_graph_for_any_number_of_tokens(monkeypatch):
     counters["stats"].clear()
     compiled = torch.compile(block, backend="aot_eager", dynamic=True, fullgraph=True)
     for length in range(5, 65, 6):
-        x, context = block_inputs(length)
-        found = torch.autograd.grad(compiled(x, context)[0].square().sum(), x)
-        expected = torch.autograd.grad(block(x, context)[0].square().sum(), x)
+        x, grid = block_inputs(length)
+        found = torch.autograd.grad(compiled(x, grid)[0].square().sum(), x)
+        expected = torch.autograd.grad(block(x, grid)[0].square().sum(), x)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert counters["stats"]["unique_graphs"] == 1
 
 
 def test_a_checkpointed_block_has_the_same_gradients(three_tokens_at_once):
     block = scene_block()
-    x, context = block_inputs(11)
-    (expected,) = torch.autograd.grad(block(x, context)[0].square().sum(), x)
-    (found,) = torch.autograd.grad(checkpoint(block, x, context, use_reentrant=False)[0].square().sum(), x)
+    x, grid = block_inputs(11)
+    (expected,) = torch.autograd.grad(block(x, grid)[0].square().sum(), x)
+    (found,) = torch.autograd.grad(checkpoint(block, x, grid, use_reentrant=False)[0].square().sum(), x)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 

@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from zipmap_pl.models.config import TTTConfig
+from zipmap_pl.models.layers.rope import grid_positions, rotation_at
 from zipmap_pl.models.mixers import fast_weights
 from zipmap_pl.models.mixers.fast_weights import FastWeights
+from zipmap_pl.models.mixers.kinds.ttt import Mixer
 from zipmap_pl.models.mixers.newton_schulz import COEFFICIENTS
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer, windows
+from zipmap_pl.models.mixers.scene_mixer import FIT_THEN_READ_ALL, Operator, TokenGrid, windows
 
 DIM, SCENES, TOKENS = 24, 2, 15
 WINDOWS = [Operator(0, 5, update=True, apply=True), Operator(5, 10, True, True), Operator(10, None, True, True)]
@@ -17,7 +19,8 @@ QUERY = [Operator(0, 10, update=True), Operator(apply=True)]
 
 def make_layer(head_dim=DIM, **changes):
     torch.manual_seed(0)
-    layer = TTTLayer(DIM, TTTConfig(head_dim=head_dim, newton_schulz_dtype="float64", **changes)).double()
+    settings = TTTConfig(head_dim=head_dim, newton_schulz_dtype="float64", **changes)
+    layer = Mixer(DIM, 3, settings).double()
     with torch.no_grad():
         layer.o_norm.weight.normal_(1, 0.2)
         if layer.lr_fc is not None:
@@ -27,6 +30,15 @@ def make_layer(head_dim=DIM, **changes):
 
 def tokens(count=TOKENS):
     return torch.randn(SCENES, count, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def grid_of(x):
+    """Every token is a view, so that operators count tokens."""
+    return TokenGrid(x.shape[1], 1, 1, 0, rotation_at(grid_positions(1, 1, 0), 8))
+
+
+def run(layer, x, operators=FIT_THEN_READ_ALL, state=None):
+    return layer(x, grid_of(x), operators, state)
 
 
 def slow_newton_schulz(matrix, steps):
@@ -119,7 +131,7 @@ def test_descent_directions_are_the_gradient_of_the_virtual_loss(head_dim):
 def test_layer_equals_its_slow_twin(head_dim, operators):
     layer = make_layer(head_dim)
     with torch.no_grad():
-        found, _ = layer(tokens(), operators)
+        found, _ = run(layer, tokens(), operators)
         expected = slow_layer(layer, tokens(), operators)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
@@ -141,7 +153,7 @@ def test_layer_equals_its_slow_twin(head_dim, operators):
 def test_settings_of_the_layer(changes):
     layer = make_layer(8, **changes)
     with torch.no_grad():
-        found, _ = layer(tokens(), WINDOWS)
+        found, _ = run(layer, tokens(), WINDOWS)
         expected = slow_layer(layer, tokens(), WINDOWS)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
@@ -149,26 +161,26 @@ def test_settings_of_the_layer(changes):
 @pytest.mark.parametrize("changes", [{}, {"update_rule": "momentum"}], ids=str)
 def test_windows_one_call_after_another_are_one_call(changes):
     layer, x = make_layer(8, **changes), tokens()
-    together, _ = layer(x, WINDOWS)
+    together, _ = run(layer, x, WINDOWS)
     state, parts = None, []
     for start in range(0, TOKENS, 5):
-        part, state = layer(x[:, start : start + 5], state=state)
+        part, state = run(layer, x[:, start : start + 5], state=state)
         parts.append(part)
     torch.testing.assert_close(torch.cat(parts, dim=1), together, rtol=1e-12, atol=1e-12)
 
 
 def test_directions_of_parts_of_a_scene_add_up():
     layer, x = make_layer(8), tokens()
-    weights = layer.start(SCENES).weights
-    parts = [layer.directions(x[:, span], weights) for span in (slice(0, 4), slice(4, None))]
-    for whole, *summands in zip(layer.directions(x, weights), *parts, strict=True):
-        torch.testing.assert_close(sum(summands), whole, rtol=1e-12, atol=1e-12)
+    state = layer.start(SCENES)
+    parts = [layer.directions(part, grid_of(part), state) for part in (x[:, :4], x[:, 4:])]
+    for name, whole in layer.directions(x, grid_of(x), state).items():
+        torch.testing.assert_close(sum(part[name] for part in parts), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_token_order_does_not_matter():
     layer, x = make_layer(8), tokens()
     order = torch.randperm(TOKENS, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(layer(x[:, order])[0], layer(x)[0][:, order], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(run(layer, x[:, order])[0], run(layer, x)[0][:, order], rtol=1e-9, atol=1e-10)
 
 
 def test_base_learning_rate_is_that_of_a_zero_projection():
@@ -181,41 +193,44 @@ def test_base_learning_rate_is_that_of_a_zero_projection():
 
 def test_update_restores_column_norms_and_changes_the_weights():
     layer = make_layer(8)
-    _, state = layer(tokens(), WINDOWS)
+    _, state = run(layer, tokens(), WINDOWS)
     for name in FastWeights._fields:
-        fitted, start = getattr(state.weights, name), getattr(layer, name).repeat(SCENES, 1, 1)
+        fitted, start = state[f"weights.{name}"], getattr(layer, name).repeat(SCENES, 1, 1)
         torch.testing.assert_close(fitted.norm(dim=1), start.norm(dim=1), rtol=3e-5, atol=0)
         assert (fitted - start).norm() > 0.1 * start.norm()
 
 
 def test_reference_norms_carry_no_gradient():
     layer = make_layer(8)
-    _, state = layer(tokens())
-    assert all(w.requires_grad for w in state.weights)
-    assert not any(n.requires_grad for n in state.norms)
+    _, state = run(layer, tokens())
+    assert {name: tensor.requires_grad for name, tensor in state.items()} == {
+        f"{part}.{name}": part == "weights" for part in ("weights", "norms") for name in FastWeights._fields
+    }
 
 
-def test_operators_count_views_and_then_tokens():
+def test_operators_count_views_of_several_tokens():
+    layer, x = make_layer(8), tokens()
+    three_views = TokenGrid(3, 2, 2, 1, rotation_at(grid_positions(2, 2, 1), 8))
+    found, _ = layer(x, three_views, windows(3, 1))
+    assert torch.equal(found, run(layer, x, WINDOWS)[0])
     assert windows(3, 2) == (Operator(0, 2, True, True), Operator(2, 3, True, True))
-    assert Operator(1, 3, update=True).in_tokens(5) == Operator(5, 15, update=True)
-    assert FIT_THEN_READ_ALL[0].in_tokens(5) == FIT_THEN_READ_ALL[0]
 
 
 def test_windows_are_causal():
     layer, x = make_layer(8), tokens()
     changed = x.clone()
     changed[:, 10:] += 1
-    before, after = layer(x, WINDOWS)[0], layer(changed, WINDOWS)[0]
+    before, after = run(layer, x, WINDOWS)[0], run(layer, changed, WINDOWS)[0]
     assert torch.equal(before[:, :10], after[:, :10])
     assert not torch.allclose(before[:, 10:], after[:, 10:])
 
 
 def test_continuing_from_a_state_equals_one_call():
     layer, x = make_layer(8), tokens()
-    whole, final = layer(x, WINDOWS)
+    whole, final = run(layer, x, WINDOWS)
     state, parts = None, []
     for window in x.split(5, dim=1):
-        part, state = layer(window, state=state)
+        part, state = run(layer, window, state=state)
         parts.append(part)
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state, final)
@@ -223,16 +238,16 @@ def test_continuing_from_a_state_equals_one_call():
 
 def test_queries_leave_the_answers_of_the_input_tokens_alone():
     layer, x = make_layer(8), tokens()
-    inputs_only, state = layer(x[:, :10])
-    with_queries, _ = layer(x, QUERY)
+    inputs_only, state = run(layer, x[:, :10])
+    with_queries, _ = run(layer, x, QUERY)
     torch.testing.assert_close(with_queries[:, :10], inputs_only, rtol=1e-12, atol=1e-12)
-    later, unchanged = layer(x[:, 10:], [Operator(apply=True)], state)
+    later, unchanged = run(layer, x[:, 10:], [Operator(apply=True)], state)
     torch.testing.assert_close(later, with_queries[:, 10:], rtol=1e-12, atol=1e-12)
-    assert all(torch.equal(a, b) for a, b in zip(unchanged.weights, state.weights, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(unchanged.values(), state.values(), strict=True))
 
 
 def test_scenes_do_not_touch_each_other():
     layer, x = make_layer(8), tokens()
     changed = x.clone()
     changed[1] += 1
-    torch.testing.assert_close(layer(changed)[0][0], layer(x)[0][0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(run(layer, changed)[0][0], run(layer, x)[0][0], rtol=1e-12, atol=1e-12)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from published_models import relative_error, set_newton_schulz_dtype, tiny_config
 
 from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
@@ -15,7 +16,7 @@ OUTPUTS = ("pose_enc", "depth", "depth_conf", "local_points")
 
 
 @pytest.fixture
-def make_streaming_model(tiny_config, set_newton_schulz_dtype):
+def make_streaming_model():
     """In float64: a fresh model's fast weights matter too little for float32 to show a mistake."""
 
     def make(**changes):
@@ -43,7 +44,7 @@ def test_momentum_is_a_part_of_the_state(make_streaming_model, tmp_path):
     whole, stream = predict(model, images, window=1), model.stream()
     stream.push(images[:, :2])
     stream.state.save(tmp_path / "state.safetensors")
-    assert stream.state.layers[0].velocity is not None
+    assert "velocity.w0" in stream.state.layers[0]
     later = replace(model.stream(), state=SceneState.load(tmp_path / "state.safetensors"))
     for session in (stream, later):
         torch.testing.assert_close(session.push(images[:, 2:]).depth, whole.depth[:, 2:], rtol=1e-10, atol=0)
@@ -51,7 +52,7 @@ def test_momentum_is_a_part_of_the_state(make_streaming_model, tmp_path):
 
 @pytest.mark.parametrize("reference_view", [False, True])
 @pytest.mark.parametrize(("window", "pushes"), [(1, [1] * 5), (1, [3, 2]), (2, [2, 2, 1]), (2, [4, 1])])
-def test_a_session_equals_the_windowed_pass(make_streaming_model, relative_error, reference_view, window, pushes):
+def test_a_session_equals_the_windowed_pass(make_streaming_model, reference_view, window, pushes):
     model, images = make_streaming_model(reference_view=reference_view), pictures(2, 5, 3, 28, 42)
     whole = predict(model, images, window=window, keep_state=True)
     stream = model.stream(window)
@@ -60,8 +61,9 @@ def test_a_session_equals_the_windowed_pass(make_streaming_model, relative_error
         together = torch.cat([getattr(part, name) for part in parts], dim=1)
         assert relative_error(together, getattr(whole, name)) < 1e-10, name
     for found, expected in zip(stream.state.layers, whole.state.layers, strict=True):
-        assert all(relative_error(*pair) < 1e-10 for pair in zip(found.weights, expected.weights, strict=True))
-        assert all(torch.equal(*pair) for pair in zip(found.norms, expected.norms, strict=True))
+        assert found.keys() == expected.keys()
+        for name in expected:
+            assert relative_error(found[name], expected[name]) <= (1e-10 if name.startswith("weights.") else 0), name
 
 
 def test_the_window_is_one_view_unless_told(make_streaming_model):

@@ -20,7 +20,8 @@ from zipmap_pl.datasets.inspection.agreement import scene_agreement
 from zipmap_pl.datasets.inspection.verification import verify
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.preprocess.engine.encode import encode_frame, resample, stored_size
+from zipmap_pl.images.resample import resample_layer
+from zipmap_pl.preprocess.engine.encode import encode_frame, stored_size
 from zipmap_pl.preprocess.engine.neighbours import SceneViews, find_neighbours
 from zipmap_pl.preprocess.engine.plan import plan_scene
 from zipmap_pl.preprocess.engine.run import preprocess
@@ -320,8 +321,8 @@ def test_percentiles_of_a_few_sparse_points():
 
 def test_never_upsampled():
     assert stored_size(100, 200, False, 1024) == (100, 200)
-    np.testing.assert_array_equal(resample(np.arange(6)[None], 1, 3), [[1, 3, 5]])
-    np.testing.assert_array_equal(resample(np.arange(6)[:, None], 3, 1), [[1], [3], [5]])
+    np.testing.assert_array_equal(resample_layer(np.arange(6)[None], 1, 3), [[1, 3, 5]])
+    np.testing.assert_array_equal(resample_layer(np.arange(6)[:, None], 3, 1), [[1], [3], [5]])
 
 
 def test_masks_are_kept():

@@ -118,7 +118,9 @@ def matrix_damages(target: Target, change: Callable[[Callable[[np.ndarray], np.n
         target.damage("pose without rotation", change(lambda matrix: np.zeros((4, 4))), "pose is no rotation"),
         *rare(
             target.damage("pose -inf", with_value((1, 3), -np.inf), "pose holds -inf"),
-            target.damage("pose mirrored", change(lambda m: np.multiply(m, ((-1,), (1,), (1,), (1,)))), "determinant -1"),
+            target.damage(
+                "pose mirrored", change(lambda m: np.multiply(m, ((-1,), (1,), (1,), (1,)))), "determinant -1"
+            ),
         ),
     ]
 

@@ -53,7 +53,7 @@ class CameraHead(nn.Module):
 class MLPCameraHead(nn.Module):
     """The pose of each view from its own camera token, as a stream of views needs it. Parameter names as published."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, config: CameraHeadConfig) -> None:
         super().__init__()
         self.mlp = Mlp(dim, 4 * dim, POSE_CHANNELS)
 

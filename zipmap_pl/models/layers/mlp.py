@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zipmap_pl.models.layers.opaque_operators import opaque
 from zipmap_pl.models.layers.precision import autocast_to
 from zipmap_pl.models.layers.token_chunks import added, as_wide_as, chunks
 
@@ -31,7 +32,7 @@ class Mlp(nn.Module):
         return out.view(x.shape)
 
 
-@torch.library.custom_op("zipmap_pl::mlp", mutates_args=())
+@opaque("mlp")
 def _mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
     """[1, L, d] -> [1, L, d], and the output of fc1 [1, L, hidden] if it is to be kept (else of no tokens)."""
     out = x.new_empty(x.shape)
@@ -44,7 +45,7 @@ def _mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, keep: bool) 
     return out, hidden
 
 
-@torch.library.custom_op("zipmap_pl::mlp_backward", mutates_args=())
+@opaque("mlp_backward")
 def _mlp_backward(gradient: Tensor, x: Tensor, w1: Tensor, w2: Tensor, hidden: Tensor) -> list[Tensor]:
     """Gradients of x, w1, b1, w2 and b2 from that of the output."""
     sums: list[Tensor] = []

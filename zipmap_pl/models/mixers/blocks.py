@@ -1,28 +1,19 @@
-"""The blocks of the backbone: one that mixes within a view and, by name of their mixer, those that mix over a scene."""
+"""The blocks of the backbone: one that mixes within a view, one that mixes over a scene."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import cast
 
 from timm.layers import LayerScale
 from torch import Tensor, nn
 
+from zipmap_pl.contracts.scene_state import LayerState
 from zipmap_pl.models.config import ModelConfig
 from zipmap_pl.models.layers.attention import RotaryAttention
 from zipmap_pl.models.layers.mlp import Mlp
 from zipmap_pl.models.layers.rope import Rotation
-from zipmap_pl.models.mixers.fast_weights import FastWeights, TTTState
-from zipmap_pl.models.mixers.ttt import FIT_THEN_READ_ALL, Operator, TTTLayer
+from zipmap_pl.models.mixers.scene_mixer import FIT_THEN_READ_ALL, Directions, Operator, SceneMixer, TokenGrid
 
 MLP_RATIO = 4
-
-
-@dataclass(frozen=True)
-class SceneContext:
-    """What a scene block may want to know besides the tokens [B, S * P, C] themselves."""
-
-    rotation: Rotation  # of the P tokens of one view
-    views: int  # S
-    operators: Sequence[Operator] = FIT_THEN_READ_ALL  # over the tokens
 
 
 class PreNormBlock(nn.Module):
@@ -54,40 +45,38 @@ class FrameBlock(PreNormBlock):
         return self.add(x, self.attn(self.norm1(x), rotation))
 
 
-class SoftmaxSceneBlock(FrameBlock):
-    """The same attention among the tokens of all views of a scene: quadratic in their number (VGGT)."""
-
-    def forward(self, x: Tensor, context: SceneContext, state: None = None) -> tuple[Tensor, None]:  # type: ignore[override]
-        """Tokens of scenes [B, S * P, C] -> the same; this block remembers nothing."""
-        rotation = Rotation(*(table.repeat(context.views, 1) for table in context.rotation))
-        return super().forward(x, rotation), None
-
-
-class TTTSceneBlock(PreNormBlock):
-    """Test-time training over the tokens of all views of a scene: linear in their number (ZipMap)."""
+class SceneBlock(PreNormBlock):
+    """Mixes the tokens of all views of a scene, by the mixer that the config names."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.embed_dim, config.layer_scale)
-        self.ttt_block = TTTLayer(config.embed_dim, config.ttt)
+        kind = config.mixer_kind
+        self.mixer_key = kind.key
+        self.add_module(kind.key, kind(config.embed_dim, config.heads, config.mixer_settings))
 
-    def forward(self, x: Tensor, context: SceneContext, state: TTTState | None = None) -> tuple[Tensor, TTTState]:
-        """Tokens of scenes [B, S * P, C] -> the same, and what the layer remembers of each scene.
+    @property
+    def mixer(self) -> SceneMixer:
+        """It lies under its published name."""
+        return cast(SceneMixer, getattr(self, self.mixer_key))
+
+    def forward(
+        self,
+        x: Tensor,
+        grid: TokenGrid,
+        operators: Sequence[Operator] = FIT_THEN_READ_ALL,
+        state: LayerState | None = None,
+    ) -> tuple[Tensor, LayerState]:
+        """Tokens of scenes [B, S * P, C] -> the same, and what the mixer remembers of each scene.
 
         `state`: what it remembers from before; by default nothing.
         """
-        mixed, state = self.ttt_block(self.norm1(x), context.operators, state)
+        mixed, state = self.mixer(self.norm1(x), grid, operators, state)
         return self.add(x, mixed), state
 
-    def directions(self, x: Tensor, weights: FastWeights) -> FastWeights:
-        """Where some tokens [B, L, C] pull the weights; those of all parts of a scene are added before a fit."""
-        return self.ttt_block.directions(self.norm1(x), weights)
+    def directions(self, x: Tensor, grid: TokenGrid, state: LayerState) -> Directions:
+        """Where the tokens [B, L, C] of some views pull the state; those of all views are added before a fit."""
+        return self.mixer.directions(self.norm1(x), grid, state)
 
-    def read(self, x: Tensor, weights: FastWeights) -> Tensor:
-        """Some tokens [B, L, C] -> the same after this block, with weights that were fitted to all of them."""
-        return self.add(x, self.ttt_block.read(self.norm1(x), weights))
-
-
-SCENE_BLOCKS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "ttt": TTTSceneBlock,
-    "softmax": lambda config: SoftmaxSceneBlock(config.embed_dim, config.heads, config.layer_scale),
-}
+    def read(self, x: Tensor, grid: TokenGrid, state: LayerState) -> Tensor:
+        """Tokens [B, L, C] of some views -> the same after this block, with a state that was fitted to all views."""
+        return self.add(x, self.mixer.read(self.norm1(x), grid, state))

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zipmap_pl.models.layers.fused_kernels import Fused, worth_compiling
+from zipmap_pl.models.layers.opaque_operators import opaque
 from zipmap_pl.models.layers.precision import at_least_float32
 from zipmap_pl.models.layers.token_chunks import added, as_wide_as, chunks
 from zipmap_pl.models.mixers import fast_weights
@@ -40,7 +41,7 @@ def apply(weights: FastWeights, q: Tensor) -> Tensor:
     return _apply(list(weights), q, _autocast_dtype(q), worth_compiling())
 
 
-@torch.library.custom_op("zipmap_pl::descent_directions", mutates_args=())
+@opaque("descent_directions")
 def _descent(
     weights: Sequence[Tensor], k: Tensor, v: Tensor, rates: Sequence[Tensor], autocast: torch.dtype | None, fuse: bool
 ) -> list[Tensor]:
@@ -65,7 +66,7 @@ def _keys_and_values(
     return keys, values, (rated[0], rated[1], rated[2])
 
 
-@torch.library.custom_op("zipmap_pl::descent_directions_backward", mutates_args=())
+@opaque("descent_directions_backward")
 def _descent_backward(
     gradients: Sequence[Tensor],
     weights: Sequence[Tensor],
@@ -127,7 +128,7 @@ def _backward_between_products(
     return weighted, (da, de, du), d_rates
 
 
-@torch.library.custom_op("zipmap_pl::apply_fast_weights", mutates_args=())
+@opaque("apply_fast_weights")
 def _apply(weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None, fuse: bool) -> Tensor:
     out = q.new_empty(q.shape)
     fuse = fuse and q.is_cuda
@@ -139,7 +140,7 @@ def _apply(weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None, f
     return out
 
 
-@torch.library.custom_op("zipmap_pl::apply_fast_weights_backward", mutates_args=())
+@opaque("apply_fast_weights_backward")
 def _apply_backward(
     gradient: Tensor, weights: Sequence[Tensor], q: Tensor, autocast: torch.dtype | None
 ) -> list[Tensor]:

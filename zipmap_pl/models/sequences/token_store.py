@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from zipmap_pl.checks import refuse
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.sequences.host_memory import available_memory
 
@@ -40,9 +41,7 @@ class Storage:
     folder: str | None = None
 
     def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise UserError(f"storage: found {'; found '.join(faults)}")
+        refuse("storage", self._faults())
 
     def _faults(self) -> Iterator[str]:
         if self.dtype not in DTYPES:
@@ -52,7 +51,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class StoragePlan:
+class StorageLayout:
     """What will be kept of B scenes with S views, and where. As text: one line that says so.
 
     Attributes:
@@ -89,11 +88,11 @@ class StoragePlan:
         )
 
 
-def plan_storage(kept: Mapping[str, tuple[int, ...]], scenes: int, views: int, storage: Storage) -> StoragePlan:
+def choose_storage(kept: Mapping[str, tuple[int, ...]], scenes: int, views: int, storage: Storage) -> StorageLayout:
     """Choose where it fits. Raises UserError if it fits nowhere, or not where it was wanted."""
     folder = Path(tempfile.gettempdir() if storage.folder is None else storage.folder)
     in_memory, in_file = (
-        StoragePlan(kept, scenes, views, getattr(torch, storage.dtype), place) for place in (None, folder)
+        StorageLayout(kept, scenes, views, getattr(torch, storage.dtype), place) for place in (None, folder)
     )
     total = in_memory.total_bytes
     memory = available_memory()
@@ -124,22 +123,22 @@ class TokenStore:
     is page-locked for a GPU inside the context, so that it copies at the speed of its bus while it computes.
     """
 
-    def __init__(self, plan: StoragePlan, device: torch.device) -> None:
+    def __init__(self, layout: StorageLayout, device: torch.device) -> None:
         """`device`: on which values are wanted."""
-        numbers = plan.total_bytes // plan.dtype.itemsize
+        numbers = layout.total_bytes // layout.dtype.itemsize
         self.device = device
         self.everything = (
-            torch.empty(numbers, dtype=plan.dtype, device="cpu")
-            if plan.folder is None
-            else _mapped_file(numbers, plan.dtype, plan.folder)
+            torch.empty(numbers, dtype=layout.dtype, device="cpu")
+            if layout.folder is None
+            else _mapped_file(numbers, layout.dtype, layout.folder)
         )
-        sizes = [plan.scenes * plan.views * math.prod(shape) for shape in plan.kept.values()]
+        sizes = [layout.scenes * layout.views * math.prod(shape) for shape in layout.kept.values()]
         # Views first, so that some of them lie together: what does not is copied by the CPU, which does not wait for a GPU.
         self.values = {
-            name: part.view(plan.views, plan.scenes, *shape)
-            for (name, shape), part in zip(plan.kept.items(), self.everything.split(sizes), strict=True)
+            name: part.view(layout.views, layout.scenes, *shape)
+            for (name, shape), part in zip(layout.kept.items(), self.everything.split(sizes), strict=True)
         }
-        self._lockable = device.type == "cuda" and plan.folder is None and numbers > 0
+        self._lockable = device.type == "cuda" and layout.folder is None and numbers > 0
         self._locked = False
         self._dtypes: dict[str, torch.dtype] = {}
 

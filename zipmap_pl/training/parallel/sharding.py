@@ -7,10 +7,10 @@ its optimiser state (a DTensor). Names, groups and learning rates are those of t
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import Shard
 from torch.utils import _pytree as pytree
 
 from zipmap_pl.contracts.prediction import Prediction, QueriedViews
@@ -75,43 +75,3 @@ def shard_dimension(shape: Sequence[int], parts: int) -> int:
 def is_sharded(model: nn.Module) -> bool:
     """Whether `shard` was applied."""
     return isinstance(model, FSDPModule)
-
-
-def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """L2 norm of all gradients together; of sharded ones over the slices of all processes, the same number on each."""
-    norm = torch.nn.utils.get_total_norm([slice_of(gradient) for gradient in gradients], foreach=True)
-    sharded = next((gradient for gradient in gradients if isinstance(gradient, DTensor)), None)
-    if sharded is None:
-        return norm
-    square = norm.square()
-    torch.distributed.all_reduce(square, group=sharded.device_mesh.get_group(sharded.device_mesh.ndim - 1))
-    return square.sqrt()
-
-
-def scale_gradients(gradients: Sequence[Tensor], factor: Tensor) -> None:
-    """Multiply gradients, sharded or not, with a plain scalar, in place."""
-    torch._foreach_mul_([slice_of(gradient) for gradient in gradients], factor)
-
-
-def slice_of(tensor: Tensor) -> Tensor:
-    """What this process holds of a sharded tensor; another one as it is."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def sharded_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """This process's slice of a whole tensor, cut as `parameter` is; scalars and where nothing is sharded: as it is."""
-    if not isinstance(parameter, DTensor) or tensor.ndim == 0:
-        return tensor
-    mesh, placement = parameter.device_mesh, parameter.placements[-1]
-    assert isinstance(placement, Shard)
-    parts = tensor.tensor_split(_cuts(tensor.shape[placement.dim], mesh.size(mesh.ndim - 1)), placement.dim)
-    mine = parts[mesh.get_local_rank(mesh.ndim - 1)].to(parameter.device).contiguous()
-    return DTensor.from_local(
-        mine, mesh, parameter.placements, run_check=False, shape=tensor.shape, stride=tensor.contiguous().stride()
-    )
-
-
-def _cuts(length: int, parts: int) -> list[int]:
-    """Where DTensor cuts: as `torch.chunk`, but with empty slices at the end instead of none."""
-    size = -(-length // parts)
-    return [min(size * part, length) for part in range(1, parts)]

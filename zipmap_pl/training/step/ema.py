@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.training.parallel.sharding import sharded_like, slice_of
 from zipmap_pl.training.step.optimizer_config import EmaConfig
+from zipmap_pl.training.step.slices import sharded_like, slice_of
 
 
 class Ema:

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatch
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.training.parallel.sharding import gradient_norm, scale_gradients, sharded_like
 from zipmap_pl.training.step.optimizer_config import OptimizerConfig
 from zipmap_pl.training.step.schedule import learning_rate
-
-CLIP_EPSILON = 1e-6  # as in torch
+from zipmap_pl.training.step.slices import gradient_norm, sharded_like
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -22,7 +20,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
     tokens included (ZipMap's recipe). Each group carries its `peak` rate and a readable `name`.
 
     Raises:
-        UserError: a pattern of `rates` that fits no parameter, or two that fit the same one; a limit for no module.
+        UserError: two patterns of `rates` that match the same parameter; a limit for no module.
     """
     modules = [name for name, _ in model.named_children()]
     strangers = set(config.clip_norms) - set(modules)
@@ -31,7 +29,6 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
             f"optimizer.clip_norms: no module {', '.join(sorted(strangers))}, expected one of {', '.join(modules)}"
         )
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    used: set[str] = set()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -40,14 +37,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
             raise UserError(
                 f"optimizer.rates: {name} fits several patterns ({', '.join(patterns)}), expected one; make them disjoint"
             )
-        used.update(patterns)
         decayed = parameter.ndim > 1 and not name.endswith(".bias")
         groups.setdefault((patterns[0] if patterns else "default", decayed), []).append(parameter)
-    unused = set(config.rates) - used
-    if unused:
-        raise UserError(
-            f"optimizer.rates: {', '.join(sorted(unused))} fits no parameter; look at the names in the state dict"
-        )
     return torch.optim.AdamW(
         [
             {
@@ -105,9 +96,9 @@ def clip_by_module(model: nn.Module, config: OptimizerConfig) -> dict[str, Tenso
     """
     norms = {}
     for name, module in model.named_children():
-        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-        if gradients:
-            norms[name] = gradient_norm(gradients)
+        parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
+        if parameters:
+            norms[name] = gradient_norm([cast(Tensor, parameter.grad) for parameter in parameters])
             limit = config.clip_norms.get(name, config.clip_norm)
-            scale_gradients(gradients, (limit / (norms[name] + CLIP_EPSILON)).clamp(max=1.0))
+            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norms[name], foreach=True)
     return norms

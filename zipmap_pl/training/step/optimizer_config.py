@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from zipmap_pl.errors import UserError
+from zipmap_pl.checks import expect
 
 
 @dataclass
@@ -23,12 +23,17 @@ class OptimizerConfig:
         rates = {"learning_rate": self.learning_rate, **{f"rates.{name}": rate for name, rate in self.rates.items()}}
         norms = {"clip_norm": self.clip_norm, **{f"clip_norms.{name}": norm for name, norm in self.clip_norms.items()}}
         for name, value in (rates | norms).items():
-            expect(0 < value < math.inf, f"optimizer.{name}", value, "a positive number")
+            expect(0 < value < math.inf, f"settings: optimizer.{name}", value, "a positive number")
         for name, value in (("weight_decay", self.weight_decay), ("floor_learning_rate", self.floor_learning_rate)):
-            expect(0 <= value < math.inf, f"optimizer.{name}", value, "a number from 0 on")
-        expect(0 <= self.warmup_share < 1, "optimizer.warmup_share", self.warmup_share, "a share from 0 to below 1")
+            expect(0 <= value < math.inf, f"settings: optimizer.{name}", value, "a number from 0 on")
+        expect(
+            0 <= self.warmup_share < 1,
+            "settings: optimizer.warmup_share",
+            self.warmup_share,
+            "a share from 0 to below 1",
+        )
         two_shares = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        expect(two_shares, "optimizer.betas", self.betas, "two numbers from 0 to below 1")
+        expect(two_shares, "settings: optimizer.betas", self.betas, "two numbers from 0 to below 1")
 
 
 @dataclass
@@ -39,11 +44,5 @@ class EmaConfig:
     start_step: int = 200  # the average is set to the weights after this step (counted from 0) and runs from there
 
     def __post_init__(self) -> None:
-        expect(0 <= self.decay < 1, "ema.decay", self.decay, "a share from 0 (none) to below 1")
-        expect(self.start_step >= 0, "ema.start_step", self.start_step, "0 or more")
-
-
-def expect(holds: bool, name: str, found: object, wanted: str) -> None:
-    """Raise UserError about the setting `name` unless it holds what is wanted."""
-    if not holds:
-        raise UserError(f"settings: {name} is {found}, expected {wanted}")
+        expect(0 <= self.decay < 1, "settings: ema.decay", self.decay, "a share from 0 (none) to below 1")
+        expect(self.start_step >= 0, "settings: ema.start_step", self.start_step, "0 or more")

@@ -158,7 +158,7 @@ class Checkpoints(lightning.Callback):
             config.stage.name,
             config.model,
             pictures,
-            trained_on=module.trained_on | self.data.licences(),
+            trained_on={**module.resume.trained_on, **self.data.licences()},
             terms=module.model.terms,
         )
 

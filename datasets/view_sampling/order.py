@@ -1,0 +1,13 @@
+"""Frames in the order of time."""
+
+import numpy as np
+
+
+def in_time_order(frames: np.ndarray) -> np.ndarray:
+    """Frames for a model that sees them one after another: sorted, unless they run backwards through time already."""
+    return frames if (np.diff(frames) < 0).all() else np.sort(frames)
+
+
+def evenly_spaced(frame_count: int, count: int) -> np.ndarray:
+    """[count] int64 from the first frame to the last, as even as whole numbers allow: for validation."""
+    return np.rint(np.linspace(0, frame_count - 1, count)).astype(np.int64)

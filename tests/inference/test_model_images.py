@@ -1,0 +1,114 @@
+"""Photos reach the model at one size, and pixels find the way back."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zipmap_pl.errors import UserError
+from zipmap_pl.images.photo import DecodedPhoto
+from zipmap_pl.inference.sources.model_images import fit_photo, load_images, model_size
+
+LOAD = {"width": 56, "patch": 14, "aspect": (0.33, 1.0), "max_views": None, "every": 1}
+
+
+def write(path: Path, height: int, width: int, seed: int = 0) -> Path:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+@given(st.integers(20, 4000), st.integers(20, 4000))
+def test_size_is_in_patches_and_inside_what_was_trained(height: int, width: int) -> None:
+    rows, columns = model_size(height, width, 518, 14, (0.33, 1.0))
+    assert columns == 518
+    assert rows % 14 == 0
+    assert 168 <= rows <= 518
+
+
+@given(st.integers(30, 300), st.integers(30, 300))
+def test_a_point_of_the_model_picture_is_where_the_source_says(height: int, width: int) -> None:
+    """A horizontal and a vertical ramp keep their values through crop and scale."""
+    ramp = np.zeros((height, width, 3), np.uint8)
+    ramp[..., 0] = np.rint((np.arange(width) + 0.5) * 200 / width)
+    ramp[..., 1] = np.rint((np.arange(height)[:, None] + 0.5) * 200 / height)
+    picture = fit_photo("p", DecodedPhoto(ramp), (28, 42))
+    sx, sy, x0, y0 = picture.source_from_model
+    x, y = (np.arange(42) + 0.5) * sx + x0, (np.arange(28) + 0.5) * sy + y0
+    inside = np.s_[4:-4, 4:-4]
+    assert np.abs(picture.image[..., 0] - x * 200 / width)[inside].max() < 6
+    assert np.abs(picture.image[..., 1] - y[:, None] * 200 / height)[inside].max() < 6
+    assert sx == sy
+
+
+def test_a_picture_of_the_right_size_is_untouched() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (56, 56, 3), np.uint8)
+    picture = fit_photo("p", DecodedPhoto(image), (56, 56))
+    assert np.array_equal(picture.image, image)
+    assert picture.source_from_model == (1.0, 1.0, 0.0, 0.0)
+
+
+def test_a_folder_is_read_in_order_and_thinned(tmp_path: Path) -> None:
+    for i in range(7):
+        write(tmp_path / f"{6 - i:02d}.png", 40, 60, i)
+    (tmp_path / "notes.txt").write_text("not a photo")
+    assert [p.name for p in load_images(tmp_path, **LOAD)] == [f"{i:02d}.png" for i in range(7)]
+    assert [p.name for p in load_images(tmp_path, **LOAD | {"max_views": 3})] == ["00.png", "03.png", "06.png"]
+    assert [p.name for p in load_images(tmp_path, **LOAD | {"every": 3})] == ["00.png", "03.png", "06.png"]
+
+
+def test_numbers_in_names_count_by_their_value(tmp_path: Path) -> None:
+    names = ["7.png", "img2.png", "img10.png", "img10b.png", "shot 1 of 12.png", "shot 2 of 9.png"]
+    for name in reversed(names):
+        write(tmp_path / name, 40, 60)
+    assert [p.name for p in load_images(tmp_path, **LOAD)] == names
+
+
+def test_pictures_of_different_sizes_come_to_one(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", 40, 60)
+    write(tmp_path / "b.jpg", 90, 60)
+    pictures = load_images(tmp_path, **LOAD)
+    assert {p.image.shape for p in pictures} == {(42, 56, 3)}
+    assert [p.source_size for p in pictures] == [(40, 60), (90, 60)]
+
+
+def test_pictures_that_cannot_be_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.HEIC").touch()
+    (tmp_path / "b.gif").touch()
+    with pytest.raises(UserError, match="2 pictures like a.HEIC that cannot be read; convert them to JPEG or PNG"):
+        load_images(tmp_path, **LOAD)
+    write(tmp_path / "c.png", 40, 60)
+    assert [p.name for p in load_images(tmp_path, **LOAD)] == ["c.png"]
+    assert "left out 2 pictures like a.HEIC" in caplog.text
+
+
+def test_a_video_is_read_frame_by_frame(tmp_path: Path) -> None:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for i in range(9):
+        writer.write(np.full((48, 64, 3), 25 * i, np.uint8))
+    writer.release()
+    pictures = load_images(path, **LOAD | {"every": 4})
+    assert [p.name for p in pictures] == ["frame-000000", "frame-000004", "frame-000008"]
+    assert [round(float(p.image.mean()) / 25) for p in pictures] == [0, 4, 8]
+
+
+def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        load_images(tmp_path / "nothing", **LOAD)
+    with pytest.raises(UserError, match="found no photos"):
+        load_images(tmp_path, **LOAD)
+    (tmp_path / "film.mp4").write_bytes(b"not a film")
+    with pytest.raises(UserError, match="no frame that can be decoded"):
+        load_images(tmp_path / "film.mp4", **LOAD)
+    cv2.VideoWriter(str(tmp_path / "nothing.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48)).release()
+    with pytest.raises(UserError, match="no frame that can be decoded"):
+        load_images(tmp_path / "nothing.avi", **LOAD)
+    with pytest.raises(UserError, match="a single photo"):
+        load_images(write(tmp_path / "a.png", 40, 60), **LOAD)
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])
+    with pytest.raises(UserError, match="b.png: not a picture"):
+        load_images(tmp_path, **LOAD)

@@ -1,0 +1,1 @@
+"""The mixers, found by name: one file each, with a class `Mixer`, a `SceneMixer`."""
