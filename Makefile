@@ -12,7 +12,7 @@ demo: .venv/installed ## generated rooms to shards, a small model trained for mi
 
 # Two processes; the tests of a file stay together, because they share what is expensive to make.
 test: .venv/installed-test ## the tests
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: .venv/installed-test-long ## the tests that take minutes
 	.venv/bin/python -m pytest -m long

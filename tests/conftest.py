@@ -23,6 +23,30 @@ settings.load_profile("no deadline")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The files that take longest come first, so that the processes of `make test` end together.
+LONGEST = (
+    "training/test_strategies.py",
+    "models/test_published_parity.py",
+    "memory/test_estimate.py",
+    "preprocess/test_every_dataset.py",
+    "training/test_fit.py",
+    "training/test_signals.py",
+    "checkpoints/test_published_weights.py",
+    "preprocess/engine/test_engine.py",
+    "training/test_compilation.py",
+    "datasets/loading/test_reading_resources.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort, stably, by the place of a test's file in LONGEST; all others keep their order behind them."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.as_posix()
+        return next((i for i, file in enumerate(LONGEST) if name.endswith(f"tests/{file}")), len(LONGEST))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
