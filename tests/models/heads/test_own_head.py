@@ -39,7 +39,7 @@ ON = "model.extra_heads=[normal_head]"
 def head_of_normals(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the page says to write into table.py, activations.py and prediction.py."""
     row, activation, field = blocks_of("A head", "python")
-    monkeypatch.setattr(table, "DENSE_HEADS", (*table.DENSE_HEADS, *eval(row, vars(table))))
+    monkeypatch.setattr(table, "DENSE_HEADS", (*table.DENSE_HEADS, eval(row, vars(table))))
     written: dict[str, Any] = {}
     exec(activation, vars(activations), written)
     monkeypatch.setattr(activations, "normals", written["normals"], raising=False)
