@@ -24,7 +24,7 @@ from zipmap_pl.datasets.format.schema import (
 )
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import write_exclusively
-from zipmap_pl.preprocess.engine.checks import usable_cam_to_world
+from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
 from zipmap_pl.preprocess.engine.settings import fingerprint
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 

@@ -4,7 +4,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.contracts.prediction import Prediction
-from zipmap_pl.training.watching.picture_panel import picture_panel, predicted_cloud, query_panel
+from zipmap_pl.training.watching.image_panel import image_panel, predicted_cloud, query_panel
 
 MATERIAL = {"material": {"cls": "PointsMaterial", "size": 0.02}}
 
@@ -12,7 +12,7 @@ MATERIAL = {"material": {"cls": "PointsMaterial", "size": 0.02}}
 def show_scene(writer: SummaryWriter, batch: Batch, prediction: Prediction, step: int) -> None:
     """Write the first scene of a batch and what the model says of it."""
     title = f"{batch.dataset[0]} {batch.scene[0]}, step {step}"
-    writer.add_image("fixed scene", picture_panel(batch, prediction, title), step, dataformats="HWC")
+    writer.add_image("fixed scene", image_panel(batch, prediction, title), step, dataformats="HWC")
     if prediction.nvs_pred is not None:
         panel = query_panel(batch, prediction, f"{title}: queried views")
         writer.add_image("queried views", panel, step, dataformats="HWC")
