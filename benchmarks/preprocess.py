@@ -18,22 +18,16 @@ memory    peak of a worker: a scene of many frames, an archive of many members t
 
 import argparse
 import json
-import os
-import resource
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from functools import lru_cache
-from multiprocessing import get_context, util
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+from peak_memory import LongScene, in_new_process, peaks, write_archive
+from raw_layouts import Raw, lay_out_tartanair, lay_out_tum
 
 from zipmap_pl.datasets.format.depth_coding import encode_depth, write_codes
 from zipmap_pl.datasets.format.schema import DATASET_FILE
@@ -44,110 +38,15 @@ from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings
 from zipmap_pl.preprocess.engine.state import ShardState, finished_of, save_finished
 from zipmap_pl.preprocess.engine.writer import ShardRows, pack_sidecar
-from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFrame, RawReader, RawScene
-from zipmap_pl.preprocess.zoo import tartanair
-from zipmap_pl.preprocess.zoo.rgbd_folder import reader as rgbd_folder
+from zipmap_pl.preprocess.raw import DatasetInfo
 
 SPEED_LIMIT = 0.8  # of the bare loop
 GAIN_LIMIT = 1.8  # of two workers
 RESUME_LIMIT = 10.0  # seconds
 MEMORY_LIMIT = 1.5e9  # bytes of a worker
 SIDES = (1024, 504)  # the default, where pictures stay as large as they are, and one that resizes
-INTRINSICS = "525,525,319.5,239.5"  # of livingroom_open3d
 FRAMES_OF_RESUMED_SHARD = 50
 SEQUENCES, SHARDS_OF_GAIN = 8, 32  # that two workers share
-
-
-@dataclass(frozen=True)
-class Raw:
-    """A raw dataset: its reader, and the picture and depth file of every frame."""
-
-    name: str
-    reader: RawReader
-    files: list[tuple[Path, Path]]
-
-
-# Raw data.
-
-
-def to_and_fro(items: list, count: int) -> list:
-    """`count` items: forwards, backwards, forwards, ..., so that those that follow each other are neighbours."""
-    round_trip = items + items[-2:0:-1]
-    return [round_trip[place % len(round_trip)] for place in range(count)]
-
-
-def lay_out_tartanair(data: Path, folder: Path, frames: int, sequences: int = 1) -> Raw:
-    """Trajectories of TartanAir, of `frames` frames each, in the published layout: links to real files."""
-    source = data / "tartanair_raw/hospital/hospital/Hard/P000"
-    targets = [folder / f"hospital/hospital/Hard/P{number:03d}" for number in range(sequences)]
-    files = [pair for target in targets for pair in link_tartanair(source, target, frames)]
-    return Raw("TartanAir (PNG, npy)", tartanair.TartanAir(folder), files)
-
-
-def link_tartanair(source: Path, target: Path, frames: int) -> list[tuple[Path, Path]]:
-    """One trajectory; returns its files."""
-    names = [file.name[:6] for file in sorted((source / "image_left").iterdir())]
-    poses = dict(zip(names, (source / "pose_left.txt").read_text().splitlines(), strict=False))
-    files = []
-    for part in ("image_left", "depth_left"):
-        (target / part).mkdir(parents=True)
-    walk = to_and_fro(names, frames)
-    for place, name in enumerate(walk):
-        pair = []
-        for part, ending in (("image_left", "_left.png"), ("depth_left", "_left_depth.npy")):
-            file = target / part / f"{place:06d}{ending}"
-            file.symlink_to((source / part / f"{name}{ending}").resolve())
-            pair.append(file)
-        files.append((pair[0], pair[1]))
-    (target / "pose_left.txt").write_text("".join(f"{poses[name]}\n" for name in walk))
-    return files
-
-
-def lay_out_tum(data: Path, folder: Path, frames: int, sequences: int = 1) -> Raw:
-    """Sequences in TUM layout, of `frames` frames each: lists of links to real files, poses as quaternions."""
-    targets = [folder / f"sequence-{number}" for number in range(sequences)]
-    files = [pair for target in targets for pair in link_tum(data / "livingroom_open3d", target, frames)]
-    options = rgbd_folder.RgbdOptions("tum", intrinsics=INTRINSICS, pixel_origin="centre", depth_scale=1000.0)
-    return Raw("RGB-D in TUM layout (JPEG, PNG)", rgbd_folder.RgbdFolder(folder, options), files)
-
-
-def link_tum(source: Path, folder: Path, frames: int) -> list[tuple[Path, Path]]:
-    """One sequence; returns its files."""
-    lines = (source / "trajectory.log").read_text().splitlines()
-    names = [file.stem for file in sorted((source / "image").iterdir())]
-    walk = to_and_fro(list(range(len(names))), frames)
-    lists: dict[str, list[str]] = {"rgb": [], "depth": [], "groundtruth": []}
-    files = []
-    for place, k in enumerate(walk):
-        stamp = f"{1e9 + place / 30:.4f}"
-        pair = []
-        for part, kind, ending in (("rgb", "image", "jpg"), ("depth", "depth", "png")):
-            file = folder / part / f"{stamp}.{ending}"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.symlink_to((source / kind / f"{names[k]}.{ending}").resolve())
-            lists[part].append(f"{stamp} {part}/{file.name}")
-            pair.append(file)
-        files.append((pair[0], pair[1]))
-        pose = np.array([[float(word) for word in line.split()] for line in lines[5 * k + 1 : 5 * k + 4]])
-        values = (*pose[:, 3], *quaternion_of(pose[:, :3]))
-        lists["groundtruth"].append(f"{stamp} " + " ".join(f"{value:.12g}" for value in values))
-    for name, entries in lists.items():
-        (folder / f"{name}.txt").write_text("\n".join(entries) + "\n")
-    return files
-
-
-def quaternion_of(rotation: np.ndarray) -> np.ndarray:
-    """x, y, z, w [4] of a rotation [3, 3]: the eigenvector of the largest eigenvalue of its symmetric matrix."""
-    (a, b, c), (d, e, f), (g, h, i) = rotation
-    symmetric = np.array(
-        [
-            [a - e - i, b + d, c + g, h - f],
-            [b + d, e - a - i, f + h, c - g],
-            [c + g, f + h, i - a - e, d - b],
-            [h - f, c - g, d - b, a + e + i],
-        ]
-    )
-    return np.linalg.eigh(symmetric)[1][:, -1]
 
 
 # Speed.
@@ -292,95 +191,6 @@ def resume(folder: Path, shards: int, frames: int) -> tuple[list[str], bool]:
 
 
 # Memory.
-
-
-def peak_bytes() -> int:
-    """Largest resident memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-@dataclass(frozen=True)
-class Noted:
-    """A reader that knows when it came to a worker, which writes its peak memory to a file of `notes` when it ends."""
-
-    reader: RawReader
-    notes: Path
-    home: int = field(default_factory=os.getpid)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if os.getpid() != self.home:
-            _note_at_the_end(self.notes)
-        return getattr(self.reader, name)
-
-
-@lru_cache(maxsize=1)
-def _note_at_the_end(notes: Path) -> None:
-    """Peak memory of this worker."""
-
-    def note() -> None:
-        (notes / str(os.getpid())).write_text(str(peak_bytes()))
-
-    util.Finalize(None, note, exitpriority=1)
-
-
-@dataclass(frozen=True)
-class LongScene:
-    """A scene of many frames, all the same."""
-
-    frames: int
-    height: int = 96
-    width: int = 128
-    info = DatasetInfo("long", "A long scene", "none", "static", "synthetic", 1.0)
-
-    def settings(self) -> dict[str, object]:
-        """Its length."""
-        return {"frames": self.frames}
-
-    def scenes(self) -> list[RawScene]:
-        """The one."""
-        return [RawScene("long", "train", tuple(f"{place:07d}" for place in range(self.frames)))]
-
-    def camera(self, scene: RawScene, frame: str) -> RawCamera:
-        """On a line."""
-        pose = np.eye(4)
-        pose[0, 3] = 0.01 * int(frame)
-        return RawCamera(np.array(((100.0, 0, 64), (0, 100.0, 48), (0, 0, 1))), pose)
-
-    def frame(self, scene: RawScene, frame: str) -> RawFrame:
-        """Before a wall."""
-        size = (self.height, self.width)
-        return RawFrame(self.camera(scene, frame), np.zeros((*size, 3), np.uint8), depth=np.full(size, 2.0, np.float32))
-
-
-def write_archive(raw: Raw, archive: Path, members: int, filler: int) -> RawReader:
-    """A zip with the frames of `raw`, as many other members, and one of `filler` bytes."""
-    assert isinstance(raw.reader, tartanair.TartanAir)
-    with zipfile.ZipFile(archive, "w") as target:
-        for file in sorted(raw.reader.raw.rglob("*")):
-            if file.is_file():
-                target.write(file, file.relative_to(raw.reader.raw).as_posix())
-        for number in range(members):
-            target.writestr(f"hospital/hospital/Hard/P000/flow/{number:06d}_flow.npy", b"flow")
-        with target.open("hospital/hospital/Hard/P000/filler", "w", force_zip64=True) as stream:
-            for start in range(0, filler, 1 << 24):
-                stream.write(bytes(min(1 << 24, filler - start)))
-    return tartanair.TartanAir(archive.parent)
-
-
-def peaks(reader: RawReader, folder: Path) -> tuple[int, int]:
-    """Peak bytes of the process that starts two workers (and merges what they wrote), and of the larger worker."""
-    notes = folder / "notes"
-    notes.mkdir()
-    preprocess(Noted(reader, notes), folder / "out", EngineSettings(), workers=2)
-    return peak_bytes(), max(int(note.read_text()) for note in notes.iterdir())
-
-
-def in_new_process(task: Callable, *arguments: object) -> Any:  # noqa: ANN401
-    """The result of a task in a process of its own, whose memory is its own."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(task, *arguments).result()
 
 
 def memory(data: Path, folder: Path, frames: int, members: int, filler: int) -> tuple[list[str], bool]:

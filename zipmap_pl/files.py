@@ -1,7 +1,7 @@
 """Files that are either whole or not there: a temporary in the same folder, fsync, rename, fsync of the folder.
 
 They have the rights that the umask leaves. Of two processes that use `write_file` or `new_file` at once, the last one
-wins; `exclusive_temporary` and `commit` make the second one wait, and need a file system with locks.
+wins; `exclusive_temporary`, `commit` and `write_exclusively` make the second one wait, and need a file system with locks.
 """
 
 import errno
@@ -42,6 +42,13 @@ def commit(stream: BinaryIO, final: Path) -> None:
     os.fsync(stream.fileno())
     os.replace(temporary_of(final), final)
     sync(final.parent)
+
+
+def write_exclusively(final: Path, data: bytes) -> None:
+    """Write a whole file by way of its one temporary: what a killed process left of it is taken over, not left over."""
+    with exclusive_temporary(final) as stream:
+        stream.write(data)
+        commit(stream, final)
 
 
 def write_file(final: Path, data: bytes) -> None:

@@ -13,7 +13,12 @@ from zipmap_pl.datasets.inspection.agreement import DepthView
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.images.resample import fitting_size, resample_depth, resample_layer, shrink_image
 from zipmap_pl.preprocess.convert.rectify import rectified
-from zipmap_pl.preprocess.engine.checks import usable_cam_to_world, usable_distortion, usable_intrinsics, usable_layers
+from zipmap_pl.preprocess.engine.frame_checks import (
+    usable_cam_to_world,
+    usable_distortion,
+    usable_intrinsics,
+    usable_layers,
+)
 from zipmap_pl.preprocess.engine.plan import ScenePlan
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import RawFault, RawFrame

@@ -20,7 +20,7 @@ from zipmap_pl.datasets.format.schema import (
 )
 from zipmap_pl.datasets.format.shard_index import column_files, pack_text
 from zipmap_pl.errors import UserError
-from zipmap_pl.files import commit, exclusive_temporary, write_file
+from zipmap_pl.files import commit, exclusive_temporary, write_exclusively
 from zipmap_pl.preprocess.engine.neighbours import ComparedScene, SceneViews, compared, neighbours_of
 from zipmap_pl.preprocess.engine.plan import Plan, load_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, scene_agreement_of
@@ -301,7 +301,7 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
         "left_out": [vars(fault) for fault in left_out_of(plan)],
         "index_sha256": index,
     }
-    write_file(output / DATASET_FILE, json.dumps(contents, indent=1).encode())
+    write_exclusively(output / DATASET_FILE, json.dumps(contents, indent=1).encode())
 
 
 def _sha256(file: Path) -> str:

@@ -23,8 +23,8 @@ from zipmap_pl.datasets.format.schema import (
     slug_of,
 )
 from zipmap_pl.errors import UserError
-from zipmap_pl.files import write_file
-from zipmap_pl.preprocess.engine.checks import usable_cam_to_world
+from zipmap_pl.files import write_exclusively
+from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
 from zipmap_pl.preprocess.engine.settings import fingerprint
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 
@@ -294,7 +294,7 @@ def save_plan(plan: Plan, output: Path) -> None:
         "left_out": plan.left_out,
         "scenes_sha256": hashlib.sha256(lines).hexdigest(),
     }
-    write_file(output / PLAN_FOLDER / PLAN_FILE, json.dumps(summary, sort_keys=True).encode() + b"\n" + lines)
+    write_exclusively(output / PLAN_FOLDER / PLAN_FILE, json.dumps(summary, sort_keys=True).encode() + b"\n" + lines)
 
 
 def has_plan(output: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.datasets.format.schema import DATASET_FILE, PLAN_FOLDER
-from zipmap_pl.files import write_file
+from zipmap_pl.files import write_exclusively
 from zipmap_pl.preprocess.engine.plan import PLAN_FILE, Plan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck
 
@@ -143,7 +143,7 @@ def finished_of(output: Path, plan: Plan, states: list[ShardState]) -> Finished:
 
 def save_finished(output: Path, finished: Finished) -> None:
     """Write it beside the plan; before `dataset.json`, without which it says nothing."""
-    write_file(output / PLAN_FOLDER / FINISHED_FILE, json.dumps(vars(finished)).encode())
+    write_exclusively(output / PLAN_FOLDER / FINISHED_FILE, json.dumps(vars(finished)).encode())
 
 
 def load_finished(output: Path) -> Finished | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, PARTS, sample_key
 from zipmap_pl.datasets.format.shard_index import pack_text
-from zipmap_pl.files import commit, exclusive_temporary, sync, write_file
+from zipmap_pl.files import commit, exclusive_temporary, sync, write_exclusively
 from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
 from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
@@ -125,7 +125,7 @@ def write_shard(
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
             tar.unlink()
             sync(tar.parent)
-        write_file(shard.sidecar(output), sidecar)
+        write_exclusively(shard.sidecar(output), sidecar)
         commit(stream, tar)
     return Written(rows.faults, rows.checks)
 

@@ -6,6 +6,7 @@ fits into 12 s of CPU per dataset on average; further damages, mistakes and kill
 
 import importlib
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -52,6 +53,15 @@ def no_power_cuts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def workers_start_imported():
+    """The server that workers are forked from imports preprocessing once, not every worker of every dataset anew."""
+    readers = sorted({f"zipmap_pl.preprocess.zoo.{miniature.name}" for miniature in MINIATURES})
+    multiprocessing.set_forkserver_preload(["__main__", "zipmap_pl.preprocess.engine.run", *readers])
+    yield
+    multiprocessing.set_forkserver_preload(["__main__"])
 
 
 @pytest.fixture(scope="module", params=MINIATURES, ids=lambda miniature: miniature.id)

@@ -419,7 +419,7 @@ def test_a_full_disk_shows_before_the_run(model, tmp_path, monkeypatch):
 
 def test_softmax_blocks_cannot_look_in_chunks():
     model, images = ZipMap(tiny_config(global_mixer="softmax")).eval(), pictures(1, 2, 3, 28, 28)
-    with pytest.raises(UserError, match="found global_mixer=softmax, expected ttt to look at views in chunks"):
+    with pytest.raises(UserError, match=r"found global_mixer=softmax, expected .*\bttt\b.* to look at views in chunks"):
         model(images, views_per_chunk=1)
 
 
@@ -431,5 +431,5 @@ def test_other_mistakes(model, tmp_path):
         Storage("float64", "tape")
     with pytest.raises(UserError, match="nowhere: found no folder"):
         model.walk(images, 1, storage=Storage(place="file", folder=str(tmp_path / "nowhere")))
-    with pytest.raises(UserError, match="expected ttt and mlp"):
+    with pytest.raises(UserError, match=r"expected .*\bttt\b.* and mlp"):
         model(images, views_per_chunk=1, window=1)

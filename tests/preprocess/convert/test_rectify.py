@@ -5,7 +5,7 @@ import pytest
 from miniatures.rooms import Room, pinhole
 
 from zipmap_pl.preprocess.convert.rectify import rectified, resampled
-from zipmap_pl.preprocess.engine.checks import usable_distortion
+from zipmap_pl.preprocess.engine.frame_checks import usable_distortion
 from zipmap_pl.preprocess.raw import RawCamera, RawFault, RawFrame
 
 HEIGHT, WIDTH = 120, 160

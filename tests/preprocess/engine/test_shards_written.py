@@ -8,7 +8,6 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,10 +45,17 @@ def copy(dataset, tmp_path):
     return shutil.copytree(dataset, tmp_path / "copy")
 
 
+def samples_of(shards):
+    """What webdataset reads; it brings torch, which nothing else here needs."""
+    import webdataset
+
+    return list(webdataset.WebDataset(shards, shardshuffle=False))
+
+
 def test_webdataset_reads_the_same_samples(dataset):
     index = ShardIndex.open(dataset)
     urls = [str(index.shard_file(shard)) for shard in range(index.shard_count)]
-    samples = list(webdataset.WebDataset(urls, shardshuffle=False))
+    samples = samples_of(urls)
     assert len(samples) == index.frame_count == FRAMES
     for row, sample in enumerate(samples):
         assert sample["__key__"] == f"000000-raw/{row:06d}"
@@ -105,7 +111,7 @@ def test_names_survive(toys, tmp_path, name):
     index = ShardIndex.open(tmp_path / "out")
     assert index.text("scene.name", 0) == name
     assert [index.text("frame.name", row) for row in range(3)] == frames
-    samples = list(webdataset.WebDataset(str(index.shard_file(0)), shardshuffle=False))
+    samples = samples_of(str(index.shard_file(0)))
     assert [json.loads(sample["camera.json"])["frame"] for sample in samples] == frames
     assert verify(tmp_path / "out") == []
 

@@ -8,7 +8,7 @@ inside a compiled block would be compiled again for every length.
 
 Operators know tensors and lists of them only, so weights, directions and rates are lists in the order of `FastWeights`.
 `autocast` is the dtype of the caller's autocast, if there is one; sums over chunks are in float32 at least. What is
-between the products is compiled into few kernels (`fusion`) on a GPU where that pays; backward passes always.
+between the products is compiled into few kernels (`Fused`) on a GPU where that pays; backward passes always.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.contracts.prediction import Prediction
-from zipmap_pl.training.watching.picture_panel import picture_panel, predicted_cloud, query_panel
+from zipmap_pl.training.watching.image_panel import image_panel, predicted_cloud, query_panel
 
 MATERIAL = {"material": {"cls": "PointsMaterial", "size": 0.02}}
 
@@ -16,7 +16,7 @@ def show_scene(writer: SummaryWriter, batch: Batch, prediction: Prediction, step
     """
     kind = "" if scenes == "held-out" else f" ({scenes} scenes)"
     title = f"{batch.dataset[0]} {batch.scene[0]}{kind}, step {step}"
-    writer.add_image(f"fixed scene{kind}", picture_panel(batch, prediction, title), step, dataformats="HWC")
+    writer.add_image(f"fixed scene{kind}", image_panel(batch, prediction, title), step, dataformats="HWC")
     if prediction.nvs_pred is not None:
         panel = query_panel(batch, prediction, f"{title}: queried views")
         writer.add_image(f"queried views{kind}", panel, step, dataformats="HWC")

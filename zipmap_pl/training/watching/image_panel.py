@@ -26,7 +26,7 @@ TRUE_COLOUR, PREDICTED_COLOUR = (30, 140, 60), (220, 60, 40)
 
 
 @torch.no_grad()
-def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarray:
+def image_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarray:
     """Draw the input views of the first scene of a batch, [H, W, 3] uint8.
 
     Predicted depth and camera path are brought to the true scale by the ratio of the median valid depths. Cameras that
@@ -63,7 +63,7 @@ def picture_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarra
 def query_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarray:
     """Draw what the first scene of a state-query batch looks like along the target rays, and what it was said to look like.
 
-    [H, W, 3] uint8. Depth is in the scale of the input views, as in `picture_panel`.
+    [H, W, 3] uint8. Depth is in the scale of the input views, as in `image_panel`.
     """
     if prediction.nvs_pred is None or prediction.nvs_depth_conf is None:
         raise ValueError("the prediction has no queried views, expected the model to be called with target_rays")

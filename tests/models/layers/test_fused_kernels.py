@@ -6,8 +6,7 @@ from shutil import which
 import pytest
 import torch
 
-from zipmap_pl.models.layers import fused_kernels as fusion
-from zipmap_pl.models.layers import token_chunks
+from zipmap_pl.models.layers import fused_kernels, token_chunks
 from zipmap_pl.models.layers.fused_kernels import Fused
 from zipmap_pl.models.mixers import fast_weight_operators
 from zipmap_pl.models.mixers.fast_weights import FastWeights
@@ -57,7 +56,7 @@ def test_compiled_steps_give_the_same_numbers_and_gradients(always_compiled, mon
 
 
 def test_without_a_working_compiler_a_warning_says_so_once(monkeypatch, caplog):
-    monkeypatch.setattr(fusion, "find_spec", lambda _: object())
+    monkeypatch.setattr(fused_kernels, "find_spec", lambda _: object())
     double = Fused(torch.mul)
     calls = []
 
@@ -74,7 +73,7 @@ def test_without_a_working_compiler_a_warning_says_so_once(monkeypatch, caplog):
 
 
 def test_a_device_that_is_full_is_told(monkeypatch):
-    monkeypatch.setattr(fusion, "find_spec", lambda _: object())
+    monkeypatch.setattr(fused_kernels, "find_spec", lambda _: object())
     full = Fused(torch.mul)
 
     def out_of_memory(*inputs):
@@ -86,7 +85,7 @@ def test_a_device_that_is_full_is_told(monkeypatch):
 
 
 def test_one_call_without_gradients_does_not_wait_for_the_compiler():
-    asked = [fusion.worth_compiling()]
+    asked = [fused_kernels.worth_compiling()]
     with torch.no_grad():
-        asked.append(fusion.worth_compiling())
+        asked.append(fused_kernels.worth_compiling())
     assert asked == [True, False]

@@ -6,7 +6,7 @@ import torch
 
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.contracts.prediction import Prediction
-from zipmap_pl.training.watching.picture_panel import picture_panel, predicted_cloud, query_panel
+from zipmap_pl.training.watching.image_panel import image_panel, predicted_cloud, query_panel
 
 VIEWS, SIDE = 3, 28
 
@@ -34,7 +34,7 @@ def prediction(scale: float) -> Prediction:
 
 
 def test_the_unit_of_the_prediction_does_not_show() -> None:
-    pictures = [picture_panel(batch(), prediction(scale), "title") for scale in (1.0, 8.0)]
+    pictures = [image_panel(batch(), prediction(scale), "title") for scale in (1.0, 8.0)]
     assert np.array_equal(*pictures)
 
 
@@ -43,14 +43,14 @@ def test_a_broken_prediction_is_drawn(broken: float) -> None:
     bad = prediction(1.0)
     bad.depth[:] = broken
     bad.pose_enc[:] = broken
-    assert picture_panel(batch(), bad, "title").dtype == np.uint8
+    assert image_panel(batch(), bad, "title").dtype == np.uint8
 
 
 def test_a_batch_without_depth_is_drawn() -> None:
     empty = batch()
     empty.depth[:] = 0
     empty.mask[:] = False
-    assert not np.array_equal(picture_panel(empty, prediction(1.0), ""), picture_panel(batch(), prediction(1.0), ""))
+    assert not np.array_equal(image_panel(empty, prediction(1.0), ""), image_panel(batch(), prediction(1.0), ""))
 
 
 def asked() -> Batch:
@@ -71,9 +71,7 @@ def answered(colour_error: float) -> Prediction:
 def test_queried_views_stand_beside_their_targets() -> None:
     pictures = [query_panel(asked(), answered(error), "title") for error in (0.0, 0.3)]
     assert not np.array_equal(*pictures)
-    assert (
-        picture_panel(asked(), answered(0.0), "title").shape[1] < picture_panel(batch(), prediction(1.0), "").shape[1]
-    )
+    assert image_panel(asked(), answered(0.0), "title").shape[1] < image_panel(batch(), prediction(1.0), "").shape[1]
     assert query_panel(asked(), answered(torch.nan), "title").dtype == np.uint8
 
 
