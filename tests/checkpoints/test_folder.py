@@ -68,7 +68,9 @@ def test_a_flipped_bit_of_latest_is_no_obstacle(tmp_path: Path, bit: int) -> Non
         assert latest_checkpoint(tmp_path) == newest, bytes(flipped)
 
 
-@pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"step-00000010\0", b"../elsewhere", b"/etc", b"a" * 5000, b"step-99999999"])
+@pytest.mark.parametrize(
+    "text", [b"", b"\xff\xfe", b"step-00000010\0", b"../elsewhere", b"/etc", b"a" * 5000, b"step-99999999"]
+)
 def test_what_is_no_name_of_a_checkpoint_in_latest_is_no_obstacle(tmp_path: Path, text: bytes) -> None:
     save(tmp_path, 7)
     newest = save(tmp_path, 10)

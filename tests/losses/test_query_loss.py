@@ -235,7 +235,14 @@ def test_the_truth_in_another_unit_has_no_loss_whichever_views_have_depth(in_fir
     for scene, views in enumerate((in_first, in_second)):
         of.mask[scene, [view for view in ALL_VIEWS if view not in views]] = False
     terms = ReconstructionLoss(WITHOUT_LPIPS, QueryLoss(WITHOUT_LPIPS))(truth_times(3.7, of), *ground_truth(of))
-    errors = ("camera", "points", "depth_regression", "depth_gradient", "query_depth_regression", "query_depth_gradient")
+    errors = (
+        "camera",
+        "points",
+        "depth_regression",
+        "depth_gradient",
+        "query_depth_regression",
+        "query_depth_gradient",
+    )
     for name in errors:
         assert terms[name].item() == pytest.approx(0, abs=2e-6), name
 

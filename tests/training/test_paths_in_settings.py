@@ -42,7 +42,20 @@ def test_datasets_of_the_zoo_and_stages_of_a_curriculum_lie_in_the_home_folder(h
     assert all(data.path.startswith(f"{home}/zoo/") for stage in stages for data in stage.data.train.values())
 
 
-NAMES = ["my settings", "日本 ü", "a,b", "it's", 'a "b"', "a=b", "[x] {y} (z)", "50% #1", "back\\slash\\", "\\'", "$x", "a:b"]
+NAMES = [
+    "my settings",
+    "日本 ü",
+    "a,b",
+    "it's",
+    'a "b"',
+    "a=b",
+    "[x] {y} (z)",
+    "50% #1",
+    "back\\slash\\",
+    "\\'",
+    "$x",
+    "a:b",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

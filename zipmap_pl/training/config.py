@@ -65,7 +65,9 @@ class TrainerConfig:
     nodes: int = 1
     strategy: str = "auto"  # ddp: the model whole on every device; fsdp: in shards; hsdp: in shards on every node
     precision: str = "auto"  # bf16-mixed, 32-true, or auto: the first on a GPU, the second on a CPU
-    tf32: bool = True  # GPU: products and convolutions in float32 (heads, losses) round their factors to TF32, as published
+    tf32: bool = (
+        True  # GPU: products and convolutions in float32 (heads, losses) round their factors to TF32, as published
+    )
     log_every: int = 10
     pictures_every: int = 100
     validate_every: int = 500

@@ -75,7 +75,8 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     follow go on in the same model, each from its first step on (see `stages.StageSwitch`); the result is the last one's.
 
     Raises:
-        UserError: another run holds an output folder, data missing, checkpoint damaged or made with another model, settings that do not fit each other.
+        UserError: another run holds an output folder;
+            data missing, checkpoint damaged or made with another model, settings that do not fit each other.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     for stage in (config, *following):

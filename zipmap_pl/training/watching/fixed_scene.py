@@ -22,4 +22,6 @@ def show_scene(writer: SummaryWriter, batch: Batch, prediction: Prediction, step
         writer.add_image(f"queried views{kind}", panel, step, dataformats="HWC")
     points, colours = predicted_cloud(batch, prediction)
     if len(points):
-        writer.add_mesh(f"predicted points{kind}", points[None], colors=colours[None], config_dict=MATERIAL, global_step=step)
+        writer.add_mesh(
+            f"predicted points{kind}", points[None], colors=colours[None], config_dict=MATERIAL, global_step=step
+        )
