@@ -15,13 +15,13 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.curriculum import run
 from zipmap_pl.training.fit import fit
+from zipmap_pl.training.parallel.run_folder import run_folder
 from zipmap_pl.training.parallel.strategies import World, is_first
-from zipmap_pl.training.run_folder import run_folder
 
 HOLD = """
 import os, sys
 from pathlib import Path
-from zipmap_pl.training.run_folder import run_folder
+from zipmap_pl.training.parallel.run_folder import run_folder
 with run_folder(Path(sys.argv[1])):
     child = os.fork() if sys.argv[2] == "fork" else -1
     if child:

@@ -26,8 +26,8 @@ from zipmap_pl.metrics.running_means import BASELINE
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import Resume, ZipMapModule
+from zipmap_pl.training.parallel.run_folder import run_folder
 from zipmap_pl.training.parallel.strategies import World, build_strategy, is_first, meet, world_of
-from zipmap_pl.training.run_folder import run_folder
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
 from zipmap_pl.training.watching.callbacks import (
     Checkpoints,
