@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from zipmap_pl import files
 from zipmap_pl.checkpoints import folder as folders
 from zipmap_pl.checkpoints import parts, sharded
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures
@@ -281,7 +282,7 @@ def arm(action: Callable[[], None], call: int | None, below: Path = Path("/")) -
 
     def counted(operation: Callable[..., object]) -> Callable[..., object]:
         def act_then_do(path: Path, *arguments: object, **options: object) -> object:
-            act_if_due(path)
+            act_if_due(Path(path))
             return operation(path, *arguments, **options)
 
         return act_then_do
@@ -291,16 +292,18 @@ def arm(action: Callable[[], None], call: int | None, below: Path = Path("/")) -
             act_if_due(path)
             write(path, *arguments)
             content = path.read_bytes()
-            path.write_bytes(content[: len(content) // 2])
+            os.truncate(path, len(content) // 2)
             act_if_due(path)
-            path.write_bytes(content)
+            with path.open("wb") as file:
+                file.write(content)
 
         return act_then_write
 
     folders.write_safetensors = parts.write_safetensors = torn(folders.write_safetensors)  # type: ignore[assignment]
     folders.write_pt = torn(folders.write_pt)  # type: ignore[assignment]
-    sharded.sync = folders.sync = counted(folders.sync)  # type: ignore[assignment]
-    for name in ("mkdir", "write_text", "rename", "replace"):
+    sharded.sync = folders.sync = files.sync = counted(files.sync)  # type: ignore[assignment]
+    os.replace = counted(os.replace)  # type: ignore[assignment]  # behind Path.replace too
+    for name in ("mkdir", "write_text", "write_bytes", "rename"):
         setattr(Path, name, counted(getattr(Path, name)))
 
 

@@ -12,7 +12,7 @@ from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.training import curriculum
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.stage_selection import selected_stages
-from zipmap_pl.training.without_effect import rates_without_effect, without_effect
+from zipmap_pl.training.without_effect import overrides_without_effect, rates_without_effect, without_effect
 
 DOCUMENTED = [  # commands of docs/; test_every_yaml.py has the YAML files
     ["model.global_mixer=softmax"],
@@ -67,6 +67,18 @@ def test_a_field_for_all_rules_that_no_rule_has_is_named() -> None:
     (line,) = without_effect([config])
     assert line == "data.sampling_of_all.max has no effect: it needs a training dataset whose rule has max"
     assert without_effect([config, RunConfig(data=replace(config.data, train={"b": DatasetConfig("b")}))]) == []
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_the_sampling_of_one_dataset_that_the_sampling_of_all_replaces_is_named(sign: str) -> None:
+    stage = settings("data.sampling_of_all.video=1.0")
+    (line,) = overrides_without_effect([f"{sign}data.train.own.sampling.video=0.5", "stage.steps=3"], [stage])
+    assert line.startswith("data.train.own.sampling.video has no effect: data.sampling_of_all.video holds")
+
+
+def test_the_sampling_of_one_dataset_that_nothing_replaces_is_not_named() -> None:
+    overrides = ["data.train.own.sampling.max=4"]
+    assert overrides_without_effect(overrides, [settings("data.sampling_of_all.video=1.0")]) == []
 
 
 @pytest.mark.parametrize("overrides", DOCUMENTED, ids=" ".join)

@@ -32,11 +32,11 @@ def run(arguments: argparse.Namespace) -> int:
     from zipmap_pl.training.config import to_yaml
     from zipmap_pl.training.retired import retired_settings
     from zipmap_pl.training.stage_selection import selected_stages
-    from zipmap_pl.training.without_effect import without_effect
+    from zipmap_pl.training.without_effect import overrides_without_effect, without_effect
 
     with retired_settings() as retired:
         stages = selected_stages(arguments.overrides, config_dir=arguments.config_dir)
-    idle = [*retired, *without_effect(stages)]
+    idle = [*retired, *without_effect(stages), *overrides_without_effect(arguments.overrides, stages)]
     if arguments.show:
         warn(idle)
         print("---\n".join(map(to_yaml, stages)))

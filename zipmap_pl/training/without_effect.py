@@ -113,6 +113,20 @@ def without_effect(stages: Sequence[RunConfig]) -> list[str]:
     return [line for name, line in lines.items() if name not in useful]
 
 
+def overrides_without_effect(overrides: Iterable[str], stages: Sequence[RunConfig]) -> list[str]:
+    """One line for each command-line override of a dataset's `sampling` that `data.sampling_of_all` replaces."""
+    lines = []
+    for override in overrides:
+        name = override.lstrip("+").partition("=")[0]
+        field = name.rpartition(".")[2]
+        if fnmatchcase(name, "data.train.*.sampling.*") and any(field in s.data.sampling_of_all for s in stages):
+            lines.append(
+                f"{name} has no effect: data.sampling_of_all.{field} holds for every dataset;"
+                f" change that one, or take it out with ~data.sampling_of_all.{field}"
+            )
+    return lines
+
+
 def rates_without_effect(config: RunConfig, parameters: Iterable[str]) -> list[str]:
     """One line for each pattern of `stage.optimizer.rates` that matches none of the trainable parameters."""
     names = list(parameters)
