@@ -1,5 +1,6 @@
 """What a user can say about data: one dataclass per block of conf/data/*.yaml, checked when it is made."""
 
+import os
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -59,6 +60,7 @@ class DatasetConfig:
     normals: bool = False
 
     def __post_init__(self) -> None:
+        self.path = os.path.expanduser(self.path)
         where = f"data of {self.path}"
         expect_one_of(f"{where}: scenes", self.scenes, SCENE_CHOICES)
         for name in ("depth_percentile", "min_depth_percentile"):
@@ -185,6 +187,7 @@ class DataConfig:
     validation_sets: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
+        self.shards = os.path.expanduser(self.shards)
         expect_range("data: views", self.views, 1)
         expect_range("data: aspect", self.aspect, 1e-6)
         expect_range("data: zoom", self.zoom, 1)
@@ -230,6 +233,16 @@ class DataConfig:
         others = {} if "rule" in self.sampling_of_all else dataset.sampling_of  # those are fields of the dataset's rule
         return replace(dataset, sampling=with_fields(dataset.sampling, self.sampling_of_all), sampling_of=others)
 
+    def is_trained_on(self, dataset: DatasetConfig) -> bool:
+        """Return True if a training dataset draws from the same split of the same folder."""
+        place = _place(dataset)
+        return any(_place(other) == place for other in self.train.values() if other.weight > 0)
+
+    def validated_scenes(self) -> str:
+        """Name the scenes of validation: "held-out", "training", or "held-out and training"; "held-out" without any."""
+        trained = {self.is_trained_on(dataset) for dataset in self.validation.values() if dataset.weight > 0}
+        return {(): "held-out", (False,): "held-out", (True,): "training"}.get(tuple(trained), "held-out and training")
+
     def check_patch_size(self, patch_size: int) -> None:
         """Raise UserError if the model's patches do not fit into `width`."""
         if self.width % patch_size:
@@ -242,3 +255,8 @@ class DataConfig:
         self.check_patch_size(patch_size)
         views, aspect = (self.views[0], self.views[1]), (self.aspect[0], self.aspect[1])
         return ShapeRanges(views, aspect, self.width, patch_size, self.images_per_gpu)
+
+
+def _place(dataset: DatasetConfig) -> tuple[str, str]:
+    path = dataset.path if "://" in dataset.path else os.path.realpath(dataset.path)
+    return path.rstrip("/"), dataset.split

@@ -111,7 +111,9 @@ class ZooDataModule(LightningDataModule):
         train = self._train or []
         for dataset, share in zip(train, Mixture(train).shares if train else (), strict=True):
             lines.append(f"train: {_describe(dataset, self.config.width)}, {100 * share:.1f} % of the samples")
-        lines += [f"validation: {_describe(dataset, self.config.width)}" for dataset in self._validation]
+        for dataset in self._validation:
+            seen = "; these are training scenes, not held out" if self.config.is_trained_on(dataset.config) else ""
+            lines.append(f"validation: {_describe(dataset, self.config.width)}{seen}")
         return lines + self._missing
 
     def train_dataloader(self) -> DataLoader[Sample]:

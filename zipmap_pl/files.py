@@ -4,6 +4,7 @@ They have the rights that the umask leaves. Of two processes that use `write_fil
 wins; `exclusive_temporary`, `commit` and `write_exclusively` make the second one wait, and need a file system with locks.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -104,6 +105,52 @@ def locked(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        os.close(descriptor)
+
+
+class HeldElsewhere(Exception):
+    """Another process owns the file; the message is what that process wrote into it."""
+
+
+@contextmanager
+def owned(file: Path, owner: str) -> Iterator[bool]:
+    """Own a file in an existing folder while the block runs; `owner` is written into it. At the end it is removed.
+
+    The lock belongs to this process alone, not to those that it forks, and the system releases it when the process dies,
+    however it dies: a file that is left over is free. Yields False where the file system has no locks; then nothing
+    is owned.
+
+    Raises:
+        HeldElsewhere: another process owns it.
+    """
+    descriptor = _own(file)
+    if descriptor is None:
+        yield False
+        return
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, owner.encode(), 0)
+        yield True
+    finally:
+        if _is_named(descriptor, file):
+            file.unlink()
+        os.close(descriptor)
+
+
+def _own(file: Path) -> int | None:
+    """Open and lock without waiting; again, if the last owner removed the file in between. None: there are no locks."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            found = os.pread(descriptor, 1000, 0).decode(errors="replace")
+            os.close(descriptor)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise HeldElsewhere(found) from error
+            return None
+        if _is_named(descriptor, file):
+            return descriptor
         os.close(descriptor)
 
 

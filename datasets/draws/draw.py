@@ -87,10 +87,14 @@ def height_for(aspect: float, width: int, patch_size: int) -> int:
 
 
 def step_shape(seed: int, stage: int, step: int, ranges: ShapeRanges) -> StepShape:
-    """Shape of one step: views uniform over the integers of the range, aspect ratio uniform. Equal on all ranks."""
+    """Draw the shape of one step, equal on all ranks: views uniform over the integers of the range, aspect ratio uniform.
+
+    The aspect ratio is rounded to two decimals inside its range, as published: only so do square images occur.
+    """
     generator = DrawKey(seed, stage, step).generator(Purpose.SHAPE)
     views = int(generator.integers(ranges.views[0], ranges.views[1], endpoint=True))
-    aspect = float(generator.uniform(*ranges.aspect))
+    lowest, highest = ranges.aspect
+    aspect = min(max(round(float(generator.uniform(lowest, highest)), 2), lowest), highest)
     height = height_for(aspect, ranges.width, ranges.patch_size)
     return StepShape(views, height, ranges.width, max(1, ranges.images_per_gpu // views))
 

@@ -55,6 +55,29 @@ def test_the_newest_is_found_from_run_folder_pointer_or_names(tmp_path: Path) ->
     assert find_checkpoint(tmp_path) == newest
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_of_latest_is_no_obstacle(tmp_path: Path, bit: int) -> None:
+    """Of the file that names step 10; none of its flips names step 7."""
+    save(tmp_path, 7)
+    newest = save(tmp_path, 10)
+    whole = (tmp_path / "latest").read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        (tmp_path / "latest").write_bytes(flipped)
+        assert latest_checkpoint(tmp_path) == newest, bytes(flipped)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\xff\xfe", b"step-00000010\0", b"../elsewhere", b"/etc", b"a" * 5000, b"step-99999999"]
+)
+def test_what_is_no_name_of_a_checkpoint_in_latest_is_no_obstacle(tmp_path: Path, text: bytes) -> None:
+    save(tmp_path, 7)
+    newest = save(tmp_path, 10)
+    (tmp_path / "latest").write_bytes(text)
+    assert latest_checkpoint(tmp_path) == newest
+
+
 def test_a_folder_without_manifest_is_no_checkpoint_and_can_be_saved_again(tmp_path: Path) -> None:
     kept = save(tmp_path, 5)
     torn = save(tmp_path, 10)

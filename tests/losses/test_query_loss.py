@@ -9,6 +9,9 @@ from random_vgg import random_vgg
 
 from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.contracts.prediction import Prediction
+from zipmap_pl.geometry.pose_encoding import encode_pose
+from zipmap_pl.geometry.projection import unproject
+from zipmap_pl.geometry.rigid import relative_to_first
 from zipmap_pl.losses import reconstruction, scale
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.losses.normalisation import QueryTruth, ground_truth, normalise
@@ -200,3 +203,54 @@ def test_a_batch_without_queries_has_no_query_terms():
     )
     terms = ReconstructionLoss(WITHOUT_LPIPS, QueryLoss(WITHOUT_LPIPS))(said, truth, nothing)
     assert not any(name.startswith("query") for name in terms)
+
+
+def truth_times(factor: float, of: Batch) -> Prediction:
+    """What a model says that is right about every camera and pixel, in a unit of its own; built from the batch alone."""
+    inputs, targets = of.inputs(), of.target_views()
+    cameras = relative_to_first(of.extrinsics)[:, : of.input_count].clone()
+    cameras[..., 3] *= factor
+    poses = encode_pose(cameras, inputs.intrinsics, HEIGHT, WIDTH)
+    return Prediction(
+        poses,
+        [poses],
+        factor * inputs.depth[..., None],
+        torch.full_like(inputs.depth, 1.5),
+        factor * unproject(inputs.depth, inputs.intrinsics),
+        nvs_pred=torch.cat([targets.images.movedim(2, -1), factor * targets.depth[..., None]], -1),
+        nvs_depth_conf=torch.full_like(targets.depth, 1.5),
+    )
+
+
+INPUT_VIEWS, TARGET_VIEWS, ALL_VIEWS = [0, 1, 2], [3, 4], [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("still", [[], [1, 2], ALL_VIEWS], ids=["moving", "inputs_still", "all_still"])
+@pytest.mark.parametrize("in_second", [ALL_VIEWS, [], TARGET_VIEWS, INPUT_VIEWS, [1]], ids=str)
+@pytest.mark.parametrize("in_first", [ALL_VIEWS, [], TARGET_VIEWS, INPUT_VIEWS, [1]], ids=str)
+def test_the_truth_in_another_unit_has_no_loss_whichever_views_have_depth(in_first, in_second, still):
+    """The cameras `still` of both scenes stand where the first one stands."""
+    of = batch()
+    of.extrinsics[:, still] = of.extrinsics[:, :1]
+    for scene, views in enumerate((in_first, in_second)):
+        of.mask[scene, [view for view in ALL_VIEWS if view not in views]] = False
+    terms = ReconstructionLoss(WITHOUT_LPIPS, QueryLoss(WITHOUT_LPIPS))(truth_times(3.7, of), *ground_truth(of))
+    errors = (
+        "camera",
+        "points",
+        "depth_regression",
+        "depth_gradient",
+        "query_depth_regression",
+        "query_depth_gradient",
+    )
+    for name in errors:
+        assert terms[name].item() == pytest.approx(0, abs=2e-6), name
+
+
+def test_a_wrong_translation_of_an_input_costs_in_a_scene_without_depth():
+    of = batch()
+    of.mask[:] = False
+    said = truth_times(3.7, of)
+    said.pose_enc[:, 2, 0] += 1
+    terms = ReconstructionLoss(WITHOUT_LPIPS, QueryLoss(WITHOUT_LPIPS))(said, *ground_truth(of))
+    assert terms["camera_translation"] > 0.01

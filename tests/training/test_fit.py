@@ -287,7 +287,21 @@ def test_a_run_without_validation_data(smallest_run: list[str], tmp_path: Path) 
     settings = [setting for setting in smallest_run if "data.validation" not in setting]
     run = fit(compose([*settings, "~data.validation.rooms", f"output={tmp_path}", "stage.steps=1"]))
     assert run.before == run.after == {}
-    assert [event.step for event in events_of(run).Images("fixed scene")] == [0, 1]
+    assert [event.step for event in events_of(run).Images("fixed scene (training scenes)")] == [0, 1]
+    assert "fixed scene" not in events_of(run).Tags()["images"]
+
+
+def test_figures_and_panels_of_training_scenes_are_not_called_held_out(
+    smallest_run: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run = fit(compose([*smallest_run, "data.validation.rooms.split=train", f"output={tmp_path}", "stage.steps=1"]))
+    tags = events_of(run).Tags()
+    assert "validation_on_training_scenes/rotation_deg" in tags["scalars"]
+    assert not any(name.startswith(("validation/", "validation_ema/")) for name in tags["scalars"])
+    assert tags["images"] == ["fixed scene (training scenes)"]
+    assert "training scenes, rotation_deg: " in run.summary() and "held-out" not in run.summary()
+    assert "these are training scenes, not held out" in caplog.text
 
 
 def test_missing_shards_are_told_with_the_command(smallest_run: list[str], tmp_path: Path) -> None:

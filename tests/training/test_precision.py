@@ -1,5 +1,8 @@
 """A training step under bf16 autocast, as on a GPU: heads and losses stay in float32 and everything is finite."""
 
+from pathlib import Path
+
+import pytest
 import torch
 
 from zipmap_pl.contracts.batch import Batch
@@ -7,6 +10,7 @@ from zipmap_pl.losses.normalisation import normalise
 from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import compose
+from zipmap_pl.training.fit import fit
 
 
 def plane_in_front_of_moving_cameras() -> Batch:
@@ -38,3 +42,18 @@ def test_bfloat16_step_is_finite_and_close_to_float32() -> None:
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     assert len(gradients) > 50
     assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_tf32_follows_its_setting_for_products_and_convolutions_and_is_on_as_published(
+    chosen: bool, unwatched_run: list[str], tmp_path: Path
+) -> None:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = not chosen
+    settings = [*unwatched_run, "stage.steps=1", f"output={tmp_path}", *([] if chosen else ["trainer.tf32=false"])]
+    try:
+        fit(compose(settings))
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == (chosen, chosen)
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

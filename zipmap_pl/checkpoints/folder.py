@@ -19,9 +19,11 @@ Loading never executes anything: safetensors, `weights_only`, and settings parse
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -204,17 +206,28 @@ def find_checkpoint(path: Path) -> Path:
     found = "a folder without checkpoints" if path.is_dir() else "no folder" if not path.exists() else "a file"
     raise UserError(
         f"{path}: found {found}, expected a checkpoint (step-NNNNNNNN with {MANIFEST}) or a run folder that holds one"
+        f"{'' if path.exists() else _runs_in(path.parent, path.name)}"
     )
 
 
+def _runs_in(folder: Path, wanted: str) -> str:
+    """Name what could have been meant in a folder: runs and checkpoints, those with the most similar names first."""
+    kinds = (f"*/{MANIFEST}", f"*/checkpoints/step-*/{MANIFEST}", f"*/step-*/{MANIFEST}")
+    names = {path.relative_to(folder).parts[0] for kind in kinds for path in folder.glob(kind)}
+    if not names:
+        return ""
+    near = get_close_matches(wanted, names, len(names), cutoff=0)
+    return f"; {folder} has {', '.join(near[:5])}{f' and {len(near) - 5} more' if len(near) > 5 else ''}"
+
+
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint below `folder` (`latest`, or the highest step if that is missing), or None."""
+    """The newest checkpoint below `folder` (`latest`, or the highest step if that is missing or damaged), or None."""
     if not folder.is_dir():
         return None
     if (folder / LATEST).is_file():
-        named = folder / (folder / LATEST).read_text().strip()
-        if (named / MANIFEST).is_file():
-            return named
+        name = (folder / LATEST).read_bytes().decode("ascii", errors="replace").strip()
+        if re.fullmatch(r"step-\d+", name) and (folder / name / MANIFEST).is_file():
+            return folder / name
     return next(reversed(checkpoints_of(folder)), None)
 
 

@@ -77,7 +77,12 @@ def means_published(path: Path) -> bool:
     """Whether a user means published weights by that, a file or a name on the hub, and not a checkpoint folder."""
     if path.exists() or path.suffix in SUFFIXES:
         return not path.is_dir()
-    return not path.parent.is_dir() and parse_hub_id(str(path)) is not None
+    return not _is_local(path) and parse_hub_id(str(path)) is not None
+
+
+def _is_local(path: Path) -> bool:
+    """Return True for a name below a folder that is here, even if the rest is mistyped: it is not sent to the hub."""
+    return Path(path.parts[0]).is_dir() if len(path.parts) > 1 else False
 
 
 def read_published(source: str | Path | Mapping[str, Any]) -> WeightFile:
@@ -95,7 +100,7 @@ def read_published(source: str | Path | Mapping[str, Any]) -> WeightFile:
         raise UserError(
             f"{path}: found a folder, {EXPECTED}; checkpoint folders of a training are loaded by load_model"
         )
-    hub_id = parse_hub_id(str(source))
+    hub_id = None if _is_local(path) else parse_hub_id(str(source))
     if hub_id is None:
         raise UserError(f"{source}: found no file, {EXPECTED}")
     found = read_weight_file(fetch(hub_id))

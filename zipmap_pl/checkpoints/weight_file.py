@@ -1,6 +1,7 @@
 """One file of weights, .pt or .safetensors, read without executing anything and written whole or not at all.
 
-Published .pt files hold a flat state dict, or one under "model" (or "ema") beside what training left there. The files
+Published .pt files hold a flat state dict, or one under "model" (or "ema") beside what training left there; others have it
+under another name, such as "state_dict". The files
 that we write have the same layout, and carry under `OUR_KEY` what the tensors do not tell.
 """
 
@@ -22,6 +23,7 @@ from zipmap_pl.files import new_file
 SUFFIXES = (".pt", ".safetensors")
 OUR_KEY = "zipmap_pl"
 STATE_DICT_KEYS = ("model", "ema")  # the first one that is there is taken
+MODULE_PREFIX = "model."  # of the model inside a LightningModule, where all keys have it
 WRAPPER_NAMES = {"module", "_orig_mod", "_fsdp_wrapped_module"}  # of DDP, torch.compile and FSDP
 
 
@@ -80,8 +82,30 @@ def unwrapped(content: object, name: str) -> WeightFile:
     carried = {}
     if isinstance(content, Mapping):
         carried = content.get(OUR_KEY, {})
-        content = next((content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), content)
+        content = next(
+            (content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), None
+        ) or _only_one(content, name)
     return WeightFile(name, _plain_keys(content, name), _checked(carried, name))
+
+
+def _only_one(content: Mapping[Any, Any], name: str) -> Mapping[Any, Any]:
+    """The one state dict among entries of other kinds, whatever it is called; `content` itself if it holds tensors or none.
+
+    Raises UserError if there are several.
+    """
+    if any(isinstance(value, Tensor) for value in content.values()):
+        return content
+    found = [key for key, value in content.items() if _are_tensors(value)]
+    if len(found) > 1:
+        raise UserError(
+            f"{name}: found several state dicts ({', '.join(map(str, found))}), expected one, or one called "
+            f"{STATE_DICT_KEYS[0]}; save the one that you mean by itself"
+        )
+    return content[found[0]] if found else content
+
+
+def _are_tensors(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
 
 
 def _plain_keys(content: object, name: str) -> dict[str, Tensor]:
@@ -89,10 +113,11 @@ def _plain_keys(content: object, name: str) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{name}: found {_in_words(content)}, expected tensors by name (a state dict)")
     weights = {}
+    prefix = MODULE_PREFIX if all(str(key).startswith(MODULE_PREFIX) for key in content) else ""
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise UserError(f"{name}: entry {key!r} is {_in_words(value)}, expected tensors by name (a state dict)")
-        plain = ".".join(part for part in key.split(".") if part not in WRAPPER_NAMES)
+        plain = ".".join(part for part in key.removeprefix(prefix).split(".") if part not in WRAPPER_NAMES)
         if plain in weights:
             raise UserError(f"{name}: holds {plain} twice, with and without a wrapper's prefix; expected it once")
         weights[plain] = value
@@ -100,7 +125,9 @@ def _plain_keys(content: object, name: str) -> dict[str, Tensor]:
 
 
 def _in_words(value: object) -> str:
-    return "nothing" if isinstance(value, Mapping) else f"a value of type {type(value).__name__}"
+    if isinstance(value, Mapping):
+        return f"a dictionary with {', '.join(map(str, list(value)[:3]))}, ..." if value else "nothing"
+    return f"a value of type {type(value).__name__}"
 
 
 def _checked(carried: object, name: str) -> dict[str, Any]:

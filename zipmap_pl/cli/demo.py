@@ -22,9 +22,10 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Walk the whole way and say where everything is."""
-    from zipmap_pl.cli.fit import prepare, speak_plainly
+    from zipmap_pl.cli.fit import let_segments_grow, prepare, speak_plainly
     from zipmap_pl.training.stage_selection import selected_stages
 
+    let_segments_grow()
     stages = selected_stages(arguments.overrides)
     config = stages[-1]
     if "rooms" not in config.data.validation:

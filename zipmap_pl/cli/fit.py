@@ -2,7 +2,14 @@
 
 import argparse
 import logging
+import os
 import sys
+
+ALLOCATOR_SETTINGS = (
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_HIP_ALLOC_CONF",
+)  # the last two: older names
 
 
 def add_parser(subparsers) -> None:
@@ -21,6 +28,7 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
+    let_segments_grow()
     from zipmap_pl.training.config import to_yaml
     from zipmap_pl.training.retired import retired_settings
     from zipmap_pl.training.stage_selection import selected_stages
@@ -43,6 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
     if _is_first_process():
         print(result.summary())
     return 0
+
+
+def let_segments_grow() -> None:
+    """Let CUDA's allocator extend its segments, as published, unless the user has chosen; to be called before torch is loaded.
+
+    The numbers of views and the heights of steps differ, which otherwise leaves memory in pieces.
+    """
+    if not any(name in os.environ for name in ALLOCATOR_SETTINGS):
+        os.environ[ALLOCATOR_SETTINGS[0]] = "expandable_segments:True"
 
 
 def warn(lines: list[str]) -> None:

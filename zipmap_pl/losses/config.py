@@ -1,5 +1,6 @@
 """Weights of the training loss as plain data; imports no torch."""
 
+import os
 from dataclasses import dataclass, field
 
 
@@ -36,3 +37,7 @@ class LossConfig:
     extra: dict[str, float] = field(
         default_factory=dict
     )  # terms of one's own: file of losses/, or module.function -> weight
+
+    def __post_init__(self) -> None:
+        if self.vgg_weights is not None:
+            self.vgg_weights = os.path.expanduser(self.vgg_weights)

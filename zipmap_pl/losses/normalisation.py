@@ -52,13 +52,14 @@ class QueryTruth:
 
 
 def ground_truth(batch: Batch) -> tuple[GroundTruth, QueryTruth | None]:
-    """The truth of the input views, normalised by all views; and that of the target views, if the batch has any."""
+    """The truth of the input views, normalised by all views (see `normalise`); and of the target views, if there are any."""
     whole = normalise(batch)
     if batch.targets is None:
         return whole, None
     targets = batch.target_views()
     unit = whole.scale[:, None, None, None]
-    queried = QueryTruth(targets.images, finite(targets.depth).masked_fill(~targets.mask, 0.0) / unit, targets.mask)
+    mask = targets.mask & (unit > SCALE_RANGE[0])  # a scene whose input cameras stand still, without depth, has no unit
+    queried = QueryTruth(targets.images, finite(targets.depth).masked_fill(~mask, 0.0) / unit, mask)
     inputs = slice(0, batch.input_count)
     per_view = ("extrinsics", "intrinsics", "depth", "mask", "local_points")
     return replace(whole, **{name: getattr(whole, name)[:, inputs] for name in per_view}), queried
@@ -68,18 +69,20 @@ def ground_truth(batch: Batch) -> tuple[GroundTruth, QueryTruth | None]:
 def normalise(batch: Batch) -> GroundTruth:
     """Moves the world to the camera of view 0 and divides by the mean distance of all valid points to it.
 
-    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. The unit of a scene without
-    valid pixels is the mean distance of its cameras to view 0, clamped alike (the published one is 1e-6: such scenes are
-    dropped by the losses unless asked for). NaN and infinity become 0.
+    The mean divides by the number of valid pixels + 1e-3 and is clamped to [1e-6, 1e6]. The unit of a scene whose input
+    views have no valid pixels, even if target views have some, is the mean distance of its input cameras to view 0,
+    clamped alike: `scale.align_prediction` finds that of the prediction in the same way. (The published unit is 1e-6: such
+    scenes are dropped by the losses unless asked for.) NaN and infinity become 0.
     """
     extrinsics = relative_to_first(batch.extrinsics.double()).to(batch.extrinsics.dtype)
     rotation, translation = split_rigid(extrinsics)
     depth = finite(batch.depth).masked_fill(~batch.mask, 0.0)
     local_points = finite(unproject(depth, batch.intrinsics))
+    inputs = slice(0, batch.input_count)
     scale = torch.where(
-        batch.mask.flatten(1).any(1),
+        batch.mask[:, inputs].flatten(1).any(1),
         mean_distance(local_points, translation, batch.mask),
-        mean_camera_distance(extrinsics).clamp(*SCALE_RANGE),
+        mean_camera_distance(extrinsics[:, inputs]).clamp(*SCALE_RANGE),
     )
     per_view, per_pixel = scale[:, None, None], scale[:, None, None, None]
     return GroundTruth(

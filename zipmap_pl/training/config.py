@@ -3,6 +3,8 @@
 Every YAML is checked against these dataclasses: an unknown key or a value of the wrong type is an error that names it.
 """
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +65,9 @@ class TrainerConfig:
     nodes: int = 1
     strategy: str = "auto"  # ddp: the model whole on every device; fsdp: in shards; hsdp: in shards on every node
     precision: str = "auto"  # bf16-mixed, 32-true, or auto: the first on a GPU, the second on a CPU
+    tf32: bool = (
+        True  # GPU: products and convolutions in float32 (heads, losses) round their factors to TF32, as published
+    )
     log_every: int = 10
     pictures_every: int = 100
     validate_every: int = 500
@@ -115,6 +120,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         expect(self.seed >= 0, "settings: seed", self.seed, "0 or more")
+        self.output = os.path.expanduser(self.output)
+        if self.init_from is not None:
+            self.init_from = os.path.expanduser(self.init_from)
         self.data.check_patch_size(self.model.patch_size)
 
     def facts(self) -> RunFacts:
@@ -140,12 +148,12 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> Run
     if config_dir is not None:
         if not Path(config_dir).is_dir():
             raise UserError(f"{config_dir}: no such folder, expected one with YAML groups (--config-dir)")
-        search_path = [f"hydra.searchpath=[{Path(config_dir).resolve().as_uri()}]"]
+        search_path = [f"hydra.searchpath=[{_quoted(f'file://{Path(config_dir).resolve()}')}]"]
     ConfigStore.instance().store(name="run_schema", node=schema_of(RunConfig))
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
-            composed = hydra.compose("train", overrides=[*search_path, *overrides])
+            composed = hydra.compose("train", overrides=[*search_path, *map(_with_home, overrides)])
         # Merged once more, because `+key=value` gets past the schema.
         values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
         retired = take_out(values)
@@ -156,6 +164,17 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> Run
         GlobalHydra.instance().clear()
     judge(retired, config)
     return config
+
+
+def _quoted(text: str) -> str:
+    """A value that Hydra takes as it is, whatever signs are in it."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), text) + "'"
+
+
+def _with_home(override: str) -> str:
+    """`key=~/folder` with the home folder: the shell leaves it alone behind `=`, and Hydra's grammar has no `~` in a value."""
+    key, equals, value = override.partition("=")
+    return f"{key}={_quoted(os.path.expanduser(value))}" if equals and value.startswith("~") else override
 
 
 def _reason(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from zipmap_pl.metrics.running_means import BASELINE
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import RunConfig
 from zipmap_pl.training.module import Resume, ZipMapModule
-from zipmap_pl.training.parallel.strategies import World, build_strategy, meet, world_of
+from zipmap_pl.training.parallel.run_folder import run_folder
+from zipmap_pl.training.parallel.strategies import World, build_strategy, is_first, meet, world_of
 from zipmap_pl.training.stages import StageSwitch, begin_stage, check_stage, stage_logger
 from zipmap_pl.training.watching.callbacks import (
     Checkpoints,
@@ -42,21 +44,26 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class FitResult:
-    """Where a run left its things, and what held-out scenes said before and after. Metrics are empty without validation data."""
+    """Where a run left its things, and the metrics of validation before and after, which are empty without its data.
+
+    `scenes` names the scenes of validation, see `DataConfig.validated_scenes`.
+    """
 
     output: Path
     checkpoint: Path
     steps: int
     before: dict[str, float]
     after: dict[str, float]
+    scenes: str = "held-out"
 
     def summary(self) -> str:
         """A few lines for the terminal."""
         lines = [f"{self.steps} steps done; checkpoint {self.checkpoint}", f"watch: tensorboard --logdir {self.output}"]
+        of = "held-out " if self.scenes == "held-out" else f"{self.scenes} scenes, "
         for name in (name for name in self.after if not name.endswith(BASELINE)):
             before = f"{self.before[name]:.3f} before, " if name in self.before else ""
             baseline = self.after[name + BASELINE]
-            lines.append(f"held-out {name}: {before}{self.after[name]:.3f} now; {baseline:.3f} for knowing nothing")
+            lines.append(f"{of}{name}: {before}{self.after[name]:.3f} now; {baseline:.3f} for knowing nothing")
         return "\n".join(lines)
 
 
@@ -68,12 +75,16 @@ def fit(config: RunConfig, *following: RunConfig) -> FitResult:
     follow go on in the same model, each from its first step on (see `stages.StageSwitch`); the result is the last one's.
 
     Raises:
-        UserError: data missing, checkpoint damaged or made with another model, settings that do not fit each other.
+        UserError: another run holds an output folder;
+            data missing, checkpoint damaged or made with another model, settings that do not fit each other.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     for stage in (config, *following):
         check_stage(stage)
-    with warnings_ignored():
+    with warnings_ignored(), ExitStack() as folders:
+        if is_first(world_of(config.trainer)):  # the others belong to the run of the first
+            for stage in (config, *following):
+                folders.enter_context(run_folder(Path(stage.output)))
         return _fit(config, following)
 
 
@@ -112,7 +123,7 @@ def _fit(config: RunConfig, following: Sequence[RunConfig]) -> FitResult:
             ) from error
         raise
     output = Path(module.config.output)
-    return FitResult(output, find_checkpoint(output), module.step, before, after)
+    return FitResult(output, find_checkpoint(output), module.step, before, after, module.config.data.validated_scenes())
 
 
 def _leave_cores_to_the_loader(workers: int, processes: int) -> None:
@@ -179,6 +190,8 @@ def _trainer(
             f"{torch.cuda.device_count()} CUDA GPUs; ask for fewer, or for trainer.accelerator=cpu"
         )
     meet(world, on_gpu)
+    # Without effect on a CPU. Convolutions have it by default, products do not.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = settings.tf32
     by_device = "bf16-mixed" if on_gpu else "32-true"
     return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",

@@ -233,14 +233,16 @@ class ZipMapModule(lightning.LightningModule):
                 self.metrics_of_averages.update(self.predict(batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Keep and write the metrics."""
+        """Keep and write the metrics; those of scenes that are trained on have names that say so."""
         self.validation = {name: float(value) for name, value in self.metrics.compute().items()}
         self.validated_step = self.step
-        self.log_scalars({f"validation/{name}": value for name, value in self.validation.items()})
+        scenes = self.config.data.validated_scenes()
+        where = "" if scenes == "held-out" else f"_on_{scenes.replace(' ', '_').replace('-', '_')}_scenes"
+        self.log_scalars({f"validation{where}/{name}": value for name, value in self.validation.items()})
         if self._averages_mean_something:
             of_averages = {name: float(value) for name, value in self.metrics_of_averages.compute().items()}
             of_averages = {name: value for name, value in of_averages.items() if not name.endswith(BASELINE)}
-            self.log_scalars({f"validation_ema/{name}": value for name, value in of_averages.items()})
+            self.log_scalars({f"validation_ema{where}/{name}": value for name, value in of_averages.items()})
 
     @property
     def _averages_mean_something(self) -> bool:

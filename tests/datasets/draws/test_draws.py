@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,7 +72,7 @@ def test_shapes_stay_in_their_ranges_and_below_the_cap():
     views = np.array([shape.views for shape in shapes])
     heights = np.array([shape.height for shape in shapes])
     assert views.min() == 2 and views.max() == 48
-    assert heights.min() == 168 and heights.max() == 504  # 518 only for an aspect ratio of exactly 1
+    assert heights.min() == 168 and heights.max() == 518
     assert all(height % 14 == 0 for height in heights)
     assert max(shape.views * shape.scenes for shape in shapes) <= 48
     assert all(shape.scenes == max(1, 48 // shape.views) for shape in shapes)
@@ -79,6 +81,31 @@ def test_shapes_stay_in_their_ranges_and_below_the_cap():
     assert abs(counts - expected).max() < 4.5 * np.sqrt(expected)
     images = views * np.array([shape.scenes for shape in shapes])
     assert images.mean() == pytest.approx(40.04, abs=0.2)  # the published average
+
+
+def test_heights_come_as_often_as_the_published_rounding_makes_them():
+    """Shares of all heights, against two decimals of a uniform number; the ends of the range get half an interval."""
+    ratios = np.round(np.linspace(0.33, 1, 68), 2)
+    weight = np.r_[0.5, np.ones(66), 0.5] / 67
+    expected = dict.fromkeys(range(168, 519, 14), 0.0)
+    for ratio, share in zip(ratios, weight, strict=True):
+        expected[14 * (int(518 * ratio) // 14)] += share
+    steps = 20_000
+    drawn = Counter(step_shape(42, 1, step, RANGES).height for step in range(steps))
+    assert set(drawn) <= set(expected)
+    for height, share in expected.items():
+        assert abs(drawn[height] - steps * share) < 4.5 * np.sqrt(steps * share + 1), height
+    assert expected[518] == pytest.approx(0.0075, abs=0.0001)
+
+
+@pytest.mark.parametrize("aspect", [(0.753, 0.757), (0.333, 0.333), (0.5, 0.504), (1.0, 1.337)])
+def test_the_rounding_does_not_leave_the_range(aspect):
+    """Widths that show every third decimal in the height."""
+    ranges = ShapeRanges((2, 2), aspect, 14_000, 1, 48)
+    heights = {step_shape(1, 1, step, ranges).height / 14_000 for step in range(300)}
+    assert aspect[0] <= min(heights) <= max(heights) <= aspect[1]
+    inside = {height for height in heights if height not in aspect}
+    assert inside <= {round(ratio, 2) for ratio in inside}
 
 
 def test_heights_reach_the_ends_of_the_range():

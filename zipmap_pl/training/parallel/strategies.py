@@ -9,7 +9,12 @@ from typing import cast
 
 import torch
 from lightning.pytorch.plugins import MixedPrecision
-from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch.distributed import PrefixStore
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -60,6 +65,12 @@ def world_of(config: TrainerConfig) -> World:
                 f"settings: trainer.{name} is {told}, but {launcher} started {found}; leave trainer.{name} out, the launcher decides"
             )
     return world
+
+
+def is_first(world: World) -> bool:
+    """Return True in the process that writes the run's files; to be asked before the processes have met."""
+    environment = world.environment or LightningEnvironment()
+    return environment.node_rank() == 0 and environment.local_rank() == 0
 
 
 def meet(world: World, on_gpu: bool) -> None:

@@ -50,12 +50,13 @@ class StepProgress(lightning.Callback):
         """A bar of its own outside of training; inside it, a word beside the bar."""
         if self._bar is None:
             batches = int(sum(trainer.num_val_batches))
-            self._start(trainer, Progress(f"held-out scenes, step {module.step}", batches))
+            scenes = module.config.data.validated_scenes()
+            self._start(trainer, Progress(f"{scenes} scenes, step {module.step}", batches))
         else:
-            self._bar.note("looking at held-out scenes")
+            self._bar.note(f"looking at {module.config.data.validated_scenes()} scenes")
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, module: ZipMapModule, *_: object) -> None:
-        """One batch of held-out scenes further."""
+        """One batch of validation further."""
         if self._bar is not None and trainer.state.fn == TrainerFn.VALIDATING:
             self._bar.advance()
 
@@ -213,14 +214,16 @@ class SkippedSteps(lightning.Callback):
 
 
 class Pictures(lightning.Callback):
-    """Shows one fixed held-out scene in TensorBoard: depth, cameras, queried views and points, true and predicted."""
+    """Shows one fixed scene in TensorBoard: depth, cameras, queried views and points, true and predicted."""
 
     def __init__(self, every: int, data: ZooDataModule) -> None:
         self.every, self.data = every, data
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Take the first validation batch, or the first training batch where there is no validation, as the fixed scene."""
-        loader = self.data.val_dataloader() or self.data.train_dataloader()
+        validation = self.data.val_dataloader()
+        loader = validation or self.data.train_dataloader()
+        self._scenes = self.data.config.validated_scenes() if validation else "training"
         batch = module.transfer_batch_to_device(next(iter(loader)), module.device, 0)
         self._batch = self.data.on_after_batch_transfer(batch, 0)
         if module.step == 0:
@@ -241,7 +244,7 @@ class Pictures(lightning.Callback):
         module.train()
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                show_scene(logger.experiment, self._batch, prediction, module.step)
+                show_scene(logger.experiment, self._batch, prediction, module.step, self._scenes)
 
 
 class ValidateWhenDue(lightning.Callback):
