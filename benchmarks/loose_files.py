@@ -80,7 +80,7 @@ def load_frame(frame: LooseFrame, target: tuple[int, int], generator: np.random.
         "depth": depth,
         "mask": depth > 1e-8,
         "intrinsics": intrinsics.astype(np.float32),
-        "extrinsics": frame.world_to_cam.astype(np.float32),
+        "world_to_cam": frame.world_to_cam.astype(np.float32),
         "cam_points": camera,
         "world_points": world,
     }

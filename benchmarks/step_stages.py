@@ -91,7 +91,7 @@ def synthetic_batch(stage: Stage) -> Batch:
         images=torch.randint(256, (scenes, views, 3, side, side), generator=generator, dtype=torch.uint8),
         depth=depth * mask,
         mask=mask,
-        extrinsics=torch.cat([rotation, torch.randn(scenes, views, 3, 1, generator=generator)], dim=-1),
+        world_to_cam=torch.cat([rotation, torch.randn(scenes, views, 3, 1, generator=generator)], dim=-1),
         intrinsics=intrinsics,
         normals=torch.ones(scenes, dtype=torch.bool),
         dataset=["synthetic"] * scenes,

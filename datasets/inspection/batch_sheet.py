@@ -73,7 +73,7 @@ def _caption(batch: Batch, scene: int, view: int) -> str:
 
 def _above(batch: Batch, scene: int, pictures: np.ndarray, depth: np.ndarray, height: int) -> np.ndarray:
     """The scene's cameras and some of its points; one path for what is shown, another one for what is only asked for."""
-    poses = invert_rigid(batch.extrinsics[scene].double().numpy())
+    poses = invert_rigid(batch.world_to_cam[scene].double().numpy())
     intrinsics = batch.intrinsics[scene].double().numpy()
     points, colours = [np.zeros((0, 3))], [np.zeros((0, 3), np.uint8)]
     for picture, layer, pose, k in zip(pictures, depth, poses, intrinsics, strict=True):

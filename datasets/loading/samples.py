@@ -35,7 +35,7 @@ class Sample:
 
     images: np.ndarray
     depth: np.ndarray
-    extrinsics: np.ndarray
+    world_to_cam: np.ndarray
     intrinsics: np.ndarray
     normals: bool
     dataset: str
@@ -68,7 +68,7 @@ class SampleReader:
         views = len(pick.positions)
         images = np.empty((views, *target, 3), np.uint8)
         depth = np.empty((views, *target), np.float32)
-        extrinsics = np.empty((views, 3, 4), np.float64)
+        world_to_cam = np.empty((views, 3, 4), np.float64)
         intrinsics = np.empty((views, 3, 3), np.float64)
         rows = index.scene_rows(pick.scene)
         name = index.text("scene.name", pick.scene)
@@ -83,9 +83,9 @@ class SampleReader:
             read_depth(reader, row, crop, limits, out=depth[view])
             if object_only:
                 drop_background(reader, row, crop, depth[view])
-            extrinsics[view] = index["frame.world_to_cam"][row]
+            world_to_cam[view] = index["frame.world_to_cam"][row]
             intrinsics[view] = intrinsics_matrix(crop.intrinsics(index["frame.intrinsics"][row]))
-        sample = Sample(images, depth, extrinsics, intrinsics, config.normals, dataset.slug, name, pick.positions)
+        sample = Sample(images, depth, world_to_cam, intrinsics, config.normals, dataset.slug, name, pick.positions)
         sample.input_count, sample.targets = pick.input_count, pick.targets
         return sample
 
@@ -257,7 +257,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         images=images,
         depth=depth,
         mask=torch.gt(depth, 0, out=_room(torch.bool, *depth.shape)),
-        extrinsics=torch.from_numpy(np.stack([sample.extrinsics for sample in samples]).astype(np.float32)),
+        world_to_cam=torch.from_numpy(np.stack([sample.world_to_cam for sample in samples]).astype(np.float32)),
         intrinsics=torch.from_numpy(np.stack([sample.intrinsics for sample in samples]).astype(np.float32)),
         normals=torch.tensor([sample.normals for sample in samples]),
         dataset=[sample.dataset for sample in samples],

@@ -136,7 +136,7 @@ def test_batches_have_the_promised_shapes(shards):
         assert batch.depth.shape == batch.mask.shape == (scenes, views, height, width)
         assert batch.depth.dtype == torch.float32 and batch.mask.dtype == torch.bool
         assert torch.equal(batch.mask, batch.depth > 0)
-        assert batch.extrinsics.shape == (scenes, views, 3, 4) and batch.extrinsics.dtype == torch.float32
+        assert batch.world_to_cam.shape == (scenes, views, 3, 4) and batch.world_to_cam.dtype == torch.float32
         assert batch.intrinsics.shape == (scenes, views, 3, 3)
         assert (batch.intrinsics[..., 0, 2] - width / 2).abs().max() < 1e-3
         assert (batch.intrinsics[..., 1, 2] - height / 2).abs().max() < 1e-3
@@ -161,7 +161,7 @@ def test_points_of_a_batch_lie_on_the_wall(shards):
                 k = batch.intrinsics[scene, view].double().numpy()
                 depth = batch.depth[scene, view].numpy()
                 points = pixel_points(depth, np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]]))
-                world = invert_rigid(batch.extrinsics[scene, view].double().numpy())
+                world = invert_rigid(batch.world_to_cam[scene, view].double().numpy())
                 z = transform_points(raw, unit * transform_points(world, points.reshape(-1, 3)))[:, 2]
                 near = z[(depth > 0).ravel() & (z < 6)]
                 assert np.abs(near - WALL).max() < WALL * 1e-3

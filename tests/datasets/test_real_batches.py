@@ -38,7 +38,7 @@ def warp_error(batch, scene, source, target):
 
     def camera(view):
         k = batch.intrinsics[scene, view].double().numpy()
-        pose = batch.extrinsics[scene, view].double().numpy()
+        pose = batch.world_to_cam[scene, view].double().numpy()
         return np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]]), pose, batch.depth[scene, view].numpy()
 
     intrinsics, pose, depth = camera(source)

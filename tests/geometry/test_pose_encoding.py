@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from shared_files import golden_arrays
 
 from zipmap_pl.geometry.pose_encoding import (
-    decode_extrinsics,
     decode_pose,
+    decode_world_to_cam,
     encode_pose,
     quaternion_from_rotation,
     rotation_from_quaternion,
@@ -36,7 +36,7 @@ def file() -> dict[str, torch.Tensor]:
 )
 def test_decode_undoes_encode(quaternion, translation, fov_height, fov_width, height, width):
     rotation = roma.unitquat_to_rotmat(roma.quat_normalize(torch.tensor(quaternion, dtype=torch.float64)))
-    extrinsics = join_rigid(rotation, torch.tensor(translation, dtype=torch.float64))
+    world_to_cam = join_rigid(rotation, torch.tensor(translation, dtype=torch.float64))
     intrinsics = torch.tensor(
         [
             [width / 2 / math.tan(fov_width / 2), 0, width / 2],
@@ -45,11 +45,11 @@ def test_decode_undoes_encode(quaternion, translation, fov_height, fov_width, he
         ],
         dtype=torch.float64,
     )
-    encoding = encode_pose(extrinsics, intrinsics, height, width)
+    encoding = encode_pose(world_to_cam, intrinsics, height, width)
     assert encoding[6] >= 0
     assert encoding[7:].tolist() == pytest.approx([fov_height, fov_width], rel=1e-9)
-    decoded_extrinsics, decoded_intrinsics = decode_pose(encoding, height, width)
-    torch.testing.assert_close(decoded_extrinsics, extrinsics, atol=1e-9, rtol=1e-9)
+    decoded_world_to_cam, decoded_intrinsics = decode_pose(encoding, height, width)
+    torch.testing.assert_close(decoded_world_to_cam, world_to_cam, atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(decoded_intrinsics, intrinsics, atol=1e-7, rtol=1e-9)
 
 
@@ -66,7 +66,7 @@ def test_length_and_sign_of_a_quaternion_do_not_matter():
 
 def test_gradient_of_decoding():
     encoding = torch.randn(3, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(decode_extrinsics, (encoding,))
+    assert torch.autograd.gradcheck(decode_world_to_cam, (encoding,))
 
 
 def test_published_pose_encoding(file):

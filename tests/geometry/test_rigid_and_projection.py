@@ -75,9 +75,9 @@ def test_pixel_centres_lie_at_half_pixels():
 @settings(max_examples=30)
 @given(seeds, st.integers(1, 7), st.integers(1, 7))
 def test_projection_undoes_unprojection_through_the_world(seed, height, width):
-    extrinsics, intrinsics = random_rigid(seed, 2), random_intrinsics(seed, 2, height=height, width=width)
+    world_to_cam, intrinsics = random_rigid(seed, 2), random_intrinsics(seed, 2, height=height, width=width)
     depth = 0.1 + 10 * torch.rand(2, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    local = transform_points(extrinsics, unproject_to_world(depth, intrinsics, extrinsics))
+    local = transform_points(world_to_cam, unproject_to_world(depth, intrinsics, world_to_cam))
     torch.testing.assert_close(local, unproject(depth, intrinsics), atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(local[..., 2], depth, atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(project(local, intrinsics), pixel_grid(height, width, depth).expand(2, -1, -1, -1))
@@ -94,9 +94,9 @@ def test_unprojection_does_not_change_when_the_picture_is_resized():
 
 
 def test_gradients_of_the_whole_chain():
-    extrinsics, intrinsics = random_rigid(3, 2), random_intrinsics(3, 2, height=3, width=2)
+    world_to_cam, intrinsics = random_rigid(3, 2), random_intrinsics(3, 2, height=3, width=2)
     depth = (1 + torch.rand(2, 3, 2, dtype=torch.float64)).requires_grad_()
-    inputs = (depth, intrinsics.requires_grad_(), extrinsics.requires_grad_())
+    inputs = (depth, intrinsics.requires_grad_(), world_to_cam.requires_grad_())
     assert torch.autograd.gradcheck(unproject_to_world, inputs)
 
 

@@ -20,8 +20,8 @@ def scene() -> Scene:
     """Three cameras one unit apart along x, looking at a plane four units away, half a pixel grid each."""
     rng = np.random.default_rng(0)
     intrinsics = np.tile(np.array([[20.0, 0, WIDTH / 2], [0, 20.0, HEIGHT / 2], [0, 0, 1]]), (VIEWS, 1, 1))
-    extrinsics = np.tile(np.eye(4)[:3], (VIEWS, 1, 1))
-    extrinsics[:, 0, 3] = -np.arange(VIEWS)
+    world_to_cam = np.tile(np.eye(4)[:3], (VIEWS, 1, 1))
+    world_to_cam[:, 0, 3] = -np.arange(VIEWS)
     depth = np.full((VIEWS, HEIGHT, WIDTH), 4.0, np.float32)
     x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
     rays = np.stack([(x - WIDTH / 2) / 20, (y - HEIGHT / 2) / 20, np.ones_like(x)], -1)
@@ -29,7 +29,7 @@ def scene() -> Scene:
     return Scene(
         names=[f"view {i}.jpg" for i in range(VIEWS)],
         images=rng.integers(0, 256, (VIEWS, HEIGHT, WIDTH, 3), np.uint8),
-        extrinsics=extrinsics,
+        world_to_cam=world_to_cam,
         intrinsics=intrinsics,
         source_intrinsics=intrinsics * np.array([[10.0], [10.0], [1.0]]),
         source_sizes=np.tile([HEIGHT * 10, WIDTH * 10], (VIEWS, 1)),
@@ -42,7 +42,7 @@ def scene() -> Scene:
 def test_cameras_and_depth(scene: Scene, tmp_path: Path) -> None:
     paths = write_scene(tmp_path, scene, find_exporters(), 0.0, 10_000)
     cameras = json.loads(paths["cameras"].read_text())
-    assert np.allclose([v["world_to_cam"] for v in cameras["views"]], scene.extrinsics, atol=0)
+    assert np.allclose([v["world_to_cam"] for v in cameras["views"]], scene.world_to_cam, atol=0)
     assert np.allclose([v["intrinsics"] for v in cameras["views"]], scene.source_intrinsics, atol=0)
     assert cameras["views"][0]["size"] == {"height": 140, "width": 280}
     assert "OpenCV" in cameras["conventions"]["axes"]

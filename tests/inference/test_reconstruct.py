@@ -53,10 +53,10 @@ def test_points_project_to_their_pixels_of_the_own_photo() -> None:
     pictures = photos((300, 200), (100, 400))
     depth = 1 + torch.rand(2, *SIZE, generator=torch.Generator().manual_seed(0))
     scene = reconstruct(Told(poses(2), depth), pictures, CPU)
-    assert np.allclose(scene.extrinsics[0], np.eye(4)[:3], atol=1e-12)
+    assert np.allclose(scene.world_to_cam[0], np.eye(4)[:3], atol=1e-12)
     y, x = np.indices(SIZE) + 0.5
     for view, picture in enumerate(pictures):
-        local = scene.points[view] @ scene.extrinsics[view, :, :3].T + scene.extrinsics[view, :, 3]
+        local = scene.points[view] @ scene.world_to_cam[view, :, :3].T + scene.world_to_cam[view, :, 3]
         assert np.allclose(local[..., 2], scene.depth[view], atol=1e-5)
         pixels = local @ scene.source_intrinsics[view].T
         pixels = pixels[..., :2] / pixels[..., 2:]

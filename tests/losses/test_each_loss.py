@@ -156,9 +156,9 @@ def _in_another_world(encoding: torch.Tensor) -> torch.Tensor:
     from zipmap_pl.geometry.pose_encoding import decode_pose
     from zipmap_pl.geometry.rigid import compose_rigid
 
-    extrinsics, intrinsics = decode_pose(encoding, 40, 50)
+    world_to_cam, intrinsics = decode_pose(encoding, 40, 50)
     world = decode_pose(poses(11, 1)[0, :, :1], 40, 50)[0]
-    return encode_pose(compose_rigid(extrinsics, world), intrinsics, 40, 50)
+    return encode_pose(compose_rigid(world_to_cam, world), intrinsics, 40, 50)
 
 
 def test_reference_view_camera_loss_by_hand():

@@ -54,7 +54,7 @@ def scene():
         local_points=points,
     )
     truth = GroundTruth(
-        extrinsics=torch.eye(4)[:3].expand(1, 2, 3, 4).clone(),
+        world_to_cam=torch.eye(4)[:3].expand(1, 2, 3, 4).clone(),
         intrinsics=torch.eye(3).expand(1, 2, 3, 3).clone(),
         depth=depth,
         local_points=torch.rand(*size, 3),

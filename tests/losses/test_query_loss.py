@@ -31,7 +31,7 @@ def batch(seed: int = 0, dtype: torch.dtype = torch.float32) -> Batch:
         images=torch.rand(2, 5, 3, HEIGHT, WIDTH, generator=generator).to(dtype),
         depth=(1 + 0.3 * torch.rand(2, 5, HEIGHT, WIDTH, generator=generator)).to(dtype),
         mask=torch.ones(2, 5, HEIGHT, WIDTH, dtype=torch.bool),
-        extrinsics=torch.cat([rotation, torch.randn(2, 5, 3, 1, generator=generator)], -1).to(dtype),
+        world_to_cam=torch.cat([rotation, torch.randn(2, 5, 3, 1, generator=generator)], -1).to(dtype),
         intrinsics=torch.tensor([[20.0, 0, WIDTH / 2], [0, 20, HEIGHT / 2], [0, 0, 1]], dtype=dtype).repeat(2, 5, 1, 1),
         normals=torch.ones(2, dtype=torch.bool),
         dataset=["toy"] * 2,
@@ -67,7 +67,7 @@ def test_truth_is_normalised_by_all_views_and_split():
     whole = normalise(of)
     truth, queried = ground_truth(of)
     torch.testing.assert_close(truth.depth, whole.depth[:, :3])
-    torch.testing.assert_close(truth.extrinsics, whole.extrinsics[:, :3])
+    torch.testing.assert_close(truth.world_to_cam, whole.world_to_cam[:, :3])
     for scene, targets in enumerate(of.targets):
         torch.testing.assert_close(queried.depth[scene], whole.depth[scene, targets])
         assert queried.images[scene].equal(of.images[scene, targets])
@@ -208,7 +208,7 @@ def test_a_batch_without_queries_has_no_query_terms():
 def truth_times(factor: float, of: Batch) -> Prediction:
     """What a model says that is right about every camera and pixel, in a unit of its own; built from the batch alone."""
     inputs, targets = of.inputs(), of.target_views()
-    cameras = relative_to_first(of.extrinsics)[:, : of.input_count].clone()
+    cameras = relative_to_first(of.world_to_cam)[:, : of.input_count].clone()
     cameras[..., 3] *= factor
     poses = encode_pose(cameras, inputs.intrinsics, HEIGHT, WIDTH)
     return Prediction(
@@ -231,7 +231,7 @@ INPUT_VIEWS, TARGET_VIEWS, ALL_VIEWS = [0, 1, 2], [3, 4], [0, 1, 2, 3, 4]
 def test_the_truth_in_another_unit_has_no_loss_whichever_views_have_depth(in_first, in_second, still):
     """The cameras `still` of both scenes stand where the first one stands."""
     of = batch()
-    of.extrinsics[:, still] = of.extrinsics[:, :1]
+    of.world_to_cam[:, still] = of.world_to_cam[:, :1]
     for scene, views in enumerate((in_first, in_second)):
         of.mask[scene, [view for view in ALL_VIEWS if view not in views]] = False
     terms = ReconstructionLoss(WITHOUT_LPIPS, QueryLoss(WITHOUT_LPIPS))(truth_times(3.7, of), *ground_truth(of))

@@ -29,10 +29,10 @@ def scene_pair(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Predi
     depth = 1 + 0.05 * noise(2, 3, 1, 1) + 0.1 * x + 0.05 * y
     points = torch.stack([x * depth, y * depth, depth], dim=-1)
     rotation = torch.linalg.matrix_exp((skew := 0.2 * noise(2, 3, 3, 3)) - skew.transpose(-1, -2))
-    extrinsics = torch.cat([rotation, 0.3 * noise(2, 3, 3, 1)], dim=-1)
+    world_to_cam = torch.cat([rotation, 0.3 * noise(2, 3, 3, 1)], dim=-1)
     intrinsics = torch.tensor([[20.0, 0, WIDTH / 2], [0, 20, HEIGHT / 2], [0, 0, 1]], dtype=dtype).repeat(2, 3, 1, 1)
     truth = GroundTruth(
-        extrinsics,
+        world_to_cam,
         intrinsics,
         depth,
         torch.ones_like(depth, dtype=torch.bool),
@@ -40,7 +40,7 @@ def scene_pair(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Predi
         torch.ones(2, dtype=torch.bool),
         torch.ones(2, dtype=dtype),
     )
-    encoding = encode_pose(extrinsics, intrinsics, HEIGHT, WIDTH)
+    encoding = encode_pose(world_to_cam, intrinsics, HEIGHT, WIDTH)
     iterations = [(encoding + 0.05 * noise(2, 3, 9)).requires_grad_() for _ in range(2)]
     prediction = Prediction(
         iterations[-1],
@@ -59,9 +59,9 @@ def leaves(prediction: Prediction) -> list[torch.Tensor]:
 def without_depth(truth: GroundTruth, scenes: slice) -> GroundTruth:
     mask, depth, points = truth.mask.clone(), truth.depth.clone(), truth.local_points.clone()
     mask[scenes], depth[scenes], points[scenes] = False, 0, 0
-    extrinsics = truth.extrinsics.clone()
-    extrinsics[scenes, ..., 3] *= 1e6
-    return replace(truth, mask=mask, depth=depth, local_points=points, extrinsics=extrinsics)
+    world_to_cam = truth.world_to_cam.clone()
+    world_to_cam[scenes, ..., 3] *= 1e6
+    return replace(truth, mask=mask, depth=depth, local_points=points, world_to_cam=world_to_cam)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -217,15 +217,15 @@ def without_any_depth(truth: GroundTruth, scene: int = 0) -> GroundTruth:
     """The truth of a scene as `normalise` gives it for a scene of which the cameras alone are known."""
     mask = truth.mask.clone()
     mask[scene] = False
-    extrinsics = relative_to_first(truth.extrinsics)
-    unit = mean_camera_distance(extrinsics)[scene]
-    extrinsics[scene, :, :, 3] /= unit
+    world_to_cam = relative_to_first(truth.world_to_cam)
+    unit = mean_camera_distance(world_to_cam)[scene]
+    world_to_cam[scene, :, :, 3] /= unit
     return replace(
         truth,
         mask=mask,
         depth=truth.depth.masked_fill(~mask, 0),
         local_points=truth.local_points.masked_fill(~mask[..., None], 0),
-        extrinsics=extrinsics,
+        world_to_cam=world_to_cam,
     )
 
 

@@ -55,8 +55,8 @@ def real_step(config: RunConfig, shape: StepShape) -> tuple[ZipMap, Callable[[],
         batch.depth.uniform_(1, 3)
         batch.mask.fill_(True)
         batch.normals.fill_(True)
-        batch.extrinsics.copy_(torch.eye(4)[:3])
-        batch.extrinsics[:, :, 0, 3] = torch.arange(shape.views) / 4
+        batch.world_to_cam.copy_(torch.eye(4)[:3])
+        batch.world_to_cam[:, :, 0, 3] = torch.arange(shape.views) / 4
         batch.intrinsics.copy_(torch.tensor([[30.0, 0, 28], [0, 30, 28], [0, 0, 1]]))
         if batch.targets is not None:
             batch.targets.fill_(0)

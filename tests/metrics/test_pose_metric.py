@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared_files import golden_arrays
 
 from zipmap_pl.geometry.rigid import compose_rigid, invert_rigid, join_rigid, pairwise_relative
-from zipmap_pl.metrics.baselines import identity_extrinsics
+from zipmap_pl.metrics.baselines import identity_world_to_cam
 from zipmap_pl.metrics.pose import (
     auc_score,
     centre_errors,
@@ -73,7 +73,7 @@ def test_opposite_direction_is_180_degrees():
 
 def test_identity_baseline():
     truth = cameras(3)
-    errors = pose_errors(identity_extrinsics(truth), truth)
+    errors = pose_errors(identity_world_to_cam(truth), truth)
     assert errors.centre.tolist() == pytest.approx([1, 1])
     assert errors.translation_direction.tolist() == [90, 90]
     angles = roma.rotmat_geodesic_distance(pairwise_relative(truth)[..., :3], torch.eye(3, dtype=torch.float64))

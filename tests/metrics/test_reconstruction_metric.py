@@ -18,26 +18,26 @@ def random_scenes(seed: int, scenes: int, views: int) -> tuple[Prediction, Batch
     mask = torch.rand(scenes, views, 6, 7, generator=generator) < 0.9
     skew = 0.3 * torch.randn(scenes, views, 3, 3, generator=generator)
     rotation = torch.linalg.matrix_exp(skew - skew.transpose(-1, -2))
-    extrinsics = torch.cat([rotation, torch.randn(scenes, views, 3, 1, generator=generator)], dim=-1)
+    world_to_cam = torch.cat([rotation, torch.randn(scenes, views, 3, 1, generator=generator)], dim=-1)
     intrinsics = torch.tensor([[9.0, 0, 3.5], [0, 9.0, 3], [0, 0, 1]]).repeat(scenes, views, 1, 1)
     batch = Batch(
         torch.zeros(scenes, views, 3, 6, 7),
         depth * mask,
         mask,
-        extrinsics,
+        world_to_cam,
         intrinsics,
         torch.ones(scenes, dtype=torch.bool),
         ["toy"] * scenes,
         ["scene"] * scenes,
         torch.zeros(scenes, views, dtype=torch.int64),
     )
-    encoding = encode_pose(extrinsics, intrinsics, 6, 7) + 0.1 * torch.randn(scenes, views, 9, generator=generator)
+    encoding = encode_pose(world_to_cam, intrinsics, 6, 7) + 0.1 * torch.randn(scenes, views, 9, generator=generator)
     noisy = (depth + 0.2 * torch.rand(depth.shape, generator=generator))[..., None]
     return Prediction(encoding, [encoding], noisy, torch.ones_like(depth), torch.zeros(*depth.shape, 3)), batch
 
 
 def some_scenes(prediction: Prediction, batch: Batch, scenes: slice) -> tuple[Prediction, Batch]:
-    names = ("images", "depth", "mask", "extrinsics", "intrinsics", "normals", "frames")
+    names = ("images", "depth", "mask", "world_to_cam", "intrinsics", "normals", "frames")
     return (
         replace(prediction, pose_enc=prediction.pose_enc[scenes], depth=prediction.depth[scenes]),
         replace(batch, **{name: getattr(batch, name)[scenes] for name in names}),
@@ -52,7 +52,7 @@ def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) 
 
 def test_the_truth_scores_perfectly_and_beats_the_baselines():
     prediction, batch = random_scenes(0, 3, 4)
-    prediction.pose_enc = encode_pose(batch.extrinsics, batch.intrinsics, 6, 7)
+    prediction.pose_enc = encode_pose(batch.world_to_cam, batch.intrinsics, 6, 7)
     prediction.pose_enc[..., :3] *= 3
     prediction.depth = 3 * batch.depth[..., None]
     metric = ReconstructionMetric()
@@ -133,7 +133,7 @@ def test_scenes_without_depth_count_for_their_cameras_alone():
 
 def test_the_auc_pools_pairs_not_scenes():
     prediction, batch = random_scenes(0, 1, 4)
-    prediction.pose_enc = encode_pose(batch.extrinsics, batch.intrinsics, 6, 7)
+    prediction.pose_enc = encode_pose(batch.world_to_cam, batch.intrinsics, 6, 7)
     metric = ReconstructionMetric()
     metric.update(prediction, batch)  # six perfect pairs
     prediction, batch = random_scenes(1, 1, 2)

@@ -12,14 +12,14 @@ VIEWS, SIDE = 3, 28
 
 
 def batch() -> Batch:
-    extrinsics = torch.eye(4)[:3].repeat(1, VIEWS, 1, 1)
-    extrinsics[0, :, 0, 3] = torch.arange(VIEWS)
+    world_to_cam = torch.eye(4)[:3].repeat(1, VIEWS, 1, 1)
+    world_to_cam[0, :, 0, 3] = torch.arange(VIEWS)
     intrinsics = torch.tensor([[20.0, 0, SIDE / 2], [0, 20.0, SIDE / 2], [0, 0, 1]]).repeat(1, VIEWS, 1, 1)
     depth = torch.linspace(1, 3, VIEWS * SIDE * SIDE).view(1, VIEWS, SIDE, SIDE)
     images = torch.rand(1, VIEWS, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     frames = torch.arange(VIEWS)[None]
     return Batch(
-        images, depth, depth > 0, extrinsics, intrinsics, torch.ones(1, dtype=torch.bool), ["set"], ["room"], frames
+        images, depth, depth > 0, world_to_cam, intrinsics, torch.ones(1, dtype=torch.bool), ["set"], ["room"], frames
     )
 
 
@@ -27,7 +27,7 @@ def prediction(scale: float) -> Prediction:
     """The truth of `batch` in another unit."""
     truth = batch()
     pose = torch.cat(
-        [truth.extrinsics[0, :, :, 3] * scale, torch.tensor([[0.0, 0, 0, 1, 1.2, 1.2]]).repeat(VIEWS, 1)], 1
+        [truth.world_to_cam[0, :, :, 3] * scale, torch.tensor([[0.0, 0, 0, 1, 1.2, 1.2]]).repeat(VIEWS, 1)], 1
     )
     depth = truth.depth[..., None] * scale
     return Prediction(pose[None], [pose[None]], depth, torch.ones_like(truth.depth), torch.zeros(1, 1))

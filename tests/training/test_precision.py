@@ -15,15 +15,15 @@ from zipmap_pl.training.fit import fit
 
 def plane_in_front_of_moving_cameras() -> Batch:
     scenes, views, side = 2, 3, 28
-    extrinsics = torch.eye(4)[:3].repeat(scenes, views, 1, 1)
-    extrinsics[:, :, 0, 3] = -torch.arange(views) / 4
+    world_to_cam = torch.eye(4)[:3].repeat(scenes, views, 1, 1)
+    world_to_cam[:, :, 0, 3] = -torch.arange(views) / 4
     intrinsics = torch.tensor([[30.0, 0, side / 2], [0, 30.0, side / 2], [0, 0, 1]]).repeat(scenes, views, 1, 1)
     depth = torch.full((scenes, views, side, side), 2.0)
     images = torch.rand(scenes, views, 3, side, side, generator=torch.Generator().manual_seed(0))
     frames = torch.arange(views).repeat(scenes, 1)
     names = ["room"] * scenes
     return Batch(
-        images, depth, depth > 0, extrinsics, intrinsics, torch.ones(scenes, dtype=torch.bool), names, names, frames
+        images, depth, depth > 0, world_to_cam, intrinsics, torch.ones(scenes, dtype=torch.bool), names, names, frames
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zipmap_pl.geometry.rays import query_rays
 
-VIEW_FIELDS = ("images", "depth", "mask", "extrinsics", "intrinsics", "frames")  # the second axis counts views
+VIEW_FIELDS = ("images", "depth", "mask", "world_to_cam", "intrinsics", "frames")  # the second axis counts views
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Batch:
         images: [B, S, 3, H, W] uint8 as it leaves the loader, float32 in [0, 1] once on the device.
         depth: [B, S, H, W] float32 planar z, 0 where invalid, in the shards' normalised unit.
         mask: [B, S, H, W] bool, depth is valid.
-        extrinsics: [B, S, 3, 4] float32 world-to-camera.
+        world_to_cam: [B, S, 3, 4] float32 world-to-camera.
         intrinsics: [B, S, 3, 3] float32, pixels of this size.
         normals: [B] bool, the dataset's depth is good enough for the normal loss.
         dataset: B slugs.
@@ -39,7 +39,7 @@ class Batch:
     images: Tensor
     depth: Tensor
     mask: Tensor
-    extrinsics: Tensor
+    world_to_cam: Tensor
     intrinsics: Tensor
     normals: Tensor
     dataset: list[str]
@@ -76,7 +76,7 @@ class Batch:
         """
         targets = self.target_views()
         height, width = self.images.shape[-2:]
-        return query_rays(targets.extrinsics, targets.intrinsics, height, width, self.inputs().extrinsics)
+        return query_rays(targets.world_to_cam, targets.intrinsics, height, width, self.inputs().world_to_cam)
 
     def _targets(self) -> Tensor:
         if self.targets is None:

@@ -17,7 +17,7 @@ class Scene:
     Attributes:
         names: file names of the views.
         images: [S, h, w, 3] uint8 RGB.
-        extrinsics: [S, 3, 4] float64 world-to-camera, OpenCV axes; the world is the camera of view 0.
+        world_to_cam: [S, 3, 4] float64 world-to-camera, OpenCV axes; the world is the camera of view 0.
         intrinsics: [S, 3, 3] float64 at the model's size, in pixels measured from the corner.
         source_intrinsics: [S, 3, 3] float64 at the size of the user's own pictures, crop and scaling undone.
         source_sizes: [S, 2] int, height and width of the user's own pictures.
@@ -30,7 +30,7 @@ class Scene:
 
     names: list[str]
     images: np.ndarray
-    extrinsics: np.ndarray
+    world_to_cam: np.ndarray
     intrinsics: np.ndarray
     source_intrinsics: np.ndarray
     source_sizes: np.ndarray
@@ -42,7 +42,7 @@ class Scene:
     @property
     def usable(self) -> np.ndarray:
         """[S] bool: the view has a finite camera and some finite point."""
-        cameras = np.isfinite(self.extrinsics).all((1, 2)) & np.isfinite(self.source_intrinsics).all((1, 2))
+        cameras = np.isfinite(self.world_to_cam).all((1, 2)) & np.isfinite(self.source_intrinsics).all((1, 2))
         return cameras & np.isfinite(self.points).all(-1).any((1, 2))
 
     @property
@@ -54,5 +54,5 @@ class Scene:
     def cam_to_world(self) -> np.ndarray:
         """[S, 4, 4] float64."""
         result = np.tile(np.eye(4), (len(self.names), 1, 1))
-        result[:, :3] = invert_rigid(self.extrinsics)
+        result[:, :3] = invert_rigid(self.world_to_cam)
         return result

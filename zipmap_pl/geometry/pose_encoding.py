@@ -23,9 +23,9 @@ def rotation_from_quaternion(quaternion: Tensor) -> Tensor:
     return roma.unitquat_to_rotmat(quaternion) / squared_length
 
 
-def encode_pose(extrinsics: Tensor, intrinsics: Tensor, height: int, width: int) -> Tensor:
+def encode_pose(world_to_cam: Tensor, intrinsics: Tensor, height: int, width: int) -> Tensor:
     """Pose encoding [..., 9] of world-to-camera [..., 3 or 4, 4] and intrinsics [..., 3, 3] of an H x W picture."""
-    rotation, translation = split_rigid(extrinsics)
+    rotation, translation = split_rigid(world_to_cam)
     fov_height = 2 * torch.atan(height / 2 / intrinsics[..., 1, 1])
     fov_width = 2 * torch.atan(width / 2 / intrinsics[..., 0, 0])
     field_of_view = torch.stack([fov_height, fov_width], dim=-1)
@@ -37,7 +37,7 @@ def identity_encoding(like: Tensor) -> Tensor:
     return torch.cat([like.new_zeros(6), like.new_ones(3)])
 
 
-def decode_extrinsics(encoding: Tensor) -> Tensor:
+def decode_world_to_cam(encoding: Tensor) -> Tensor:
     """World-to-camera [..., 3, 4] of pose encodings [..., 9]; NaN rotation where the quaternion is zero."""
     return join_rigid(rotation_from_quaternion(encoding[..., 3:7]), encoding[..., :3])
 
@@ -56,4 +56,4 @@ def decode_intrinsics(encoding: Tensor, height: int, width: int) -> Tensor:
 
 def decode_pose(encoding: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """World-to-camera [..., 3, 4] and intrinsics [..., 3, 3] of pose encodings [..., 9], for an H x W picture."""
-    return decode_extrinsics(encoding), decode_intrinsics(encoding, height, width)
+    return decode_world_to_cam(encoding), decode_intrinsics(encoding, height, width)

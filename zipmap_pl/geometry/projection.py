@@ -25,9 +25,9 @@ def unproject(depth: Tensor, intrinsics: Tensor) -> Tensor:
     return torch.cat([xy * depth[..., None], depth[..., None]], dim=-1)
 
 
-def unproject_to_world(depth: Tensor, intrinsics: Tensor, extrinsics: Tensor) -> Tensor:
+def unproject_to_world(depth: Tensor, intrinsics: Tensor, world_to_cam: Tensor) -> Tensor:
     """World points [..., H, W, 3] from depth [..., H, W], intrinsics [..., 3, 3], world-to-camera [..., 3 or 4, 4]."""
-    return transform_points(invert_rigid(extrinsics), unproject(depth, intrinsics))
+    return transform_points(invert_rigid(world_to_cam), unproject(depth, intrinsics))
 
 
 def project(points: Tensor, intrinsics: Tensor) -> Tensor:

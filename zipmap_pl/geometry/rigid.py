@@ -1,6 +1,6 @@
 """Rigid transforms between worlds and cameras.
 
-A transform is [..., 3, 4] or [..., 4, 4], rotation left and translation right; it maps x to R x + t. `extrinsics` map
+A transform is [..., 3, 4] or [..., 4, 4], rotation left and translation right; it maps x to R x + t. `world_to_cam` map
 world to camera (OpenCV axes: x right, y down, z forward). Products are written out element-wise: they are exact in
 the input's dtype under autocast too, and the same on every processor.
 """
@@ -55,25 +55,25 @@ def compose_rigid(a: Tensor, b: Tensor) -> Tensor:
     return join_rigid(rotation, rotate(rotation_a, translation_b) + translation_a, a.shape[-2])
 
 
-def relative_to_first(extrinsics: Tensor) -> Tensor:
+def relative_to_first(world_to_cam: Tensor) -> Tensor:
     """World-to-camera [..., S, 3 or 4, 4] in the frame of view 0: E_i E_0^-1.
 
     View 0 becomes the identity up to rounding.
     """
-    return compose_rigid(extrinsics, invert_rigid(extrinsics[..., :1, :, :]))
+    return compose_rigid(world_to_cam, invert_rigid(world_to_cam[..., :1, :, :]))
 
 
-def pairwise_relative(extrinsics: Tensor) -> Tensor:
+def pairwise_relative(world_to_cam: Tensor) -> Tensor:
     """All relative poses E_i E_j^-1 (camera j to camera i) of world-to-camera [..., S, 3 or 4, 4].
 
     The answer is [..., S, S, 3 or 4, 4], entry (i, j).
     """
-    return compose_rigid(extrinsics[..., :, None, :, :], invert_rigid(extrinsics)[..., None, :, :, :])
+    return compose_rigid(world_to_cam[..., :, None, :, :], invert_rigid(world_to_cam)[..., None, :, :, :])
 
 
-def camera_centres(extrinsics: Tensor) -> Tensor:
+def camera_centres(world_to_cam: Tensor) -> Tensor:
     """Camera centres in the world [..., 3] of world-to-camera [..., 3 or 4, 4]."""
-    rotation, translation = split_rigid(extrinsics)
+    rotation, translation = split_rigid(world_to_cam)
     return -rotate(rotation.transpose(-1, -2), translation)
 
 

@@ -78,7 +78,7 @@ def reconstruct(
     scene = Scene(
         names=[picture.name for picture in pictures],
         images=images.numpy(),
-        extrinsics=found.pop("extrinsics"),
+        world_to_cam=found.pop("world_to_cam"),
         intrinsics=intrinsics,
         source_intrinsics=np.stack([_at_source_size(k, p) for k, p in zip(intrinsics, pictures, strict=True)]),
         source_sizes=np.array([picture.source_size for picture in pictures]),
@@ -99,14 +99,14 @@ def _in_first_camera(predictions: Iterable[Prediction]) -> Iterator[dict[str, Te
             height, width = prediction.depth.shape[2:4]
             pose_encoding = prediction.pose_enc.double()
             pose_encoding[..., 7:].clamp_(*FIELD_OF_VIEW)
-            extrinsics, intrinsics = decode_pose(pose_encoding, height, width)
-            first = extrinsics[:, :1] if first is None else first
-            extrinsics = relative_to_first(torch.cat([first, extrinsics], dim=1))[:, 1:]
+            world_to_cam, intrinsics = decode_pose(pose_encoding, height, width)
+            first = world_to_cam[:, :1] if first is None else first
+            world_to_cam = relative_to_first(torch.cat([first, world_to_cam], dim=1))[:, 1:]
             depth = prediction.depth[..., 0]
-            points = unproject_to_world(depth.double(), intrinsics, extrinsics)
+            points = unproject_to_world(depth.double(), intrinsics, world_to_cam)
         maps = {"depth": depth, "confidence": prediction.depth_conf, "points": points}
         maps |= {name: values for name, values in prediction.of_views().items() if name in extra_maps()}
-        cameras = {"extrinsics": extrinsics.cpu(), "intrinsics": intrinsics.cpu()}
+        cameras = {"world_to_cam": world_to_cam.cpu(), "intrinsics": intrinsics.cpu()}
         yield cameras | {name: tensor.float().cpu() for name, tensor in maps.items()}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zipmap_pl.geometry.pose_encoding import decode_extrinsics, identity_encoding
+from zipmap_pl.geometry.pose_encoding import decode_world_to_cam, identity_encoding
 from zipmap_pl.geometry.rigid import pairwise_relative, split_rigid
 from zipmap_pl.losses.safety import bounded
 
@@ -47,8 +47,8 @@ def affine_invariant_loss(pose_encodings: Tensor, truth: Tensor, scenes: Tensor)
     first two are 0.
     """
     pose_encodings, truth = _only(scenes, pose_encodings, truth)
-    rotation, translation = split_rigid(pairwise_relative(decode_extrinsics(pose_encodings)))
-    true_rotation, true_translation = split_rigid(pairwise_relative(decode_extrinsics(truth)))
+    rotation, translation = split_rigid(pairwise_relative(decode_world_to_cam(pose_encodings)))
+    true_rotation, true_translation = split_rigid(pairwise_relative(decode_world_to_cam(truth)))
     huber = F.huber_loss(translation, true_translation.expand_as(translation), reduction="none", delta=HUBER_DELTA)
     cosine = ((rotation * true_rotation).sum((-1, -2)) - 1) / 2
     angle = torch.acos(cosine.clamp(-1 + COSINE_MARGIN, 1 - COSINE_MARGIN))

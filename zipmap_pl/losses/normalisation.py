@@ -18,7 +18,7 @@ class GroundTruth:
     """B scenes with S views of H x W pixels, normalised per scene.
 
     Attributes:
-        extrinsics: [B, S, 3, 4] world-to-camera; the world is the camera of view 0, the unit is `scale`.
+        world_to_cam: [B, S, 3, 4] world-to-camera; the world is the camera of view 0, the unit is `scale`.
         intrinsics: [B, S, 3, 3] pixels, as they were.
         depth: [B, S, H, W] planar z in the unit of the scene, 0 where invalid.
         mask: [B, S, H, W] bool, depth is valid.
@@ -27,7 +27,7 @@ class GroundTruth:
         scale: [B] the unit of the scene, in the unit of the batch.
     """
 
-    extrinsics: Tensor
+    world_to_cam: Tensor
     intrinsics: Tensor
     depth: Tensor
     mask: Tensor
@@ -61,7 +61,7 @@ def ground_truth(batch: Batch) -> tuple[GroundTruth, QueryTruth | None]:
     mask = targets.mask & (unit > SCALE_RANGE[0])  # a scene whose input cameras stand still, without depth, has no unit
     queried = QueryTruth(targets.images, finite(targets.depth).masked_fill(~mask, 0.0) / unit, mask)
     inputs = slice(0, batch.input_count)
-    per_view = ("extrinsics", "intrinsics", "depth", "mask", "local_points")
+    per_view = ("world_to_cam", "intrinsics", "depth", "mask", "local_points")
     return replace(whole, **{name: getattr(whole, name)[:, inputs] for name in per_view}), queried
 
 
@@ -74,19 +74,19 @@ def normalise(batch: Batch) -> GroundTruth:
     clamped alike: `scale.align_prediction` finds that of the prediction in the same way. (The published unit is 1e-6: such
     scenes are dropped by the losses unless asked for.) NaN and infinity become 0.
     """
-    extrinsics = relative_to_first(batch.extrinsics.double()).to(batch.extrinsics.dtype)
-    rotation, translation = split_rigid(extrinsics)
+    world_to_cam = relative_to_first(batch.world_to_cam.double()).to(batch.world_to_cam.dtype)
+    rotation, translation = split_rigid(world_to_cam)
     depth = finite(batch.depth).masked_fill(~batch.mask, 0.0)
     local_points = finite(unproject(depth, batch.intrinsics))
     inputs = slice(0, batch.input_count)
     scale = torch.where(
         batch.mask[:, inputs].flatten(1).any(1),
         mean_distance(local_points, translation, batch.mask),
-        mean_camera_distance(extrinsics[:, inputs]).clamp(*SCALE_RANGE),
+        mean_camera_distance(world_to_cam[:, inputs]).clamp(*SCALE_RANGE),
     )
     per_view, per_pixel = scale[:, None, None], scale[:, None, None, None]
     return GroundTruth(
-        extrinsics=finite(join_rigid(rotation, translation / per_view)),
+        world_to_cam=finite(join_rigid(rotation, translation / per_view)),
         intrinsics=batch.intrinsics,
         depth=depth / per_pixel,
         mask=batch.mask,
@@ -106,6 +106,6 @@ def mean_distance(local_points: Tensor, translation: Tensor, mask: Tensor) -> Te
     return (finite(distance).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-3)).clamp(*SCALE_RANGE)
 
 
-def mean_camera_distance(extrinsics: Tensor) -> Tensor:
+def mean_camera_distance(world_to_cam: Tensor) -> Tensor:
     """Mean distance [B] of the camera centres of world-to-camera [B, S, 3, 4] to that of view 0, itself included."""
-    return finite(camera_centres(relative_to_first(extrinsics))).norm(dim=-1).mean(1)
+    return finite(camera_centres(relative_to_first(world_to_cam))).norm(dim=-1).mean(1)

@@ -87,7 +87,7 @@ class ReconstructionLoss(nn.Module):
 
     def _camera(self, aligned: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
         height, width = truth.mask.shape[-2:]
-        true_encoding = encode_pose(truth.extrinsics, truth.intrinsics, height, width)
+        true_encoding = encode_pose(truth.world_to_cam, truth.intrinsics, height, width)
         scenes = scenes_with_camera(truth.mask)
         if self.config.cameras_without_depth:
             scenes = scenes | (~truth.mask.flatten(1).any(1) & (truth.scale > SCALE_RANGE[0]))  # and cameras that move

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zipmap_pl.contracts.prediction import Prediction
-from zipmap_pl.geometry.pose_encoding import decode_extrinsics, identity_encoding
+from zipmap_pl.geometry.pose_encoding import decode_world_to_cam, identity_encoding
 from zipmap_pl.losses.normalisation import SCALE_RANGE, GroundTruth, mean_camera_distance
 from zipmap_pl.losses.weighting import inverse_depth_weights
 
@@ -30,7 +30,7 @@ def align_prediction(
         empty = ~truth.mask.flatten(1).any(1)
         identity = identity_encoding(own)  # others must not carry a gradient, not even a bad one
         poses = torch.where(empty[:, None, None], prediction.pose_enc_list[-1], identity)
-        own = torch.where(empty, mean_camera_distance(decode_extrinsics(poses)).clamp(*SCALE_RANGE), own)
+        own = torch.where(empty, mean_camera_distance(decode_world_to_cam(poses)).clamp(*SCALE_RANGE), own)
     points = prediction.local_points.detach() / own.detach()[:, None, None, None, None]
     factor = solve_point_scale(points, truth.local_points, truth.mask, samples)
     return rescale(prediction, factor / own), factor

@@ -171,7 +171,7 @@ def empty_batch(config: RunConfig, shape: StepShape) -> Batch:
         images=torch.empty(scenes, views, 3, height, width),
         depth=torch.empty(scenes, views, height, width),
         mask=torch.empty(scenes, views, height, width, dtype=torch.bool),
-        extrinsics=torch.empty(scenes, views, 3, 4),
+        world_to_cam=torch.empty(scenes, views, 3, 4),
         intrinsics=torch.empty(scenes, views, 3, 3),
         normals=torch.empty(scenes, dtype=torch.bool),
         dataset=names,

@@ -9,6 +9,8 @@ def constant_depth(depth: Tensor) -> Tensor:
     return torch.ones_like(depth)
 
 
-def identity_extrinsics(extrinsics: Tensor) -> Tensor:
-    """All cameras at the world's origin, looking the same way, in the shape of extrinsics [..., 3 or 4, 4]."""
-    return torch.eye(4, dtype=extrinsics.dtype, device=extrinsics.device)[: extrinsics.shape[-2]].expand_as(extrinsics)
+def identity_world_to_cam(world_to_cam: Tensor) -> Tensor:
+    """All cameras at the world's origin, looking the same way, in the shape of world_to_cam [..., 3 or 4, 4]."""
+    return torch.eye(4, dtype=world_to_cam.dtype, device=world_to_cam.device)[: world_to_cam.shape[-2]].expand_as(
+        world_to_cam
+    )

@@ -31,12 +31,14 @@ class PoseErrors:
 
 
 def pose_errors(prediction: Tensor, truth: Tensor) -> PoseErrors:
-    """Errors of world-to-camera extrinsics [B, S, 3 or 4, 4] with S >= 2; see the functions of each.
+    """Errors of world-to-camera world_to_cam [B, S, 3 or 4, 4] with S >= 2; see the functions of each.
 
     Pairs are (i, j) with i < j, the pose of a pair is E_j E_i^-1 as published.
     """
     first, second = torch.triu_indices(truth.shape[1], truth.shape[1], offset=1, device=truth.device)
-    relative, true_relative = (pairwise_relative(extrinsics)[:, second, first] for extrinsics in (prediction, truth))
+    relative, true_relative = (
+        pairwise_relative(world_to_cam)[:, second, first] for world_to_cam in (prediction, truth)
+    )
     rotation, direction = (error(relative, true_relative) for error in (rotation_errors, translation_direction_errors))
     pair = torch.maximum(rotation, torch.minimum(direction, 180 - direction))
     trajectory = trajectory_errors(camera_centres(prediction), camera_centres(truth))
@@ -91,7 +93,7 @@ def centre_errors(prediction: Tensor, truth: Tensor) -> Tensor:
     s >= 0 is the least-squares scale of each scene. 0 is perfect; all predicted cameras in one place, or cameras that
     are not finite, score 1. A scene whose true cameras do not move scores 0.
     """
-    predicted, true = (camera_centres(relative_to_first(extrinsics)) for extrinsics in (prediction, truth))
+    predicted, true = (camera_centres(relative_to_first(world_to_cam)) for world_to_cam in (prediction, truth))
     predicted = predicted.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     energy = predicted.square().sum((1, 2))
     scale = (predicted * true).sum((1, 2)).clamp(min=0.0) / energy.clamp(min=SMALLEST_BASELINE**2)

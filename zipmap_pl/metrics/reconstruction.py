@@ -9,7 +9,7 @@ from zipmap_pl.contracts.batch import Batch
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.geometry.pose_encoding import decode_pose, encode_pose
 from zipmap_pl.geometry.projection import unproject_to_world
-from zipmap_pl.metrics.baselines import constant_depth, identity_extrinsics
+from zipmap_pl.metrics.baselines import constant_depth, identity_world_to_cam
 from zipmap_pl.metrics.depth import depth_errors
 from zipmap_pl.metrics.points import point_errors
 from zipmap_pl.metrics.pose import auc_score, pose_errors
@@ -45,15 +45,15 @@ class ReconstructionMetric(RunningMeans):
         batch = batch.inputs()
         first_look = ~batch.repeat if batch.repeat is not None else slice(None)
         depth, mask = batch.depth[first_look], batch.mask[first_look]
-        extrinsics, intrinsics = batch.extrinsics[first_look], batch.intrinsics[first_look]
-        true_points = unproject_to_world(depth, intrinsics, extrinsics)
-        nothing = encode_pose(identity_extrinsics(extrinsics), intrinsics, *depth.shape[-2:])
+        world_to_cam, intrinsics = batch.world_to_cam[first_look], batch.intrinsics[first_look]
+        true_points = unproject_to_world(depth, intrinsics, world_to_cam)
+        nothing = encode_pose(identity_world_to_cam(world_to_cam), intrinsics, *depth.shape[-2:])
         said = prediction.depth[first_look][..., 0].float(), prediction.pose_enc[first_look].float()
         for (some_depth, encoding), suffix in ((said, ""), ((constant_depth(depth), nothing), BASELINE)):
-            some_extrinsics, some_intrinsics = decode_pose(encoding, *depth.shape[-2:])
+            some_world_to_cam, some_intrinsics = decode_pose(encoding, *depth.shape[-2:])
             self._add_depth(some_depth, depth, mask, suffix)
-            self._add_pose(some_extrinsics, extrinsics, suffix)
-            points = unproject_to_world(some_depth, some_intrinsics, some_extrinsics)
+            self._add_pose(some_world_to_cam, world_to_cam, suffix)
+            points = unproject_to_world(some_depth, some_intrinsics, some_world_to_cam)
             self._add_points(points, true_points, mask, suffix)
 
     def _add_depth(self, prediction: Tensor, truth: Tensor, mask: Tensor, suffix: str) -> None:

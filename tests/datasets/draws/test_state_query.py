@@ -74,7 +74,7 @@ def test_batches_hold_inputs_and_targets(shards):
         assert inputs.targets is None and inputs.scene == batch.scene
         for scene in range(scenes):
             picked = batch.targets[scene]
-            for name in ("images", "depth", "mask", "extrinsics", "intrinsics", "frames"):
+            for name in ("images", "depth", "mask", "world_to_cam", "intrinsics", "frames"):
                 assert torch.equal(getattr(targets, name)[scene], getattr(batch, name)[scene, picked])
         sizes.add(views)
     assert len(sizes) > 3
@@ -96,15 +96,15 @@ def test_validation_is_split_the_same_way_every_time(shards):
     assert first[0].input_count == 4 and first[0].frames[0, :2].tolist() == [0, 11]
 
 
-def batch_of(extrinsics, intrinsics, height, width, inputs, targets):
+def batch_of(world_to_cam, intrinsics, height, width, inputs, targets):
     """A batch of given cameras, empty otherwise."""
-    scenes, views = extrinsics.shape[:2]
+    scenes, views = world_to_cam.shape[:2]
     flat = torch.zeros(scenes, views, height, width)
     return Batch(
         images=torch.zeros(scenes, views, 3, height, width),
         depth=flat,
         mask=flat > 0,
-        extrinsics=extrinsics,
+        world_to_cam=world_to_cam,
         intrinsics=intrinsics,
         normals=torch.zeros(scenes, dtype=torch.bool),
         dataset=["x"] * scenes,
@@ -117,9 +117,9 @@ def batch_of(extrinsics, intrinsics, height, width, inputs, targets):
 
 def test_rays_of_the_targets_are_the_published_ones():
     golden = golden_arrays("geometry.npz")
-    extrinsics, intrinsics = (torch.from_numpy(golden[name]) for name in ("extrinsics", "intrinsics"))
+    world_to_cam, intrinsics = (torch.from_numpy(golden[name]) for name in ("extrinsics", "intrinsics"))
     published = torch.from_numpy(golden["ray_map_9"])  # of normalised cameras, not yet divided by the query's unit
-    batch = batch_of(extrinsics, intrinsics, *published.shape[-2:], inputs=2, targets=[[2, 0], [1, 2]])
+    batch = batch_of(world_to_cam, intrinsics, *published.shape[-2:], inputs=2, targets=[[2, 0], [1, 2]])
     centres = torch.from_numpy(golden["out/extrinsics_c2w"])[:, :2, :, 3]
     unit = centres.abs().amax(dim=(1, 2))[:, None, None, None, None]
     expected = torch.stack([published[scene, places] for scene, places in enumerate(batch.targets)])

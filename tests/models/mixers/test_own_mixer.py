@@ -133,7 +133,7 @@ def truth(views):
     world_to_cam = torch.eye(4, dtype=torch.float64)[:3].repeat(1, views, 1, 1)
     world_to_cam[0, :, 0, 3] = torch.arange(views)
     return GroundTruth(
-        extrinsics=world_to_cam,
+        world_to_cam=world_to_cam,
         intrinsics=torch.tensor([[30.0, 0, 21], [0, 30, 14], [0, 0, 1]], dtype=torch.float64).repeat(1, views, 1, 1),
         depth=depth,
         mask=torch.ones_like(depth, dtype=torch.bool),

@@ -200,9 +200,9 @@ def test_files_that_hold_no_state_are_named(model, tmp_path):
 
 
 def test_real_rays_are_taken(model):
-    extrinsics = torch.eye(4).repeat(2, 1, 1)
-    extrinsics[1, 0, 3] = 0.5
+    world_to_cam = torch.eye(4).repeat(2, 1, 1)
+    world_to_cam[1, 0, 3] = 0.5
     intrinsics = torch.tensor([[30.0, 0, 14], [0, 30, 14], [0, 0, 1]]).expand(2, 3, 3)
     state = model.compress(pictures(2, 3, 28, 28))
-    seen = model.query(state, query_rays(extrinsics, intrinsics, 28, 28, input_extrinsics=extrinsics))
+    seen = model.query(state, query_rays(world_to_cam, intrinsics, 28, 28, input_world_to_cam=world_to_cam))
     assert seen.nvs_pred.isfinite().all()

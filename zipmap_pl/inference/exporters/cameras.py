@@ -21,7 +21,7 @@ def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
     views = [
         {
             "name": name,
-            "world_to_cam": _numbers(scene.extrinsics[i]),
+            "world_to_cam": _numbers(scene.world_to_cam[i]),
             "intrinsics": _numbers(scene.source_intrinsics[i]),
             "size": {"height": int(scene.source_sizes[i, 0]), "width": int(scene.source_sizes[i, 1])},
             "intrinsics_at_model_size": _numbers(scene.intrinsics[i]),

@@ -12,7 +12,7 @@ from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.depth_colours import colour_depth, colour_values, depth_key, depth_limits, values_key
 from zipmap_pl.drawing.sheet import GAP, Row, draw_sheet
 from zipmap_pl.geometry.alignment import median_scale
-from zipmap_pl.geometry.pose_encoding import decode_extrinsics, decode_pose
+from zipmap_pl.geometry.pose_encoding import decode_pose, decode_world_to_cam
 from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import invert_rigid, relative_to_first
 
@@ -39,10 +39,10 @@ def image_panel(batch: Batch, prediction: Prediction, title: str) -> np.ndarray:
     scale = _scale(batch, prediction)
     in_time = batch.frames[0].argsort()
     paths = [
-        CameraPath(_cam_to_world(extrinsics, unit)[in_time.cpu().numpy()], label, colour)
-        for extrinsics, unit, label, colour in (
-            (batch.extrinsics[0], 1.0, "true", TRUE_COLOUR),
-            (decode_extrinsics(prediction.pose_enc[0].float()), scale, "predicted", PREDICTED_COLOUR),
+        CameraPath(_cam_to_world(world_to_cam, unit)[in_time.cpu().numpy()], label, colour)
+        for world_to_cam, unit, label, colour in (
+            (batch.world_to_cam[0], 1.0, "true", TRUE_COLOUR),
+            (decode_world_to_cam(prediction.pose_enc[0].float()), scale, "predicted", PREDICTED_COLOUR),
         )
     ]
     photos = _photos(batch.images[0])
@@ -91,9 +91,9 @@ def predicted_cloud(batch: Batch, prediction: Prediction) -> tuple[Tensor, Tenso
     """
     batch = batch.inputs()
     height, width = batch.images.shape[-2:]
-    extrinsics, intrinsics = decode_pose(prediction.pose_enc[0].float(), height, width)
+    world_to_cam, intrinsics = decode_pose(prediction.pose_enc[0].float(), height, width)
     depth, confidence = prediction.depth[0, ..., 0].float(), prediction.depth_conf[0].float()
-    points = unproject_to_world(depth, intrinsics, relative_to_first(extrinsics))
+    points = unproject_to_world(depth, intrinsics, relative_to_first(world_to_cam))
     keep = (
         (points.isfinite().all(-1) & (confidence >= _quantile(confidence, LEAST_CONFIDENT))).flatten().nonzero()[:, 0]
     )
@@ -163,8 +163,8 @@ def _scale(batch: Batch, prediction: Prediction) -> float:
     return float(median_scale(prediction.depth[:1, ..., 0].float(), batch.depth[:1], batch.mask[:1]))
 
 
-def _cam_to_world(extrinsics: Tensor, scale: float) -> np.ndarray:
+def _cam_to_world(world_to_cam: Tensor, scale: float) -> np.ndarray:
     """[S, 3, 4] in the frame of view 0, translations times `scale`."""
-    poses = invert_rigid(relative_to_first(extrinsics.double()))
+    poses = invert_rigid(relative_to_first(world_to_cam.double()))
     poses[..., 3] *= scale
     return poses.cpu().numpy()
