@@ -2,6 +2,7 @@
 
 import io
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -20,6 +21,8 @@ KINDS = {"f": "floats", "i": "integers", "u": "integers without a sign"}
 MOST_PER_BYTE = 1100  # bytes of an array for a byte of the file, at most: deflate, which HDF5 uses, reaches 1032
 SMALL = 1 << 20  # bytes; an array of which nothing was ever written may be as large, whatever the file's size
 MAX_ATTRIBUTE = 1 << 16  # bytes
+HEAP = b"GCOL\1\0\0\0"  # how a heap of strings begins; its length follows
+HEAP_OBJECT = struct.Struct("<H6xQ")
 BLOCK = 256  # strings that are read together
 
 
@@ -164,13 +167,34 @@ class _Watched(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
+            place = self.tell()
             count = self._stream.readinto(buffer)  # type: ignore[attr-defined]  # BinaryIO has it, typeshed's does not
+            if count != len(buffer):
+                raise ValueError("it ends before")  # h5py would take what the buffer held for the file's
+            if bytes(buffer[:8]) == HEAP:  # HDF5 may read the rest of it apart
+                length = min(int.from_bytes(buffer[8:16], "little"), self.size - place)
+                self.seek(place)
+                _refuse_endless(self._stream.read(length))
+                self.seek(place + count)
         except OSError as error:
             self.error = error
             raise
-        if count != len(buffer):
-            raise ValueError("it ends before")  # h5py would take what the buffer held for the file's
         return count
+
+
+def _refuse_endless(heap: bytes) -> None:
+    """Raise ValueError for a heap of strings that HDF5 2.0 would walk for ever.
+
+    It holds objects one behind the other: number (2 bytes; 0 = the free space), uses (2), 4 unused, length (8), as many
+    bytes, up to a multiple of 8. The length of the free space counts all of it. HDF5 does not notice a step of 0.
+    """
+    place = HEAP_OBJECT.size
+    while place + HEAP_OBJECT.size <= len(heap):
+        number, length = HEAP_OBJECT.unpack_from(heap, place)
+        step = HEAP_OBJECT.size + -(-length // 8) * 8 if number else length
+        if step < HEAP_OBJECT.size or step > MAX_BYTES:
+            raise ValueError("a heap of strings is altered")
+        place += step
 
 
 @contextmanager

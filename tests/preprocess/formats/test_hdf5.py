@@ -208,6 +208,19 @@ def test_an_error_of_the_user_is_not_taken_for_damage(file):
         raise KeyError("of the reader")
 
 
+def test_a_heap_of_strings_that_has_no_end_is_a_fault(tmp_path):
+    """One altered byte in the length of its free space, and HDF5 2.0 takes steps of 0 through the zeros behind it."""
+    with h5py.File(tmp_path / "a.h5", "w") as top:
+        top.create_dataset("names", data=["a", "b"], dtype=h5py.string_dtype())
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    length = data.index(b"GCOL") + 16 + 2 * 24 + 8
+    assert int.from_bytes(data[length : length + 8], "little") == 4096 - 16 - 2 * 24
+    data[length + 1] = 0
+    (tmp_path / "a.h5").write_bytes(data)
+    with opened(tmp_path / "a.h5") as contents, pytest.raises(RawFault, match="unreadable HDF5"):
+        contents.texts("names")
+
+
 def everything(path):
     with opened(path) as contents:
         for group in ("", "trajectory_3000", "trajectory_3000/groundtruth"):
