@@ -66,6 +66,12 @@ def test_a_published_dataset_says_where_to_get_it_and_under_which_terms(name):
     assert info.url.startswith("http") and len(info.licence) > 10
 
 
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_reader_of_a_published_dataset_says_what_the_list_says(name, tmp_path):
+    dataset = load_dataset(name)
+    assert dataset.reader(tmp_path).info == dataset.info
+
+
 def test_the_list_of_datasets_has_the_first_line_of_what_each_says(capsys):
     with pytest.raises(SystemExit):
         main(["preprocess", "--help"])
