@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zipmap_pl import discovery
-from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import options, zoo
 from zipmap_pl.preprocess.raw import DatasetInfo, RawReader
 
@@ -65,10 +64,5 @@ class Dataset:
 
 def load_dataset(name: str) -> Dataset:
     """The dataset `name`. Raises UserError for an unknown name, or a module that lacks INFO or READER."""
-    module = discovery.load(zoo, name, "dataset")
-    missing = [part for part in ("INFO", "READER") if not hasattr(module, part)]
-    if missing:
-        raise UserError(
-            f"{module.__file__}: has no {missing[0]}; expected INFO and READER, see docs/adding-a-dataset.md"
-        )
+    module = discovery.load(zoo, name, "dataset", ["INFO", "READER"])
     return Dataset(name, module.__doc__, module.INFO, module.READER)
