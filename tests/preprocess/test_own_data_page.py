@@ -112,7 +112,7 @@ def test_its_docstring_and_options_are_its_help(own_folder, capsys):
 def test_a_module_that_lacks_a_part_is_named(own_folder, capsys):
     (own_folder / "half_own.py").write_text("INFO = None\n")
     assert main(["preprocess", "half_own", "x", "--output", "y"]) == 2
-    assert "half_own.py: has no READER" in capsys.readouterr().err
+    assert "half_own.py: has no READER; expected INFO and READER" in capsys.readouterr().err
 
 
 def documented_options():
