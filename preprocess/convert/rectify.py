@@ -10,6 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from zipmap_pl.preprocess.convert.depth_samples import sampled_depth
 from zipmap_pl.preprocess.raw import RawFrame
 
 HALF = np.array(((0.0, 0.0, 0.5), (0.0, 0.0, 0.5), (0.0, 0.0, 0.0)))  # from the first pixel's centre to the corner
@@ -28,7 +29,9 @@ def rectified(frame: RawFrame) -> RawFrame:
     return resampled(frame, columns, rows, intrinsics)
 
 
-def resampled(frame: RawFrame, columns: np.ndarray, rows: np.ndarray, intrinsics: np.ndarray) -> RawFrame:
+def resampled(
+    frame: RawFrame, columns: np.ndarray, rows: np.ndarray, intrinsics: np.ndarray, *, between_samples: bool = False
+) -> RawFrame:
     """The frame through other pixels: the picture is interpolated; depth and masks take the nearest sample, never a mix.
 
     Args:
@@ -36,6 +39,8 @@ def resampled(frame: RawFrame, columns: np.ndarray, rows: np.ndarray, intrinsics
         columns, rows: [H, W], where in the raw picture each new pixel's centre lies, measured from its corner
             (so that the raw pixel (row i, column j) is at j + 0.5, i + 0.5). Outside, depth is unknown.
         intrinsics: [3, 3] of the new picture.
+        between_samples: depth is interpolated where its four samples are of one surface (`sampled_depth`), nearest only
+            elsewhere. Shards that were written without it would change.
     """
     x, y = ((places - 0.5).astype(np.float32) for places in (columns, rows))
 
@@ -45,10 +50,13 @@ def resampled(frame: RawFrame, columns: np.ndarray, rows: np.ndarray, intrinsics
         sampled = cv2.remap(layer.astype(np.float32), x, y, cv2.INTER_NEAREST, borderValue=0)
         return sampled.astype(layer.dtype)
 
+    depth = nearest(frame.depth)
+    if between_samples and frame.depth is not None:
+        depth = sampled_depth(frame.depth, columns, rows)
     return RawFrame(
         camera=replace(frame.camera, intrinsics=intrinsics, distortion=()),
         image=cv2.remap(frame.image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
-        depth=nearest(frame.depth),
+        depth=depth,
         sky=nearest(frame.sky),
         dynamic=nearest(frame.dynamic),
         object=nearest(frame.object),

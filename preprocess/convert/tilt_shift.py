@@ -80,9 +80,12 @@ def raw_places(view: PinholeView) -> tuple[np.ndarray, np.ndarray]:
     return x / w, y / w
 
 
-def depth_of_distance(view: PinholeView, height: int, width: int) -> np.ndarray:
-    """Planar depth in the view's frame of what is at distance 1, [H, W] float64, for each pixel of the raw picture."""
-    x, y, z = _through_pixels(inverse(view.raw_projection), height, width)
+def depth_of_distance(projection: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Planar depth of what is at distance 1 from the camera, [H, W] float64, for each pixel of a picture.
+
+    `projection` is [3, 3], from the camera's frame to homogeneous pixels: `PinholeView.raw_projection`, or intrinsics.
+    """
+    x, y, z = _through_pixels(inverse(projection), height, width)
     return z / np.sqrt(x * x + y * y + z * z)
 
 

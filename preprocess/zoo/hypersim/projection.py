@@ -35,7 +35,7 @@ class HypersimProjection:
     @cached_property
     def depth_of_distance(self) -> np.ndarray:
         """[H, W] float64, what makes planar depth of distance."""
-        return depth_of_distance(self.view, self.height, self.width)
+        return depth_of_distance(self.view.raw_projection, self.height, self.width)
 
     @cached_property
     def raw_places(self) -> tuple[np.ndarray, np.ndarray]:

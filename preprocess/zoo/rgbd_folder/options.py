@@ -34,7 +34,7 @@ class RgbdOptions:
         pixel_origin: where the principal point is measured from: the picture's "corner", or its first pixel's "centre".
         depth_scale: stored depth values per metre; None = 1000 for PNG, 1 for numpy, 5000 for TUM.
         invalid_depth: stored values that mean unknown, besides 0.
-        axes: camera axes of the poses: "opencv", "opengl" or "ned".
+        axes: camera axes of the poses: "opencv", or another of `convert.axes.AXES`.
         world_to_camera: the poses map world to camera, not camera to world.
         max_time_difference: seconds between a picture and its depth or pose (TUM).
         split: split of sequences that no TrainSplit.txt or TestSplit.txt names.

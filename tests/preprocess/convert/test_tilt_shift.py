@@ -69,7 +69,7 @@ def check_view(projection, height, width):
     written_rays = pixel_centres(height, width) @ np.linalg.inv(view.intrinsics).T @ view.turn
     np.testing.assert_allclose(normalised(written_rays), normalised(raw_rays), atol=1e-9)
     through_raw = normalised(pixel_centres(height, width) @ np.linalg.inv(projection).T) @ view.turn.T
-    np.testing.assert_allclose(depth_of_distance(view, height, width), through_raw[..., 2], atol=1e-12)
+    np.testing.assert_allclose(depth_of_distance(view.raw_projection, height, width), through_raw[..., 2], atol=1e-12)
     return view
 
 

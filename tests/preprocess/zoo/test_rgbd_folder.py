@@ -106,8 +106,13 @@ def test_quaternions_need_not_be_normalised():
 @pytest.mark.parametrize("axes", AXES)
 def test_axes_and_direction_lead_to_the_same_camera(toys, raw, axes):
     """A point in front of the camera, told in the raw axes, is where OpenCV's axes have it."""
-    forward = {"opencv": (0, 0, 1), "opengl": (0, 0, -1), "ned": (1, 0, 0)}[axes]
-    down = {"opencv": (0, 1, 0), "opengl": (0, -1, 0), "ned": (0, 0, 1)}[axes]
+    forward, down = {
+        "opencv": ((0, 0, 1), (0, 1, 0)),
+        "opengl": ((0, 0, -1), (0, -1, 0)),
+        "ned": ((1, 0, 0), (0, 0, 1)),
+        "sensor": ((1, 0, 0), (0, 0, -1)),
+        "pytorch3d": ((0, 0, 1), (0, -1, 0)),
+    }[axes]
     for world_to_camera in (False, True):
         pose = toys.pose(4)
         np.savetxt(raw / "frame-000004.pose.txt", np.linalg.inv(pose) if world_to_camera else pose, fmt="%.17g")

@@ -1,0 +1,32 @@
+"""Planar depth from other measures of it: distances along rays, disparities."""
+
+import numpy as np
+
+from zipmap_pl.preprocess.convert.tilt_shift import depth_of_distance
+
+
+def planar(distance: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Planar z [H, W] float32 of distances [H, W] from the camera along each pixel's ray, in the same unit.
+
+    `intrinsics` is [3, 3], pixels from the image's corner; the rays go through the pixels' centers. What is no distance
+    (0, negative, not finite) stays none.
+    """
+    return (distance * depth_of_distance(intrinsics, *distance.shape)).astype(np.float32)
+
+
+def of_disparity(disparity: np.ndarray, focal: float, baseline: float) -> np.ndarray:
+    """Planar z [H, W] float32 in the baseline's unit, focal * baseline / disparity.
+
+    Args:
+        disparity: [H, W] of a rectified pair, in pixels of the image that `focal` is for; 0, negative or NaN = unknown.
+        focal: pixels.
+        baseline: distance between the two cameras, positive.
+
+    Returns:
+        0 = unknown; so is a depth that float32 cannot hold.
+    """
+    disparity = np.asarray(disparity, np.float64)
+    known = disparity > 0
+    with np.errstate(over="ignore"):
+        depth = (focal * baseline / np.where(known, disparity, 1.0)).astype(np.float32)
+    return np.where(known & np.isfinite(depth), depth, np.float32(0))
