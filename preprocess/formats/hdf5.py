@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -10,12 +11,12 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from zipmap_pl.preprocess.formats.seekable import open_seekable, size_of
+from zipmap_pl.preprocess.formats.seekable import open_seekable, read_part, size_of
 from zipmap_pl.preprocess.formats.sources import MAX_BYTES, Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
 # What h5py raises for damaged files. Errors of the system are told apart: a file in memory has none, an open one is watched.
-DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError)
+DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, zlib.error)
 
 KINDS = {"f": "floats", "i": "integers", "u": "integers without a sign"}
 MOST_PER_BYTE = 1100  # bytes of an array for a byte of the file, at most: deflate, which HDF5 uses, reaches 1032
@@ -23,6 +24,7 @@ SMALL = 1 << 20  # bytes; an array of which nothing was ever written may be as l
 MAX_ATTRIBUTE = 1 << 16  # bytes
 HEAP = b"GCOL\1\0\0\0"  # how a heap of strings begins; its length follows
 HEAP_OBJECT = struct.Struct("<H6xQ")
+REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])  # to a string, without padding
 BLOCK = 256  # strings that are read together
 
 
@@ -93,6 +95,7 @@ class Hdf5:
                 raise RawFault(self._file, f"{key!r} is {_named(array)}, expected strings [N]")
             _check_place(self._file, key, array)
             self._refuse_lies(key, array, slice(None))
+            self._refuse_long(array)
             texts: list[str] = []
             total = 0
             for start in range(0, len(array), BLOCK):
@@ -129,6 +132,29 @@ class Hdf5:
             if math.prod(part) * array.dtype.itemsize > most:
                 text = f"{array.dtype}{list(part)} in a file of {self._stream.size} bytes"
                 raise RawFault(self._file, f"{key!r} promises {text}, expected at most {most} bytes")
+
+    def _refuse_long(self, array: h5py.Dataset) -> None:
+        """Raise ValueError for a string that says to be longer than the file: HDF5 takes memory before it looks for it.
+
+        Strings of any length are stored as references: length, heap, number in the heap. Those that are stored in the
+        header, or compressed by anything but deflate, are not looked at.
+        """
+        if h5py.check_string_dtype(array.dtype).length is not None:  # stored as they are
+            return
+        filters = array.id.get_create_plist()
+        inflate = filters.get_nfilters() == 1 and filters.get_filter(0)[0] == h5py.h5z.FILTER_DEFLATE
+        if array.chunks and (inflate or not filters.get_nfilters()):
+            chunks = (array.id.get_chunk_info(k) for k in range(array.id.get_num_chunks()))
+            places = [(chunk.byte_offset, chunk.size) for chunk in chunks]
+        else:
+            places = [(array.id.get_offset(), array.id.get_storage_size())] if array.id.get_offset() else []
+        most = math.prod(array.chunks or array.shape) * REFERENCE.itemsize
+        for start, count in places:
+            data = read_part(self._file, self._stream, start, count)  # type: ignore[arg-type]
+            data = zlib.decompressobj().decompress(data, most) if inflate else data
+            lengths = np.frombuffer(data, REFERENCE, len(data) // REFERENCE.itemsize)["length"]
+            if lengths.max(initial=0) > self._stream.size:
+                raise ValueError("a string is longer than the file")
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """HDF5 files read in place: arrays, parts, strings, attributes; links, lies and damage are faults."""
 
 import io
+import resource
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
@@ -219,6 +221,31 @@ def test_a_heap_of_strings_that_has_no_end_is_a_fault(tmp_path):
     (tmp_path / "a.h5").write_bytes(data)
     with opened(tmp_path / "a.h5") as contents, pytest.raises(RawFault, match="unreadable HDF5"):
         contents.texts("names")
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": (2,)}, {"chunks": (2,), "compression": "gzip"}])
+def test_strings_that_say_to_be_longer_than_the_file_take_no_memory(tmp_path, options):
+    """References are length (4 bytes), heap, number: HDF5 takes memory for the length before it looks for the heap."""
+    with h5py.File(tmp_path / "a.h5", "w") as top:
+        names = top.create_dataset("names", data=["a", "bc", "d"], dtype=h5py.string_dtype(), **options)
+        names.flush()
+    with opened(tmp_path / "a.h5") as contents:
+        assert contents.texts("names") == ["a", "bc", "d"]
+    with h5py.File(tmp_path / "a.h5", "r+") as top:
+        chunk = b"\xff\xff\xff\x3f" + bytes(28)
+        if options:
+            packed = zlib.compress(chunk) if "compression" in options else chunk
+            top["names"].id.write_direct_chunk((0,), packed)
+        else:
+            place = top["names"].id.get_offset()
+    if not options:
+        data = bytearray((tmp_path / "a.h5").read_bytes())
+        data[place : place + 32] = chunk
+        (tmp_path / "a.h5").write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with opened(tmp_path / "a.h5") as contents, pytest.raises(RawFault, match="unreadable HDF5"):
+        contents.texts("names")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
 def everything(path):
