@@ -1,14 +1,13 @@
 """Reading raw pictures and depth maps; what cannot be decoded is a `RawFault` that names the file."""
 
 import io
-import math
-import tokenize
 from pathlib import Path
 
 import numpy as np
 
 from zipmap_pl.images.decode import is_jpeg, read_image, read_values, shows_turned
 from zipmap_pl.images.limits import refuse_damage
+from zipmap_pl.preprocess.formats.npy_header import read_header
 from zipmap_pl.preprocess.formats.sources import Source, Zipped, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
@@ -70,18 +69,11 @@ def read_depth_npy(file: Source) -> np.ndarray:
 def read_npy(file: Source) -> np.ndarray:
     """The array of a .npy file; never unpickled. Its header is believed only if the file is as long as it says."""
     data = read_bytes(file)
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = header(stream)
-    except (ValueError, TypeError, SyntaxError, EOFError, tokenize.TokenError) as error:
-        raise RawFault(file, f"unreadable numpy file ({error})") from error
-    found, wanted = len(data) - stream.tell(), math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or min(shape, default=1) < 0 or found != wanted:
-        text = f"{dtype}{list(shape)}, that is {wanted} bytes, but {found} follow"
-        raise RawFault(file, f"unreadable numpy file (its header promises {text})")
-    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+    header = read_header(file, io.BytesIO(data))
+    found = len(data) - header.start
+    if found != header.byte_count:
+        raise RawFault(file, f"unreadable numpy file (its header promises {header}, but {found} follow)")
+    return header.shaped(data, header.start)
 
 
 def read_npz(file: Path, *names: str) -> list[np.ndarray]:

@@ -27,6 +27,7 @@ def open_seekable(file: Source) -> BinaryIO:
     if size_of(stream) == 0:
         stream.close()
         raise RawFault(file, "empty file")
+    stream.seek(0)
     return stream
 
 
