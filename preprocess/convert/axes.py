@@ -14,7 +14,9 @@ AXES = {
     "opencv": np.eye(3),
     "opengl": np.diag((1.0, -1.0, -1.0)),  # x right, y up, z back; Blender's and Nerfstudio's too
     "ned": np.array(((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))),  # x forward, y right, z down
-    "sensor": np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))),  # x forward, y left, z up; Waymo's, ROS's
+    "sensor": np.array(
+        ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
+    ),  # x forward, y left, z up; Waymo's, ROS's
     "pytorch3d": np.diag((-1.0, -1.0, 1.0)),  # x left, y up, z forward
 }
 ISOTROPIC, PER_SIDE = "ndc_isotropic", "ndc_norm_image_bounds"

@@ -135,7 +135,9 @@ def _shows_all(lens: Lens, border: np.ndarray, focal: float) -> bool:
 def _border(height: int, width: int) -> np.ndarray:
     """Points [n, 2] around an image, x and y from its middle, at every corner of a pixel."""
     x, y = np.arange(width + 1) - width / 2, np.arange(height + 1) - height / 2
-    sides = [(x, np.full_like(x, edge)) for edge in (y[0], y[-1])] + [(np.full_like(y, edge), y) for edge in (x[0], x[-1])]
+    sides = [(x, np.full_like(x, edge)) for edge in (y[0], y[-1])] + [
+        (np.full_like(y, edge), y) for edge in (x[0], x[-1])
+    ]
     return np.concatenate([np.stack(side, axis=-1) for side in sides])
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.raw import RawCamera, RawFrame
 
-QUARTER = np.array(((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)))  # counterclockwise, from old camera axes to new
+QUARTER = np.array(
+    ((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+)  # counterclockwise, from old camera axes to new
 
 
 def quarter_turned(frame: RawFrame, turns: int) -> RawFrame:
@@ -36,7 +38,9 @@ def quarter_turned_camera(camera: RawCamera, size: tuple[int, int], turns: int) 
     if turns % 4 == 0:
         return camera
     if any(camera.distortion):
-        raise ValueError(f"{camera.file}: a camera with lens distortion cannot be turned; take the distortion out first")
+        raise ValueError(
+            f"{camera.file}: a camera with lens distortion cannot be turned; take the distortion out first"
+        )
     height, width = size
     turn, corner = np.eye(3), {1: (0.0, width), 2: (width, height), 3: (height, 0.0)}[turns % 4]
     for _ in range(turns % 4):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from zipmap_pl.preprocess.convert.axes import AXES, pytorch3d_camera, unreal_pose, right_handed, to_opencv
+from zipmap_pl.preprocess.convert.axes import AXES, pytorch3d_camera, right_handed, to_opencv, unreal_pose
 
 
 def some_pose(seed):

@@ -87,7 +87,9 @@ def test_the_pinhole_is_the_widest_that_looks_nowhere_outside(lens, size):
 
     assert all_shown(focal) and not all_shown(focal * 0.995)
     assert columns.shape == rows.shape == size
-    assert (columns >= 0).all() and (columns <= lens.size[1]).all() and (rows >= 0).all() and (rows <= lens.size[0]).all()
+    assert (
+        (columns >= 0).all() and (columns <= lens.size[1]).all() and (rows >= 0).all() and (rows <= lens.size[0]).all()
+    )
 
 
 def test_a_lens_that_folds_back_is_used_only_up_to_there():

@@ -92,7 +92,9 @@ def test_depth_of_the_size_stays_bit_for_bit():
 
 
 def test_a_map_of_one_row_takes_the_nearest_sample():
-    np.testing.assert_array_equal(depth_at(np.array([[1.0, 1.01]], np.float32), 2, 4)[1], np.float32([1, 1, 1.01, 1.01]))
+    np.testing.assert_array_equal(
+        depth_at(np.array([[1.0, 1.01]], np.float32), 2, 4)[1], np.float32([1, 1, 1.01, 1.01])
+    )
 
 
 def test_places_outside_the_map_are_unknown():
