@@ -5,15 +5,16 @@ A reader module offers two names:
 - `INFO`: a `DatasetInfo`, what is known of the dataset without its raw data;
 - `READER`: the class of its `RawReader`, a dataclass whose options are its fields (`preprocess.options`).
 
-The docstring of the module that defines the class is what `--help` shows. docs/adding-a-dataset.md shows the way.
+The docstring of the module or package is what `zipmap preprocess NAME --help` shows. docs/adding-a-dataset.md shows the way.
 """
 
 import argparse
-import sys
+import re
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 from zipmap_pl import discovery
-from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess import options, zoo
 from zipmap_pl.preprocess.raw import DatasetInfo, RawReader
 
@@ -23,24 +24,34 @@ def dataset_names() -> list[str]:
     return discovery.names_in(zoo)
 
 
+def first_lines() -> dict[str, str]:
+    """The first line of every reader's docstring by the dataset's name, sorted. Reads the files, imports none of them."""
+    return {name: _first_line(name) for name in dataset_names()}
+
+
+def _first_line(name: str) -> str:
+    """Empty if the file does not begin with a docstring."""
+    spec = find_spec(f"{zoo.__name__}.{name}")
+    assert spec is not None and spec.origin is not None, name
+    found = re.match(r'"""(.*?)(?:"""|\n)', Path(spec.origin).read_text("utf-8", "replace"))
+    return found[1] if found else ""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset that can be preprocessed.
 
     Attributes:
         name: as in `zipmap preprocess NAME`.
+        description: the raw layout, as `--help` shows it.
         info: what is known of it without raw data.
         reader: the class of its reader.
     """
 
     name: str
+    description: str | None
     info: DatasetInfo
     reader: type
-
-    @property
-    def description(self) -> str | None:
-        """What `--help` shows: the raw layout."""
-        return sys.modules[self.reader.__module__].__doc__
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Give a parser the reader's options."""
@@ -53,10 +64,5 @@ class Dataset:
 
 def load_dataset(name: str) -> Dataset:
     """The dataset `name`. Raises UserError for an unknown name, or a module that lacks INFO or READER."""
-    module = discovery.load(zoo, name, "dataset")
-    missing = [part for part in ("INFO", "READER") if not hasattr(module, part)]
-    if missing:
-        raise UserError(
-            f"{module.__file__}: has no {missing[0]}; expected INFO and READER, see docs/adding-a-dataset.md"
-        )
-    return Dataset(name, module.INFO, module.READER)
+    module = discovery.load(zoo, name, "dataset", ["INFO", "READER"])
+    return Dataset(name, module.__doc__, module.INFO, module.READER)

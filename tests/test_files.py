@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,19 @@ def test_a_library_may_put_another_file_in_the_place_of_the_temporary(tmp_path: 
         (tmp_path / "other").write_bytes(b"whole")
         (tmp_path / "other").replace(temporary)
     assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_two_threads_of_one_process_do_not_share_a_temporary(tmp_path: Path) -> None:
+    final = tmp_path / "file"
+
+    def of_another_thread() -> None:
+        with new_file(final) as other:
+            other.write_bytes(b"theirs")
+
+    with new_file(final) as mine:
+        mine.write_bytes(b"mine")
+        thread = threading.Thread(target=of_another_thread)
+        thread.start()
+        thread.join()
+        assert final.read_bytes() == b"theirs" and mine.read_bytes() == b"mine"
+    assert final.read_bytes() == b"mine"

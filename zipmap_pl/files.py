@@ -1,6 +1,6 @@
 """Files that are either whole or not there: a temporary in the same folder, fsync, rename, fsync of the folder.
 
-They have the rights that the umask leaves. Of two processes that use `write_file` or `new_file` at once, the last one
+They have the rights that the umask leaves. Of two processes or threads that use `write_file` or `new_file` at once, the last one
 wins; `exclusive_temporary`, `commit` and `write_exclusively` make the second one wait, and need a file system with locks.
 """
 
@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def new_file(final: Path) -> Iterator[Path]:
 
     Until then an older `final` stays. After an error nothing is left over; a killed process leaves its own temporary.
     """
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_native_id()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
         with usual_rights(temporary):

@@ -80,7 +80,7 @@ def check_common(common: Mapping[str, Any], where: str) -> None:
 
 
 def _kind(name: str) -> type:
-    return load(rules, name, "rule").RULE
+    return load(rules, name, "rule", ["RULE"]).RULE
 
 
 def _field_names(kind: type) -> list[str]:

@@ -83,7 +83,7 @@ class ScanNet:
     """The reader.
 
     Attributes:
-        raw: see above.
+        raw: folder of the raw data.
         splits: folder of the official lists scannetv2_{train,val,test}.txt; None = by the scan's number and folder.
     """
 

@@ -54,7 +54,7 @@ class TartanAir:
     """The reader.
 
     Attributes:
-        raw: see above.
+        raw: folder of the raw data.
         exclude: environments that are not read.
     """
 

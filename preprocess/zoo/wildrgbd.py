@@ -60,7 +60,7 @@ class WildRgbd:
     """The reader.
 
     Attributes:
-        raw: see above.
+        raw: folder of the raw data.
         frames: how many of each scene are read, evenly spaced; all, if it has fewer.
         exclude: scenes that are not read.
     """

@@ -103,7 +103,7 @@ def counted(config: RunConfig, shape: StepShape, numerics: Numerics) -> int:
     [
         ([], 2, 0.03),
         (LEAN, 2, 0.01),
-        ([*STREAMING, *LEAN], 1, 0.01),
+        pytest.param([*STREAMING, *LEAN], 1, 0.01, marks=pytest.mark.long),
         ([*QUERY, *LEAN], 1, 0.1),  # so small that the gradients of the model decide
     ],
     ids=["plain", "checkpointing", "streaming", "query"],
@@ -132,6 +132,7 @@ def test_the_memory_tracker_of_pytorch_agrees(changes: list[str], scenes: int, l
     assert lowest <= found / tracked_bytes(*real_step(config, shape)) <= highest
 
 
+@pytest.mark.long
 def test_memory_grows_in_proportion_to_the_images() -> None:
     config = compose(LEAN)
     few, more, most = (counted(config, StepShape(4, 56, 56, scenes), Numerics()) for scenes in (2, 4, 8))

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 import types
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
+from zipmap_pl.cli.main import main
 from zipmap_pl.cli.preprocess import dataset_parser
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.datasets.inspection.agreement import scene_agreement
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
+from zipmap_pl.preprocess import zoo
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
-from zipmap_pl.preprocess.registry import load_dataset
+from zipmap_pl.preprocess.registry import dataset_names, load_dataset
 from zipmap_pl.preprocess.zoo.rgbd_folder import reader as rgbd_folder
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
@@ -65,6 +68,51 @@ def test_the_reader_of_the_page_names_what_is_wrong(turntable, scans, tmp_path):
         preprocess(turntable.READER(scans), tmp_path / "out", EngineSettings(), workers=1)
     with pytest.raises(UserError, match="expected turntable scans"):
         preprocess(turntable.READER(scans / "teapot"), tmp_path / "other", EngineSettings(), workers=1)
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """A folder whose modules are datasets, as those of preprocess/zoo are."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(folder)])
+    yield folder
+    for name in [
+        name for name in sys.modules if name.startswith("zipmap_pl.preprocess.zoo.") and name.endswith("_own")
+    ]:
+        del sys.modules[name]
+
+
+def test_a_file_in_the_folder_is_a_dataset(own_folder, scans, tmp_path, capsys):
+    (own_folder / "turntable_own.py").write_text(blocks("python")[0])
+    assert "turntable_own" in dataset_names()
+    assert main(["preprocess", "turntable_own", str(scans), "--output", str(tmp_path / "out"), "--workers", "1"]) == 0
+    assert "6 frames of 1 scene in 1 shard" in capsys.readouterr().out
+    assert ShardIndex.open(tmp_path / "out").info["licence"] == "CC BY 4.0, Example University"
+
+
+def test_its_fields_are_options_and_part_of_the_fingerprint(own_folder, scans, tmp_path, capsys):
+    (own_folder / "turntable_own.py").write_text(blocks("python")[0])
+    command = ["preprocess", "turntable_own", str(scans), "--output", str(tmp_path / "out"), "--workers", "1"]
+    assert main([*command, "--every", "2"]) == 0
+    assert "3 frames of 1 scene" in capsys.readouterr().out
+    assert main([*command, "--every", "3"]) == 2
+    assert "other settings: reader.every: 2 there, 3 now" in capsys.readouterr().err
+
+
+def test_its_docstring_and_options_are_its_help(own_folder, capsys):
+    (own_folder / "turntable_own.py").write_text(blocks("python")[0])
+    with pytest.raises(SystemExit):
+        main(["preprocess", "turntable_own", "--help"])
+    text = capsys.readouterr().out
+    assert "Turntable scans: RAW/<object>/ with cameras.json" in text
+    assert "take every n-th frame only (default: 1)" in text
+
+
+def test_a_module_that_lacks_a_part_is_named(own_folder, capsys):
+    (own_folder / "half_own.py").write_text("INFO = None\n")
+    assert main(["preprocess", "half_own", "x", "--output", "y"]) == 2
+    assert "half_own.py: has no READER; expected INFO and READER" in capsys.readouterr().err
 
 
 def documented_options():

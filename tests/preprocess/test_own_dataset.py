@@ -1,84 +1,101 @@
-"""A dataset is one file in preprocess/zoo: written literally from docs/own_data.md, it has all that other datasets have."""
+"""A dataset is made by following docs/adding-a-dataset.md to the letter: its files go into a copy of the checkout, and pass the suite."""
 
-import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from pages import DOCS, blocks_of
 
-from zipmap_pl.cli.main import main
-from zipmap_pl.datasets.format.shard_index import ShardIndex
-from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.preprocess import zoo
-from zipmap_pl.preprocess.registry import dataset_names
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_data.md"
-
-
-@pytest.fixture
-def own_folder(tmp_path, monkeypatch):
-    """A folder whose modules are datasets, as those of preprocess/zoo are."""
-    folder = tmp_path / "zoo"
-    folder.mkdir()
-    monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(folder)])
-    yield folder
-    for name in [
-        name for name in sys.modules if name.startswith("zipmap_pl.preprocess.zoo.") and name.endswith("_own")
-    ]:
-        del sys.modules[name]
+CHECKOUT = DOCS.parent
+PAGE = "adding-a-dataset.md"
+FILES = {  # file of the page's first table: the section of the page that has it, its language, the page
+    "preprocess/zoo/NAME.py": ("A new dataset in code", "python", "own_data.md"),
+    "conf/data/zoo/NAME.yaml": ("4. Write the settings", "yaml", PAGE),
+    "tests/support/miniatures/zoo/NAME.py": ("2. Write the miniature", "python", PAGE),
+}
+GOLDEN, ROWS = "tests/preprocess/golden/NAME.json", "docs/datasets.md"
+SUITE, LONG_SUITE = blocks_of("5. Run the suite", "sh", PAGE)[0].splitlines()
+NUMBERS = "test_numbers_that_were_once_right_have_not_moved"
 
 
-@pytest.fixture
-def scans(toys, tmp_path):
-    """A miniature of the page's raw format."""
-    folder = tmp_path / "scans" / "teapot"
-    folder.mkdir(parents=True)
-    table = {}
-    for k in range(6):
-        pose = toys.pose(k)
-        picture = np.random.default_rng(k).integers(0, 256, (*toys.size, 3), np.uint8)
-        (folder / f"view{k}.jpg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())
-        np.save(folder / f"view{k}.npy", toys.depth(pose) * 1000)
-        table[f"view{k}"] = {"K": cameras.intrinsics_matrix(toys.intrinsics).tolist(), "cam_to_world": pose.tolist()}
-    (folder / "cameras.json").write_text(json.dumps(table))
-    return folder.parent
+class Copy:
+    """A copy of the checkout with the files of a new dataset; `zipmap_pl` is found in it as it is when installed."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        for name in ("preprocess", "conf", "docs", "tests/preprocess", "tests/support"):
+            shutil.copytree(CHECKOUT / name, top / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("setup.cfg", "tests/conftest.py"):
+            shutil.copy(CHECKOUT / name, top / name)
+        package = top / "installed" / "zipmap_pl"
+        package.mkdir(parents=True)
+        for item in [*(CHECKOUT / "zipmap_pl").iterdir(), CHECKOUT / "datasets", top / "preprocess", top / "conf"]:
+            (package / item.name).symlink_to(item)
+        for file, place in FILES.items():
+            (text,) = blocks_of(*place)
+            self.path(file).write_text(text)
+
+    def path(self, file: str) -> Path:
+        return self.top / file.replace("NAME", "turntable")
+
+    def run(self, command: str) -> str:
+        """What a command line prints, whatever its exit status."""
+        words = [sys.executable if word == "python" else word for word in shlex.split(command)]
+        environment = {**os.environ, "PYTHONPATH": str(self.top / "installed")}
+        return subprocess.run(words, cwd=self.top, env=environment, capture_output=True, text=True).stdout
+
+    def add_golden_numbers(self, printed: str) -> None:
+        """Save what the suite asks for."""
+        (numbers,) = re.findall(r"if the tests above pass, put into \S+: (\{.*\})$", printed, re.MULTILINE)
+        self.path(GOLDEN).write_text(numbers)
+
+    def add_rows(self) -> None:
+        """The rows of the page go into the tables of docs/datasets.md."""
+        (rows,) = blocks_of("5. Run the suite", "markdown", PAGE)
+        blocks = self.path(ROWS).read_text().split("\n\n")
+        tables = [place for place, block in enumerate(blocks) if block.startswith("| name |")]
+        for place, row in zip(tables, rows.splitlines(), strict=True):
+            head, line, *others = blocks[place].splitlines()
+            blocks[place] = "\n".join([head, line, *sorted([*others, row])])
+        self.path(ROWS).write_text("\n\n".join(blocks))
 
 
-def write_reader(folder):
-    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    (folder / "turntable_own.py").write_text(code)
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    return Copy(tmp_path_factory.mktemp("checkout"))
 
 
-def test_a_file_in_the_folder_is_a_dataset(own_folder, scans, tmp_path, capsys):
-    write_reader(own_folder)
-    assert "turntable_own" in dataset_names()
-    assert main(["preprocess", "turntable_own", str(scans), "--output", str(tmp_path / "out"), "--workers", "1"]) == 0
-    assert "6 frames of 1 scene in 1 shard" in capsys.readouterr().out
-    assert ShardIndex.open(tmp_path / "out").info["licence"] == "CC BY 4.0"
+def ended(printed: str) -> tuple[int, set[str]]:
+    """How many tests passed, and the names of those that did not."""
+    return int(re.findall(r"(\d+) passed", printed)[-1]), set(
+        re.findall(r"^(?:FAILED|ERROR) \S+?::(\w+)", printed, re.MULTILINE)
+    )
 
 
-def test_its_fields_are_options_and_part_of_the_fingerprint(own_folder, scans, tmp_path, capsys):
-    write_reader(own_folder)
-    command = ["preprocess", "turntable_own", str(scans), "--output", str(tmp_path / "out"), "--workers", "1"]
-    assert main([*command, "--every", "2"]) == 0
-    assert "3 frames of 1 scene" in capsys.readouterr().out
-    assert main([*command, "--every", "3"]) == 2
-    assert "other settings: reader.every: 2 there, 3 now" in capsys.readouterr().err
+def test_the_page_has_a_row_for_each_file():
+    named = re.findall(r"^\| `(.*?)` \|", (DOCS / PAGE).read_text().partition("\n## ")[0], re.MULTILINE)
+    assert set(named) == {*FILES, GOLDEN, ROWS}
 
 
-def test_its_docstring_and_options_are_its_help(own_folder, capsys):
-    write_reader(own_folder)
-    with pytest.raises(SystemExit):
-        main(["preprocess", "turntable_own", "--help"])
-    text = capsys.readouterr().out
-    assert "Turntable scans: RAW/<object>/ with cameras.json" in text
-    assert "take every n-th frame only (default: 1)" in text
+def test_the_files_of_the_page_pass_the_suite_and_nothing_is_missing(copy):
+    printed = copy.run(SUITE)
+    passed, failed = ended(printed)
+    assert failed == {NUMBERS} and passed >= 25, printed
+    copy.add_golden_numbers(printed)
+    copy.add_rows()
+    files = "tests/preprocess/test_every_dataset.py tests/preprocess/test_zoo.py"
+    printed = copy.run(f"python -m pytest {files} -k '(turntable and {NUMBERS}) or (test_zoo and not torch)'")
+    passed, failed = ended(printed)
+    assert passed >= 10 and not failed, printed
 
 
-def test_a_module_that_lacks_a_part_is_named(own_folder, capsys):
-    (own_folder / "half_own.py").write_text("INFO = None\n")
-    assert main(["preprocess", "half_own", "x", "--output", "y"]) == 2
-    assert "half_own.py: has no READER; expected INFO and READER" in capsys.readouterr().err
+@pytest.mark.long
+def test_the_files_of_the_page_pass_the_long_suite(copy):
+    printed = copy.run(LONG_SUITE)
+    passed, failed = ended(printed)
+    assert passed >= 5 and not failed, printed

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from miniatures.found import all_miniatures
 
+from zipmap_pl.cli.main import main
 from zipmap_pl.preprocess.registry import dataset_names, load_dataset
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,19 @@ def test_the_table_says_what_the_reader_says(name):
 def test_a_published_dataset_says_where_to_get_it_and_under_which_terms(name):
     info = load_dataset(name).info
     assert info.url.startswith("http") and len(info.licence) > 10
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_reader_of_a_published_dataset_says_what_the_list_says(name, tmp_path):
+    dataset = load_dataset(name)
+    assert dataset.reader(tmp_path).info == dataset.info
+
+
+def test_the_list_of_datasets_has_the_first_line_of_what_each_says(capsys):
+    with pytest.raises(SystemExit):
+        main(["preprocess", "--help"])
+    listed = re.findall(r"^  (\w+) +(.*)$", capsys.readouterr().out.partition("datasets:\n")[2], re.MULTILINE)
+    assert listed == [(name, load_dataset(name).description.splitlines()[0]) for name in dataset_names()]
 
 
 def test_readers_are_not_imported_for_the_list_of_datasets():

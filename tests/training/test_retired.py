@@ -53,6 +53,7 @@ def test_the_three_wiring_lines_are_ignored_with_a_warning(tmp_path: Path) -> No
     ("override", "told"),
     [
         ("data.seed=5", "data.seed is 5, but it follows from seed and is 42; remove it, and set seed"),
+        ("data.seed=null", "data.seed is null, but it follows from seed and is 42; remove it, and set seed"),
         ("data.stage=static", "data.stage is static, but it follows from stage.name and is demo"),
         ("data.patch_size=7", "data.patch_size is 7, but it follows from model.patch_size and is 14"),
         (

@@ -43,7 +43,7 @@ def test_a_warning_to_the_whole_process_group_is_a_checkpoint_and_changes_nothin
     assert differing(whole, tmp_path) == []
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_an_end_of_the_whole_process_group_is_a_checkpoint_and_goes_on_bit_for_bit(
     sent: signal.Signals, settings: list[str], whole: Path, tmp_path: Path
 ) -> None:

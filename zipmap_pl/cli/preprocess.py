@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from zipmap_pl.preprocess.registry import Dataset
 
 LISTED_FAULTS = 10
+HINT = "`zipmap preprocess NAME --help` lists a dataset's options. The same command resumes where it stopped."
 
 
 def add_parser(subparsers) -> None:
     """Add `preprocess` to the `zipmap` command. What follows NAME is parsed in `run`, by that dataset's own parser."""
+    from zipmap_pl.preprocess.registry import first_lines
+
+    lines = [f"  {name:<14}{line}" for name, line in first_lines().items()]
     parser = subparsers.add_parser(
         "preprocess",
         help="turn a raw dataset into shards",
-        epilog="`zipmap preprocess NAME --help` lists a dataset's options. The same command goes on where it stopped.",
+        epilog="\n".join(["datasets:", *lines, "", HINT]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    from zipmap_pl.preprocess.registry import dataset_names
-
-    parser.add_argument("name", metavar="NAME", help=f"dataset: {', '.join(dataset_names())}")
+    parser.add_argument("name", metavar="NAME", help="dataset, one of those below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="raw folder and options, see NAME --help")
 
 

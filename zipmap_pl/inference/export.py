@@ -40,7 +40,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def find_exporters(names: Sequence[str] = exporters.USUAL) -> list[ModuleType]:
     """The exporters of these names, each once and the cameras always. Raises UserError for an unknown name."""
-    return [load(exporters, name, "exporter") for name in dict.fromkeys((ALWAYS, *names))]
+    return [load(exporters, name, "exporter", ["write"]) for name in dict.fromkeys((ALWAYS, *names))]
 
 
 def write_scene(

@@ -197,7 +197,7 @@ class ModelConfig:
 
 def mixer_kind(name: str) -> "type[SceneMixer]":
     """The class of a scene mixer by name; that needs torch, so nothing here asks before it has to."""
-    kind: type[SceneMixer] = discovery.load(kinds, name, "global_mixer").Mixer
+    kind: type[SceneMixer] = discovery.load(kinds, name, "global_mixer", ["Mixer"]).Mixer
     return kind
 
 

@@ -67,8 +67,9 @@ def judge(given: Mapping[str, Any], config: Any) -> None:
     for key, value in given.items():
         successor, now = RETIRED[key].successor, RETIRED[key].value_in(config)
         if value != now:
+            found = "null" if value is None else value
             raise UserError(
-                f"settings: {key} is {value}, but it follows from {successor} and is {now}; remove it, and set {successor}"
+                f"settings: {key} is {found}, but it follows from {successor} and is {now}; remove it, and set {successor}"
             )
         warnings.warn(f"{key} is ignored: it follows from {successor}; remove it", RetiredSetting, stacklevel=3)
 

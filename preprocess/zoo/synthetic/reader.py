@@ -1,8 +1,4 @@
-"""Generated rooms with exact depth, masks and cameras: the demonstration's data, and a smoke test without downloads.
-
-There is no raw folder. `--scenes` scenes go to the split "train" and `--heldout` to "heldout". The held-out scenes come
-from a seed of their own, derived from `--seed`. Asking for more scenes never changes the first ones.
-"""
+"""The reader of generated rooms. The package's docstring describes the raw data."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache

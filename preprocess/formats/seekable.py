@@ -1,0 +1,47 @@
+"""Raw files of which parts are read: opened, not taken into memory."""
+
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from zipmap_pl.preprocess.formats.sources import Source, read_bytes
+from zipmap_pl.preprocess.raw import RawFault
+
+
+def open_seekable(file: Source) -> BinaryIO:
+    """A raw file, open for reading at any place. A file on disk may have any size; a member of an archive is read whole.
+
+    Raises:
+        RawFault: missing, empty, no file; and what `read_bytes` raises for members of archives. Other errors of the
+            system stay what they are.
+    """
+    if not isinstance(file, Path):
+        return io.BytesIO(read_bytes(file))
+    try:
+        stream = file.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RawFault(file, "missing") from error
+    except IsADirectoryError as error:
+        raise RawFault(file, "is a folder, expected a file") from error
+    if size_of(stream) == 0:
+        stream.close()
+        raise RawFault(file, "empty file")
+    return stream
+
+
+def size_of(stream: BinaryIO) -> int:
+    """Bytes of an open file, whose place moves to the end."""
+    return stream.seek(0, os.SEEK_END)
+
+
+def read_part(file: Source, stream: BinaryIO, start: int, count: int) -> bytes:
+    """`count` bytes of an open file from `start`. Raises RawFault if they are not there, before it takes memory for them."""
+    size = size_of(stream)
+    if start < 0 or count < 0 or start + count > size:
+        raise RawFault(file, f"cut off: {size} bytes, expected at least {start + count}")
+    stream.seek(start)
+    data = stream.read(count)
+    if len(data) != count:
+        raise RawFault(file, "became shorter while it was read")
+    return data
