@@ -82,3 +82,9 @@ def test_without_embreex_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "embreex.mesh_construction", None)
     with pytest.raises(UserError, match=r"the depth of a mesh needs .*zipmap_pl\[mesh\]"):
         RayMesh(np.eye(3), [(0, 1, 2)])
+
+
+def test_depth_is_the_triangles_plane_in_float64_not_the_librarys_float32():
+    plane = RayMesh(np.array(((-9.0, -9, 1.1), (9, -9, 1.1), (0, 9, 1.1))), [[0, 2, 1]])
+    along = plane.depth_along(np.array((0.1, 0.2, 0.3)), np.array(((0, 0, 1.0), (0.3, 0.1, 0.7))))
+    np.testing.assert_allclose(along, (0.8, 0.8 / 0.7), rtol=1e-14)
