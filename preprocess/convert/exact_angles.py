@@ -9,10 +9,9 @@ import math
 import numpy as np
 
 SINE_TERMS = 9  # for angles up to 45 degrees: the first that is left out is below 1e-19 of the result
-HALVINGS, ARC_TERMS = (
-    4,
-    13,
-)  # a sixteenth of an angle below 180 degrees has a tangent below 0.2: 0.2 ** 26 is below 1e-18
+# A sixteenth of an angle below 180 degrees has a tangent below 0.2, whose 26th power is below 1e-18.
+HALVINGS = 4
+ARC_TERMS = 13
 
 
 def cosine_and_sine(degrees: float) -> tuple[float, float]:
