@@ -22,7 +22,7 @@ PIXELS_AT_ONCE = 2**20  # of all views taken together
 TINY = 1e-24  # the length of a normal is at least 1e-12
 
 
-def normal_loss(prediction: Tensor, truth: Tensor, mask: Tensor, edges_at_holes: bool = True) -> Tensor:
+def normal_loss(prediction: Tensor, truth: Tensor, mask: Tensor, *, edges_at_holes: bool = True) -> Tensor:
     """Smooth L1 of the angle, summed over each 2 x 2 quad's four triangles; mean over all quads, / (4 max(H, W)).
 
     prediction (aligned), truth: points [B, S, H, W, 3] of the scenes with trustworthy depth; mask: [B, S, H, W].
@@ -41,7 +41,7 @@ def normal_loss(prediction: Tensor, truth: Tensor, mask: Tensor, edges_at_holes:
     return finite(total / (max(quads, 1) * 4 * max(height, width)))
 
 
-def sum_over_triangles(prediction: Tensor, truth: Tensor, mask: Tensor, edges_at_holes: bool = True) -> Tensor:
+def sum_over_triangles(prediction: Tensor, truth: Tensor, mask: Tensor, *, edges_at_holes: bool = True) -> Tensor:
     """Sums [N] of the smooth L1 of the angle over all triangles of N views: points [N, H, W, 3], mask [N, H, W]."""
     width = mask.shape[-1]
     mask = mask & ~depth_edges(truth[..., 2], None if edges_at_holes else mask)

@@ -110,19 +110,19 @@ class ReconstructionLoss(nn.Module):
 
         It keeps scenes with few valid pixels, unless the whole batch has no other.
         """
-        chosen = []
+        chosen, edges_at_holes = [], self.config.edges_at_holes
         if self.config.normals != 0:
             *flags, any_depth = torch.cat([truth.normals, mask.any()[None]]).tolist()  # one wait for a GPU, not three
             chosen = [scene for scene, flag in enumerate(flags) if flag and any_depth]
         if not chosen:
             return 0.0 * local_points.sum()
         if len(chosen) == len(mask):
-            return normal_loss(local_points, truth.local_points, truth.mask, self.config.edges_at_holes)
+            return normal_loss(local_points, truth.local_points, truth.mask, edges_at_holes=edges_at_holes)
         maps = (
             torch.stack([values[scene] for scene in chosen])
             for values in (local_points, truth.local_points, truth.mask)
         )
-        return normal_loss(*maps, self.config.edges_at_holes)
+        return normal_loss(*maps, edges_at_holes=edges_at_holes)
 
 
 def _valid_only(prediction: Prediction, mask: Tensor) -> Prediction:
