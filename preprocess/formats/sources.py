@@ -25,13 +25,13 @@ DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeErro
 
 @dataclass(frozen=True)
 class Zipped:
-    """A file or folder in a zip, by its name there."""
+    """A file or folder in a zip, by its name there; "." is the top."""
 
     archive: Path
     name: str
 
     def __str__(self) -> str:
-        return f"{self.archive}/{self.name}"
+        return f"{self.archive}/{self.name}".removesuffix("/.")
 
 
 Source = Path | Zipped
@@ -90,7 +90,7 @@ def exists(source: Source) -> bool:
 def names_in(folder: Source) -> list[str]:
     """Names of the files in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable."""
     if isinstance(folder, Zipped):
-        return list(_open(folder.archive).folders.get(folder.name, ()))
+        return list(_open(folder.archive).folders.get("" if folder.name == "." else folder.name, ()))
     try:
         return sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):

@@ -33,6 +33,7 @@ def places(tmp_path):
 
 def test_a_zip_reads_like_a_folder(places):
     for top in places:
+        assert names_in(top) == ["4.txt"] and str(top).endswith("/all" if isinstance(top, Path) else "/all.zip")
         assert names_in(join(top, "a/b")) == ["1.txt", "2.txt"]
         assert names_in(join(top, "a")) == names_in(join(top, "nowhere")) == []
         assert folders_in(join(top, "a")) == ["b", "c"]

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 
 
@@ -34,6 +35,15 @@ def npz(**arrays: np.ndarray) -> bytes:
     """A .npz, not compressed."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def hdf5(arrays: dict[str, object], **packed: object) -> bytes:
+    """An HDF5 file of arrays by their paths in it; lists of texts become strings of any length. `packed` is for h5py."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for path, array in arrays.items():
+            file.create_dataset(path, data=array, **packed)
     return stream.getvalue()
 
 

@@ -127,6 +127,19 @@ def hdf5(change: Callable[[np.ndarray], np.ndarray], key: str = "dataset") -> Ha
     return harm
 
 
+def hdf5_at(path: str, change: Callable[[np.ndarray], object]) -> Harm:
+    """Another array at a path of a file of many; none if `change` returns None."""
+
+    def harm(file: Path) -> None:
+        with h5py.File(file, "r+") as opened:
+            array = change(opened[path][()])
+            del opened[path]
+            if array is not None:
+                opened[path] = array
+
+    return harm
+
+
 def lying_hdf5_header(file: Path) -> None:
     """An array that promises 20 GB, of which nothing is there."""
     with h5py.File(file, "w") as opened:
