@@ -31,7 +31,7 @@ from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twi
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
 
-SCENE = re.compile(r".*/(\d{5})")
+SCENE = re.compile(r".*/(0000\d)")
 FRAME = re.compile(r"(\d{5})\.(?:png|npy)")
 EYES = ("0", "1")
 TEST = "00008"
@@ -69,7 +69,7 @@ class UnrealStereo4K:
         """One scene per eye, sorted by name; a folder found twice is reported for the left one. Raises UserError if there are none."""
         found = find_folders(self.raw, SCENE)
         if not found.places:
-            raise UserError(f"{self.raw}: no scene <nnnnn>, such as 00000, in folders or archives")
+            raise UserError(f"{self.raw}: no scene 0000<n> in folders or archives")
         return [*(self._scene(name, eye) for name in found.places for eye in EYES), *found.unreadable]
 
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
