@@ -27,6 +27,7 @@ from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, sc
 from zipmap_pl.preprocess.engine.state import (
     ShardState,
     Skipped,
+    by_reason,
     finished_of,
     is_complete,
     left_out_of,
@@ -48,7 +49,7 @@ WRITTEN_AT_ONCE = 1 << 24  # bytes
 NEIGHBOURS_AT_ONCE = 1024  # frames of a task
 
 
-def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
+def finish(output: Path, max_fault_share: float, run: Run) -> tuple[list[Skipped], list[Skipped]]:
     """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
 
     Args:
@@ -57,7 +58,7 @@ def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
         run: runs the tasks that can be done side by side.
 
     Returns:
-        all faults.
+        all faults, and all frames that were passed over.
 
     Raises:
         UserError: no plan, shards missing, or a larger share of faulty frames than `max_fault_share`.
@@ -75,19 +76,28 @@ def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
             " run the same `zipmap preprocess` again (with every --part)"
         )
     faults = [fault for state in whole for fault in state.faults]
-    check_fault_share(output, plan.frame_count, faults, max_fault_share)
+    passed_over = [frame for state in whole for frame in state.passed_over]
+    if len(passed_over) == plan.frame_count:
+        raise UserError(
+            f"{output}: all {len(passed_over)} frames are passed over: {_first_of_each_kind(passed_over)}; check the raw"
+            " folder and the reader's options, and add --rebuild"
+        )
+    check_fault_share(output, plan.frame_count - len(passed_over), faults, max_fault_share)
     check_lost_scenes(output, plan, max_fault_share)
     if not is_complete(output):
         load_sidecar.cache_clear()
         _compared_scene.cache_clear()
         _write_index(output, plan, whole, run)
         save_finished(output, finished_of(output, plan, whole))
-        _write_dataset_file(output, plan, whole, faults)
-    return faults
+        _write_dataset_file(output, plan, whole, faults, passed_over)
+    return faults, passed_over
 
 
 def check_fault_share(output: Path, planned: int, faults: list[Skipped], max_fault_share: float) -> None:
-    """Raises UserError if too many frames could not be used; names the first ones and what to do."""
+    """Raise UserError if too many frames could not be used; names the first ones and what to do.
+
+    `planned` are all frames but those that were passed over.
+    """
     if len(faults) <= max_fault_share * planned and len(faults) < planned:
         return
     share = len(faults) / planned
@@ -278,7 +288,9 @@ def _write_text(folder: Path, name: str, texts: list[str]) -> None:
     _write_column(folder / f"{name}.offsets.npy", offsets)
 
 
-def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faults: list[Skipped]) -> None:
+def _write_dataset_file(
+    output: Path, plan: Plan, states: list[ShardState], faults: list[Skipped], passed_over: list[Skipped]
+) -> None:
     index = {name: _sha256(output / INDEX_FOLDER / name) for name in column_files()}
     contents = {
         "schema_version": SCHEMA_VERSION,
@@ -291,7 +303,7 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
         "counts": {
             "scenes": len(plan.scenes),
             "frames_planned": plan.frame_count,
-            "frames": plan.frame_count - len(faults),
+            "frames": plan.frame_count - len(faults) - len(passed_over),
             "faults": len(faults),
             "left_out": len(plan.left_out),
             "shards": len(states),
@@ -301,6 +313,9 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
         "left_out": [vars(fault) for fault in left_out_of(plan)],
         "index_sha256": index,
     }
+    if passed_over:
+        contents["counts"]["passed_over"] = len(passed_over)
+        contents["passed_over"] = by_reason(passed_over)
     write_exclusively(output / DATASET_FILE, json.dumps(contents, indent=1).encode())
 
 

@@ -69,6 +69,7 @@ class ShardRows:
     names: list[str]
     thumbnails: list[np.ndarray]
     faults: list[Skipped]
+    passed_over: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -77,6 +78,7 @@ class Written:
     """What writing a shard brought to light."""
 
     faults: list[Skipped]
+    passed_over: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -97,9 +99,9 @@ def write_shard(
     with exclusive_temporary(tar) as stream:
         state = shard_state(output, shard, fingerprint)
         if state is not None and not state.faults:
-            return Written([], state.checks)  # another process has just written it
+            return Written([], state.passed_over, state.checks)  # another process has just written it
         archive = TarStream(stream)
-        rows = ShardRows([], [], [], [], [])
+        rows = ShardRows([], [], [], [], [], [])
         for span in shard.spans:
             check = SpanCheck(span.scene.number, span.first, span.count)
             for ordinal in range(span.first, span.first + span.count):
@@ -117,9 +119,11 @@ def write_shard(
             "faults": [vars(fault) for fault in rows.faults],
             "checks": [vars(check) for check in rows.checks],
         }
+        if rows.passed_over:
+            meta["passed_over"] = [vars(frame) for frame in rows.passed_over]
         sidecar = pack_sidecar(meta, rows)
         if state is not None and shard.sidecar(output).read_bytes() == sidecar:
-            return Written(rows.faults, rows.checks)  # the same faults as before
+            return Written(rows.faults, rows.passed_over, rows.checks)  # the same faults as before
         stream.flush()
         os.fsync(stream.fileno())
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
@@ -127,7 +131,7 @@ def write_shard(
             sync(tar.parent)
         write_exclusively(shard.sidecar(output), sidecar)
         commit(stream, tar)
-    return Written(rows.faults, rows.checks)
+    return Written(rows.faults, rows.passed_over, rows.checks)
 
 
 def _write_frame(
@@ -139,12 +143,13 @@ def _write_frame(
     settings: EngineSettings,
     rows: ShardRows,
 ) -> EncodedFrame | None:
-    """Append one frame; None if it is faulty."""
+    """Append one frame; None if it is faulty or passed over."""
     name = scene.frames[ordinal]
     try:
         encoded = encode_frame(reader.frame(scene.raw, name), scene, ordinal, settings)
     except RawFault as fault:
-        rows.faults.append(Skipped(scene.name, name, fault.file, fault.reason))
+        skipped = rows.passed_over if fault.usual else rows.faults
+        skipped.append(Skipped(scene.name, name, fault.file, fault.reason))
         return None
     except Exception as error:
         error.add_note(f"while writing scene {scene.name!r}, frame {name!r}")

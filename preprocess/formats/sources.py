@@ -146,6 +146,12 @@ def find_folders(raw: Path, pattern: re.Pattern[str]) -> Folders:
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
 
 
+@lru_cache(maxsize=16)
+def places_of(folders: tuple[Source, ...], part: str) -> tuple[Source, ...]:
+    """Where a part of a scene is, whose parts lie in several folders or archives: twice, if it was unpacked twice."""
+    return tuple(place for folder in folders if exists(place := join(folder, part)))
+
+
 def found_twice(places: tuple[Source, ...]) -> list[LeftOut]:
     """What is told of all folders of a scene but the first one, which is used."""
     return [LeftOut(str(place), f"found twice; {places[0]} is used") for place in places[1:]]
