@@ -1,9 +1,10 @@
 """Tables of large raw files, kept beside the plan: what is where in a .tar.gz of 5 GB, the numbers of a gzipped list, ...
 
-A table is made of the bytes of one raw file and of nothing else. It is kept as <output>/plan/tables/<name>.npz, whose name
-holds the file's path below the raw folder, size and time of its last change, and kind and version of the table. All workers
-and all parts of a run share it: one process makes it, and whoever else wants it waits. A table that is missing or damaged is
-made anew. Tables are no part of the fingerprint or of any shard's bytes, and may be deleted.
+A table is made of the bytes of one raw file (or of one that was cut into parts) and of nothing else. It is kept as
+<output>/plan/tables/<name>.npz, whose name holds the file's path below the raw folder, size and time of its last change, and
+kind and version of the table. All workers and all parts of a run share it: one process makes it, and others that want it
+wait. A table that is missing or damaged is made anew. Tables are no part of the fingerprint or of any shard's bytes, and may
+be deleted.
 
 Readers and `formats` call this, the engine says where; that is why it is below all of them. Outside of the engine nothing is
 kept, and every call builds.
@@ -85,12 +86,14 @@ class KeptTable:
         build: makes the arrays (numbers, truth values, texts; bytes as uint8) from the file and nothing else. It may raise
             RawFault, which is kept as well: nobody reads a damaged file twice.
         version: raised whenever `build` makes something else of the same file.
+        parts: more files that `build` reads, where the source is the first one of several.
     """
 
     source: Path
     kind: str
     build: Build
     version: int = 1
+    parts: tuple[Path, ...] = ()
 
     def read(self) -> dict[str, np.ndarray]:
         """The arrays, in any process; made first if they are not kept yet.
@@ -133,13 +136,13 @@ class KeptTable:
         if place is None:
             return None
         try:
-            facts = os.stat(self.source)
+            found = [os.stat(file) for file in (self.source, *self.parts)]
         except (FileNotFoundError, NotADirectoryError):
             return None
         path = os.path.abspath(self.source)
         if place.raw is not None and Path(path).is_relative_to(os.path.abspath(place.raw)):
             path = os.path.relpath(path, place.raw)
-        key = json.dumps([path, facts.st_size, facts.st_mtime_ns, self.kind, self.version])
+        key = json.dumps([path, self.kind, self.version, *((facts.st_size, facts.st_mtime_ns) for facts in found)])
         digest = hashlib.sha256(key.encode()).hexdigest()[:32]
         return place.folder / f"{slug_of(self.source.name)}-{slug_of(self.kind)}-{digest}.npz"
 
