@@ -42,9 +42,11 @@ def registered(
         raise RawFault(picture, text)
     if to == "picture":
         depth = depth_at(depth, *size)
-    elif size > wanted:
+    elif size == wanted:
+        pass
+    elif size[0] * size[1] > wanted[0] * wanted[1]:
         image, jpeg = shrink_image(image, *wanted), None
-    elif size < wanted:
+    else:
         depth = resample_layer(depth, *size)
         shares = np.array(((size[1] / wanted[1],), (size[0] / wanted[0],), (1.0,)))
         camera = replace(camera, intrinsics=camera.intrinsics * shares)
