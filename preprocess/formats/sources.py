@@ -23,13 +23,13 @@ OPEN_ARCHIVES = 8  # kept open by a process; the table of one with 100,000 membe
 
 @dataclass(frozen=True)
 class Zipped:
-    """A file or folder in a zip, by its name there."""
+    """A file or folder in a zip, by its name there; "." is the top."""
 
     archive: Path
     name: str
 
     def __str__(self) -> str:
-        return f"{self.archive}/{self.name}"
+        return f"{self.archive}/{self.name}".removesuffix("/.")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Tarred:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.archive}/{self.name}"
+        return f"{self.archive}/{self.name}".removesuffix("/.")
 
 
 Source = Path | Zipped | Tarred
@@ -158,6 +158,12 @@ def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Fol
             if left_out:
                 unreadable.append(RawScene(archive.archive.relative_to(raw).as_posix(), "train", (), left_out))
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
+
+
+@lru_cache(maxsize=16)
+def places_of(folders: tuple[Source, ...], part: str) -> tuple[Source, ...]:
+    """Where a part of a scene is, whose parts lie in several folders or archives: twice, if it was unpacked twice."""
+    return tuple(place for folder in folders if exists(place := join(folder, part)))
 
 
 def _archives(folder: Path, files: list[str], tars: bool) -> list[Zipped | Tarred]:

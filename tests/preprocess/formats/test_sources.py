@@ -45,7 +45,8 @@ def places(tmp_path):
 
 def test_an_archive_reads_like_a_folder(places):
     for top in places:
-        assert names_in(join(top, ".")) == ["4.txt"]
+        assert names_in(top) == names_in(join(top, ".")) == ["4.txt"]
+        assert str(top) == str(top if isinstance(top, Path) else top.archive)
         assert names_in(join(top, "a/b")) == ["1.txt", "2.txt"]
         assert names_in(join(top, "a")) == names_in(join(top, "nowhere")) == []
         assert folders_in(join(top, "a")) == ["b", "c"]
