@@ -3,10 +3,12 @@
 import io
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import h5py
 import numpy as np
+import OpenEXR
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -17,6 +19,15 @@ def png(picture: np.ndarray) -> bytes:
 def jpeg(picture: np.ndarray, quality: int) -> bytes:
     """A JPEG of [H, W, 3] uint8 RGB."""
     return cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
+
+
+def exr(**channels: np.ndarray) -> bytes:
+    """An EXR of channels [H, W] float16 or float32."""
+    with TemporaryDirectory() as folder:
+        file = f"{folder}/it.exr"
+        with OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, channels) as image:
+            image.write(file)
+        return Path(file).read_bytes()
 
 
 def npy(array: np.ndarray) -> bytes:
