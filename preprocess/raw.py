@@ -57,6 +57,9 @@ class RawFrame:
         sky: [H, W] bool, infinitely far. None = the dataset cannot tell sky from unknown.
         dynamic: [H, W] bool, belongs to a moving object. None = the dataset does not say.
         object: [H, W] bool, belongs to the one object that the scene is about. None = the dataset does not say.
+        overlaps: names of frames of the scene that see the same, each with the share (0 to 1) of this frame that it sees,
+            in any order; at most 32 are kept, the largest. If a frame of the scene has any, they are the neighbours in the
+            index, in place of those computed from depth and cameras. None = the dataset does not say.
     """
 
     camera: RawCamera
@@ -66,6 +69,7 @@ class RawFrame:
     sky: np.ndarray | None = None
     dynamic: np.ndarray | None = None
     object: np.ndarray | None = None
+    overlaps: tuple[tuple[str, float], ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from zipmap_pl.datasets.format.schema import (
 from zipmap_pl.datasets.format.shard_index import column_files, pack_text
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import commit, exclusive_temporary, write_exclusively
+from zipmap_pl.preprocess.engine.given_overlaps import GivenNeighbours, given_neighbours, unpack
 from zipmap_pl.preprocess.engine.neighbours import ComparedScene, SceneViews, compared, neighbours_of
 from zipmap_pl.preprocess.engine.plan import Plan, load_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, scene_agreement_of
@@ -37,6 +39,8 @@ from zipmap_pl.preprocess.engine.state import (
 )
 from zipmap_pl.preprocess.engine.workers import Run
 from zipmap_pl.preprocess.engine.writer import ROW_COLUMNS
+
+log = logging.getLogger(__name__)
 
 CONVENTIONS = {
     "camera_axes": "OpenCV: x right, y down, z forward",
@@ -87,6 +91,7 @@ def finish(output: Path, max_fault_share: float, run: Run) -> tuple[list[Skipped
     if not is_complete(output):
         load_sidecar.cache_clear()
         _compared_scene.cache_clear()
+        _given_neighbours.cache_clear()
         _write_index(output, plan, whole, run)
         save_finished(output, finished_of(output, plan, whole))
         _write_dataset_file(output, plan, whole, faults, passed_over)
@@ -149,7 +154,12 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -
             lengths.append(np.diff(arrays["frame.name.offsets"]))
             start += state.frame_count
         scenes = _scene_columns(plan, states, columns)
-        _fill_neighbours(output, states, columns, scenes, run)
+        unused = _fill_neighbours(output, states, columns, scenes, run)
+    if unused:
+        text = (
+            "%s: the overlaps given for %d scenes (%s first) name no frame that was written; they are computed instead"
+        )
+        log.warning(text, output, len(unused), plan.scenes[min(unused)].name)
     for name, column in scenes.items():
         _write_column(folder / f"{name}.npy", column)
     _write_column(folder / "frame.name.bytes.npy", np.concatenate(texts))
@@ -228,8 +238,13 @@ def _check_columns(
 
 def _fill_neighbours(
     output: Path, states: list[ShardState], columns: dict[str, np.ndarray], scenes: dict[str, np.ndarray], run: Run
-) -> None:
-    """In the workers: some frames of a scene are a task, which looks up the whole scene in the sidecars."""
+) -> set[int]:
+    """In the workers: some frames of a scene are a task, which looks up the whole scene in the sidecars.
+
+    Returns:
+        numbers of the scenes none of whose given overlaps can be used.
+    """
+    unused = set()
     columns["frame.neighbours"][:] = -1
     ends = np.cumsum([state.frame_count for state in states])
     arguments: list[tuple] = []
@@ -241,15 +256,35 @@ def _fill_neighbours(
                 (sidecars, number, place, min(NEIGHBOURS_AT_ONCE, int(count) - place), int(first) + place)
                 for place in range(0, int(count), NEIGHBOURS_AT_ONCE)
             ]
-    for row, neighbours, overlaps in run(_neighbours, arguments, "neighbours"):
+    for row, in_vain, neighbours, overlaps in run(_neighbours, arguments, "neighbours"):
         rows = slice(row, row + len(neighbours))
         columns["frame.neighbours"][rows], columns["frame.neighbour_overlap"][rows] = neighbours, overlaps
+        if in_vain:
+            unused.add(int(columns["frame.scene"][row]))
+    return unused
 
 
 def _neighbours(
     _job: object, sidecars: tuple[Path, ...], scene: int, first: int, count: int, row: int
-) -> tuple[int, np.ndarray, np.ndarray]:
-    return row, *neighbours_of(_compared_scene(sidecars, scene), first, count)
+) -> tuple[int, bool, np.ndarray, np.ndarray]:
+    """The row, whether overlaps were given in vain, and `neighbours_of`."""
+    given = _given_neighbours(sidecars, scene)
+    if given is not None and given.any:
+        rows = slice(first, first + count)
+        return row, False, given.neighbours[rows], given.overlaps[rows]
+    return row, given is not None, *neighbours_of(_compared_scene(sidecars, scene), first, count)
+
+
+@lru_cache(maxsize=1)
+def _given_neighbours(sidecars: tuple[Path, ...], scene: int) -> GivenNeighbours | None:
+    """Neighbours out of the sidecars of a scene's shards, if they hold overlaps."""
+    ordinals, overlaps = [], []
+    for sidecar in sidecars:
+        arrays = load_sidecar(sidecar)
+        rows = slice(*np.searchsorted(arrays["frame.scene"], (scene, scene + 1)).tolist())
+        ordinals.append(arrays["frame.ordinal"][rows])
+        overlaps += unpack(arrays, rows)
+    return given_neighbours(np.concatenate(ordinals).astype(np.int64), overlaps)
 
 
 @lru_cache(maxsize=1)

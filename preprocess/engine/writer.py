@@ -18,6 +18,7 @@ from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, PARTS, sample_key
 from zipmap_pl.datasets.format.shard_index import pack_text
 from zipmap_pl.files import commit, exclusive_temporary, sync, write_exclusively
 from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
+from zipmap_pl.preprocess.engine.given_overlaps import Overlaps, pack
 from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -68,6 +69,7 @@ class ShardRows:
     rows: list[dict[str, object]]
     names: list[str]
     thumbnails: list[np.ndarray]
+    overlaps: list[Overlaps]
     faults: list[Skipped]
     passed_over: list[Skipped]
     checks: list[PairCheck]
@@ -101,7 +103,7 @@ def write_shard(
         if state is not None and not state.faults:
             return Written([], state.passed_over, state.checks)  # another process has just written it
         archive = TarStream(stream)
-        rows = ShardRows([], [], [], [], [], [])
+        rows = ShardRows([], [], [], [], [], [], [])
         for span in shard.spans:
             check = SpanCheck(span.scene.number, span.first, span.count)
             for ordinal in range(span.first, span.first + span.count):
@@ -158,6 +160,7 @@ def _write_frame(
     rows.rows.append({**encoded.row, "frame.shard": shard.number, **_add_parts(archive, key, encoded)})
     rows.names.append(name)
     rows.thumbnails.append(encoded.thumbnail)
+    rows.overlaps.append(encoded.overlaps)
     return encoded
 
 
@@ -180,6 +183,7 @@ def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
     arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
     arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
+    arrays |= pack(rows.overlaps)
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, array in arrays.items():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pages import DOCS, blocks_of
 
+from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -46,3 +47,9 @@ def scans(toys, tmp_path):
 def test_a_view_without_depth_is_passed_over(examples, scans, tmp_path):
     report = preprocess(examples.WithoutDepth(scans), tmp_path / "out", EngineSettings(), workers=1)
     assert report.complete and report.passed_over == {"no depth was scanned": {"teapot": ["view2"]}}
+
+
+def test_overlaps_that_the_data_give_are_the_neighbors(examples, scans, tmp_path):
+    (scans / "teapot/overlaps.json").write_text(json.dumps({"view0": {"view5": 0.2, "view3": 0.8}}))
+    preprocess(examples.WithOverlaps(scans), tmp_path / "out", EngineSettings(), workers=1)
+    assert ShardIndex.open(tmp_path / "out")["frame.neighbours"][0, :3].tolist() == [3, 5, -1]

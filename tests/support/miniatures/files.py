@@ -16,6 +16,11 @@ def png(picture: np.ndarray) -> bytes:
     return cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)[1].tobytes()
 
 
+def rgba_png(picture: np.ndarray, alpha: np.ndarray) -> bytes:
+    """A PNG of [H, W, 3] uint8 RGB and [H, W] uint8."""
+    return cv2.imencode(".png", np.dstack((picture[..., ::-1], alpha)))[1].tobytes()
+
+
 def jpeg(picture: np.ndarray, quality: int) -> bytes:
     """A JPEG of [H, W, 3] uint8 RGB."""
     return cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()

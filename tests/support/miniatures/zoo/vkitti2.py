@@ -153,7 +153,7 @@ MINIATURE = Miniature(
             POSE_3.damage("pose cut off", spoil.line(8, "3 1 1 0 0 4"), "r2,1 is '', expected a finite number"),
             POSE_3.damage("pose mirrored", spoil.line(8, _row(-1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)), "determinant -1"),
             _of_both("poses garbage", EXTRINSIC, spoil.garbage, "no column cameraID"),
-            _of_both("intrinsics without the header", INTRINSIC, _without_line(0), "no column cameraID"),
+            _of_both("intrinsics without the header", INTRINSIC, _without_line(0), r"no column K\[0,0\]"),
             DEPTH_4.damage("depth of another size", spoil.other_size, "depth is 32x15", blamed=f"{RIGHT}/00004"),
         ),
     ),
