@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zipmap_pl.datasets.format.schema import DATASET_FILE
-from zipmap_pl.datasets.inspection.agreement import FEW
 from zipmap_pl.errors import NO_ROOM, UserError
 from zipmap_pl.files import locked
 from zipmap_pl.preprocess.engine.finish import finish
@@ -28,9 +27,9 @@ from zipmap_pl.preprocess.engine.plan import (
     planned_settings,
     save_plan,
 )
-from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
 from zipmap_pl.preprocess.engine.state import Skipped, is_complete, left_out_of, load_finished, shard_state
+from zipmap_pl.preprocess.engine.watch import Watch, result_of
 from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
 from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
 from zipmap_pl.preprocess.raw import RawReader, RawScene
@@ -52,7 +51,9 @@ class Report:
         shards_missing: shards that other parts have still to write.
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
         left_out: what the reader left out while it listed scenes; of the whole dataset.
-        disagreeing: scenes in this run's shards whose depth and cameras do not agree.
+        disagreeing: scenes whose depth and cameras do not agree; of the whole dataset where it is complete, else of the
+            shards that this run wrote or found.
+        checked: number of the scenes that could be compared; likewise.
     """
 
     output: Path
@@ -65,6 +66,7 @@ class Report:
     faults: tuple[Skipped, ...]
     left_out: tuple[Skipped, ...]
     disagreeing: tuple[str, ...]
+    checked: int
 
 
 def preprocess(
@@ -74,6 +76,7 @@ def preprocess(
     workers: int,
     part: tuple[int, int] = (1, 1),
     rebuild: bool = False,
+    accept_disagreement: bool = False,
 ) -> Report:
     """Turn raw data into a folder of shards, or go on where an earlier run stopped.
 
@@ -84,14 +87,16 @@ def preprocess(
         workers: processes; 1 = this process. The result does not depend on it.
         part: (i, n) with 1 <= i <= n: write every n-th shard only; whichever part comes last finishes the dataset.
         rebuild: throw away what is there (only what a plan of ours made) and start with a new plan.
+        accept_disagreement: go on even if depth and cameras disagree in most of the first ten scenes.
 
     Raises:
+        Disagreement: they do.
         UserError: nothing to read, other settings than before, too many faulty frames, or an error of the system.
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after workers have stopped between two frames.
     """
     try:
         with terminable():
-            return _preprocess(reader, output, settings, workers, part, rebuild)
+            return _preprocess(reader, output, settings, workers, part, rebuild, accept_disagreement)
     except OSError as error:
         place = error.filename or (output if error.errno in NO_ROOM else "")
         where = f"{place}: " if place else ""
@@ -112,7 +117,13 @@ def finish_folder(output: Path, max_fault_share: float) -> list[Skipped]:
 
 
 def _preprocess(
-    reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
+    reader: RawReader,
+    output: Path,
+    settings: EngineSettings,
+    workers: int,
+    part: tuple[int, int],
+    rebuild: bool,
+    accept_disagreement: bool,
 ) -> Report:
     _check_arguments(output, settings, workers, part)
     report = None if rebuild else _finished(output, reader, settings)
@@ -128,7 +139,8 @@ def _preprocess(
             todo = shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
-        faults, checks = [], Watch(output, plan)
+        faults, checks = [], Watch(output, plan, accept_disagreement)
+        checks.see([check for state in states.values() if state is not None for check in state.checks])
         for written in run(_write, arguments, "shards"):
             faults += written.faults
             checks.see(written.checks)
@@ -137,9 +149,10 @@ def _preprocess(
             missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
             if not missing:
                 faults = finish(output, settings.max_fault_share, run)
+    verdict = checks.result() if missing else result_of(output)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
-    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), *verdict)
 
 
 def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
@@ -161,34 +174,7 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
     share, scenes = settings.max_fault_share, finished.scenes
     if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
         return None
-    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, faults, left_out, ())
-
-
-class Watch:
-    """Looks at the checks of shards as they are written, and warns once, when more than a few scenes disagree."""
-
-    def __init__(self, output: Path, plan: Plan) -> None:
-        self._output, self._plan = output, plan
-        self._pairs: list[PairCheck] = []
-        self._warned = False
-
-    def see(self, pairs: list[PairCheck]) -> None:
-        """Pairs of one more shard."""
-        self._pairs += pairs
-        wrong, compared = disagreeing_scenes(self._pairs), len({pair.scene for pair in self._pairs})
-        if len(wrong) > FEW * compared and not self._warned:
-            self._warned = True
-            scene, share = next(iter(wrong.items()))
-            text = (
-                "%s: scene %s: depth and cameras DISAGREE: carried into later frames, only %.0f%% of the depth is within"
-                " 2 %% of what is there (right data: 90 %%). A wrong axis, pose direction, depth unit or focal length?"
-            )
-            log.warning(text, self._output, self._plan.scenes[scene].name, 100 * share)
-
-    @property
-    def disagreeing(self) -> tuple[str, ...]:
-        """Names of the scenes that disagree."""
-        return tuple(self._plan.scenes[scene].name for scene in disagreeing_scenes(self._pairs))
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, faults, left_out, *result_of(output))
 
 
 def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
