@@ -75,12 +75,16 @@ class PairCheck:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A frame that may be one of a pair: its depth in at most 65,536 pixels, and the median; see `PairCheck` for the rest."""
+    """A frame that may be one of a pair: its depth in at most 65,536 pixels, and the median; see `PairCheck` for the rest.
+
+    `given` are overlaps that the raw data give, by the other frame's ordinal.
+    """
 
     view: DepthView
     median: float
     known: float
     masked: bool
+    given: Mapping[int, float]
 
 
 @dataclass
@@ -107,7 +111,8 @@ class SpanCheck:
         depths = view.depth[view.depth > 0]
         if depths.size and view.depth.size >= SMALLEST:
             known, masked = float(np.asarray(encoded.row["frame.valid_share"])), "dynamic" in encoded.parts
-            self._kept[ordinal] = _Kept(view, float(np.median(depths)), known, masked)
+            given = zip(encoded.overlaps.ordinals.tolist(), (encoded.overlaps.shares / 255).tolist(), strict=True)
+            self._kept[ordinal] = _Kept(view, float(np.median(depths)), known, masked, dict(given))
 
     def pairs(self) -> list[PairCheck]:
         """What the pairs of the span show."""
@@ -138,8 +143,8 @@ def chosen_pairs(kept: Mapping[int, _Kept], starts: Iterable[int]) -> list[tuple
     """Which frames to compare: each start (or the next frame that is there) with the one that shows most.
 
     That is the frame five later, if it has half of the picture in common and stands 5 to 50 % of the median depth away;
-    else the one of all frames that does best, by poses alone: depth would choose pairs that hide a mistake. Pairs that
-    show much less than the best one are left out: they would agree whatever is wrong.
+    else the one of all frames that does best, by the overlaps that the raw data give, or by poses (depth would choose
+    pairs that hide a mistake). Pairs that show much less than the best are left out: they agree whatever is wrong.
     """
     ordinals = np.array(sorted(kept))
     pairs: dict[tuple[int, int], float] = {}
@@ -149,6 +154,8 @@ def chosen_pairs(kept: Mapping[int, _Kept], starts: Iterable[int]) -> list[tuple
             continue
         ordinal = int(ordinals[place])
         share, baseline = _in_common(kept[ordinal], [kept[int(other)].view for other in ordinals])
+        given = np.array([kept[ordinal].given.get(int(other), 0.0) for other in ordinals])
+        share = given if given.any() else share
         shown = np.minimum(1, baseline / ENOUGH) * np.minimum(1, WIDE / np.maximum(baseline, WIDE))
         worth = np.minimum(1, share / OVERLAP) * (0.01 + shown) + 0.01 * share
         worth[place] = -1

@@ -79,7 +79,7 @@ def test_right_data_of_each_kind_have_their_own_rule():
 def test_a_few_scenes_that_disagree_are_no_alarm():
     def text(disagreeing: int) -> str:
         names = tuple(f"scene{number}" for number in range(disagreeing))
-        return report_text(Report(Path("shards"), True, 300, 800, 4, 4, 0, (), (), names, checked=100))
+        return report_text(Report(Path("shards"), True, 300, 800, 4, 4, 0, (), {}, (), names, checked=100))
 
     assert "depth and cameras agree in all but 5 of 100 scenes (scene0, scene1, scene2, ...)" in text(5)
     assert "DISAGREEMENT of depth and cameras in 6 of 100 compared scenes" in text(6)
