@@ -50,8 +50,8 @@ class ScenePlan:
         world_frame: the frame whose camera is the world; None if no pose is usable, then every frame is a fault.
         raw_from_world: [3, 4], x_raw = R (unit * x) + t.
         metres_per_unit: None where the dataset is not metric.
-        troubled: a frame that the plan wanted to look at could not be used; the scene is planned anew while the dataset
-            is incomplete.
+        troubled: a frame that the plan wanted to look at had a fault that may be fixed; the scene is planned anew while
+            the dataset is incomplete.
     """
 
     number: int
@@ -200,9 +200,9 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
 
 def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:
     """Choose world and unit of one scene; looks at few of its frames."""
-    world_frame, raw_from_world = _world(reader, scene)
-    wanted = probed_places(len(scene.frames))
-    probed = list(_probe(reader, scene, wanted))
+    probe = Probe(reader, scene)
+    world_frame, raw_from_world = probe.world()
+    probed = list(probe.frames(probed_places(len(scene.frames))))
     size = Counter(frame.image.shape[:2] for frame in probed).most_common(1)[0][0] if probed else None
     unit, source = _unit(reader, scene, probed)
     metres = reader.info.metres_per_raw_unit
@@ -219,33 +219,40 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
         world_frame=world_frame,
         raw_from_world=tuple(map(tuple, raw_from_world.tolist())),
         metres_per_unit=None if metres is None else metres * unit,
-        troubled=world_frame != scene.frames[0] or len(probed) < len(wanted),
+        troubled=probe.troubled,
     )
 
 
-def _world(reader: RawReader, scene: RawScene) -> tuple[str | None, np.ndarray]:
-    """The first frame with a usable pose, and its camera-to-world [3, 4]."""
-    for frame in scene.frames:
-        try:
-            return frame, usable_cam_to_world(frame, reader.camera(scene, frame))
-        except RawFault:
-            continue
-    return None, np.eye(4)[:3]
+@dataclass
+class Probe:
+    """Looks at frames of a scene; `troubled` afterwards if one of them had a fault that is not usual."""
+
+    reader: RawReader
+    scene: RawScene
+    troubled: bool = False
+
+    def world(self) -> tuple[str | None, np.ndarray]:
+        """The first frame with a usable pose, and its camera-to-world [3, 4]."""
+        for frame in self.scene.frames:
+            try:
+                return frame, usable_cam_to_world(frame, self.reader.camera(self.scene, frame))
+            except RawFault as fault:
+                self.troubled |= not fault.usual
+        return None, np.eye(4)[:3]
+
+    def frames(self, places: list[int]) -> Iterator[RawFrame]:
+        """The frames at these places; those that cannot be used are left out."""
+        for place in places:
+            try:
+                yield self.reader.frame(self.scene, self.scene.frames[place])
+            except RawFault as fault:
+                self.troubled |= not fault.usual
 
 
 def probed_places(count: int) -> list[int]:
     """Up to 16 evenly spaced places among `count` frames."""
     probes = min(count, PROBED_FRAMES)
     return [k * (count - 1) // max(probes - 1, 1) for k in range(probes)]
-
-
-def _probe(reader: RawReader, scene: RawScene, places: list[int]) -> Iterator[RawFrame]:
-    """The frames at these places; those that cannot be read are left out."""
-    for place in places:
-        try:
-            yield reader.frame(scene, scene.frames[place])
-        except RawFault:
-            continue
 
 
 def _unit(reader: RawReader, scene: RawScene, probed: list[RawFrame]) -> tuple[float, int]:

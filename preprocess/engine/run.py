@@ -13,6 +13,7 @@ from zipmap_pl.files import locked
 from zipmap_pl.preprocess.engine.finish import finish
 from zipmap_pl.preprocess.engine.output_folder import (
     LOCK_FILE,
+    TABLES_FOLDER,
     refuse_foreign_folder,
     remove_shards,
     shards_to_write,
@@ -30,9 +31,19 @@ from zipmap_pl.preprocess.engine.plan import (
 )
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
-from zipmap_pl.preprocess.engine.state import Skipped, is_complete, left_out_of, load_finished, shard_state
+from zipmap_pl.preprocess.engine.state import (
+    PassedOver,
+    Skipped,
+    by_reason,
+    is_complete,
+    left_out_of,
+    load_finished,
+    shard_state,
+)
+from zipmap_pl.preprocess.engine.tables import make_tables
 from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
 from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
+from zipmap_pl.preprocess.kept import kept_in
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 
 log = logging.getLogger(__name__)
@@ -51,6 +62,7 @@ class Report:
         shards_written: shards that this run wrote.
         shards_missing: shards that other parts have still to write.
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
+        passed_over: frames that the dataset's own description says cannot be used, by reason and scene; likewise.
         left_out: what the reader left out while it listed scenes; of the whole dataset.
         disagreeing: scenes in this run's shards whose depth and cameras do not agree.
     """
@@ -63,6 +75,7 @@ class Report:
     shards_written: int
     shards_missing: int
     faults: tuple[Skipped, ...]
+    passed_over: PassedOver
     left_out: tuple[Skipped, ...]
     disagreeing: tuple[str, ...]
 
@@ -103,8 +116,8 @@ def preprocess(
         ) from error
 
 
-def finish_folder(output: Path, max_fault_share: float) -> list[Skipped]:
-    """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
+def finish_folder(output: Path, max_fault_share: float) -> tuple[list[Skipped], list[Skipped]]:
+    """Finish a dataset whose parts are all written; returns its faults and what was passed over. Raises UserError."""
     if not has_plan(output):
         raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
     with locked(output / LOCK_FILE):
@@ -118,9 +131,12 @@ def _preprocess(
     report = None if rebuild else _finished(output, reader, settings)
     if report is not None:
         return report
-    # Looked for before anything is made or thrown away: a mistyped raw folder must not cost anyone's shards.
-    scenes = [] if has_plan(output) and not rebuild else list_scenes(reader)
-    with workers_of(reader, workers) as run:
+    with kept_in(output / TABLES_FOLDER, getattr(reader, "raw", None)), workers_of(reader, workers) as run:
+        scenes = []
+        if not has_plan(output) or rebuild:
+            make_tables(reader, part, run)
+            # Before anything is thrown away: a mistyped raw folder must not cost anyone's shards.
+            scenes = list_scenes(reader)
         with locked(output / LOCK_FILE):
             plan = _plan(reader, scenes, output, settings, rebuild, run)
             shards = plan.shards()
@@ -128,18 +144,20 @@ def _preprocess(
             todo = shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
-        faults, checks = [], Watch(output, plan)
+        faults, passed_over, checks = [], [], Watch(output, plan)
         for written in run(_write, arguments, "shards"):
             faults += written.faults
+            passed_over += written.passed_over
             checks.see(written.checks)
         with locked(output / LOCK_FILE):
             looked_for = [shard for shard in shards if states[shard.number] is None] + mine
             missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
             if not missing:
-                faults = finish(output, settings.max_fault_share, run)
+                faults, passed_over = finish(output, settings.max_fault_share, run)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
-    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+    skipped = (tuple(faults), by_reason(passed_over), tuple(left_out_of(plan)))
+    return Report(output, not missing, *counts, *skipped, checks.disagreeing)
 
 
 def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
@@ -159,9 +177,13 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
             return None
     faults, left_out = (tuple(Skipped(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
     share, scenes = settings.max_fault_share, finished.scenes
-    if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
+    passed_over = info["counts"].get("passed_over", 0)
+    if len(faults) > share * (finished.frames - passed_over) or finished.lost_scenes > share * (
+        scenes + finished.lost_scenes
+    ):
         return None
-    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, faults, left_out, ())
+    skipped = (faults, info.get("passed_over", {}), left_out)
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, *skipped, ())
 
 
 class Watch:

@@ -1,11 +1,9 @@
 """Writes one shard: tar and sidecar. With its final name it is whole; its bytes depend on plan and raw data only."""
 
 import hashlib
-import io
 import json
 import os
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +16,12 @@ from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, PARTS, sample_key
 from zipmap_pl.datasets.format.shard_index import pack_text
 from zipmap_pl.files import commit, exclusive_temporary, sync, write_exclusively
 from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
+from zipmap_pl.preprocess.engine.given_overlaps import Overlaps, pack
 from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.state import Skipped, shard_state
+from zipmap_pl.preprocess.npz_bytes import npz_bytes
 from zipmap_pl.preprocess.raw import RawFault, RawReader
 
 ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name}
@@ -68,7 +68,9 @@ class ShardRows:
     rows: list[dict[str, object]]
     names: list[str]
     thumbnails: list[np.ndarray]
+    overlaps: list[Overlaps]
     faults: list[Skipped]
+    passed_over: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -77,6 +79,7 @@ class Written:
     """What writing a shard brought to light."""
 
     faults: list[Skipped]
+    passed_over: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -97,9 +100,9 @@ def write_shard(
     with exclusive_temporary(tar) as stream:
         state = shard_state(output, shard, fingerprint)
         if state is not None and not state.faults:
-            return Written([], state.checks)  # another process has just written it
+            return Written([], state.passed_over, state.checks)  # another process has just written it
         archive = TarStream(stream)
-        rows = ShardRows([], [], [], [], [])
+        rows = ShardRows([], [], [], [], [], [], [])
         for span in shard.spans:
             check = SpanCheck(span.scene.number, span.first, span.count)
             for ordinal in range(span.first, span.first + span.count):
@@ -117,9 +120,11 @@ def write_shard(
             "faults": [vars(fault) for fault in rows.faults],
             "checks": [vars(check) for check in rows.checks],
         }
+        if rows.passed_over:
+            meta["passed_over"] = [vars(frame) for frame in rows.passed_over]
         sidecar = pack_sidecar(meta, rows)
         if state is not None and shard.sidecar(output).read_bytes() == sidecar:
-            return Written(rows.faults, rows.checks)  # the same faults as before
+            return Written(rows.faults, rows.passed_over, rows.checks)  # the same faults as before
         stream.flush()
         os.fsync(stream.fileno())
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
@@ -127,7 +132,7 @@ def write_shard(
             sync(tar.parent)
         write_exclusively(shard.sidecar(output), sidecar)
         commit(stream, tar)
-    return Written(rows.faults, rows.checks)
+    return Written(rows.faults, rows.passed_over, rows.checks)
 
 
 def _write_frame(
@@ -139,12 +144,13 @@ def _write_frame(
     settings: EngineSettings,
     rows: ShardRows,
 ) -> EncodedFrame | None:
-    """Append one frame; None if it is faulty."""
+    """Append one frame; None if it is faulty or passed over."""
     name = scene.frames[ordinal]
     try:
         encoded = encode_frame(reader.frame(scene.raw, name), scene, ordinal, settings)
     except RawFault as fault:
-        rows.faults.append(Skipped(scene.name, name, fault.file, fault.reason))
+        skipped = rows.passed_over if fault.usual else rows.faults
+        skipped.append(Skipped(scene.name, name, fault.file, fault.reason))
         return None
     except Exception as error:
         error.add_note(f"while writing scene {scene.name!r}, frame {name!r}")
@@ -153,6 +159,7 @@ def _write_frame(
     rows.rows.append({**encoded.row, "frame.shard": shard.number, **_add_parts(archive, key, encoded)})
     rows.names.append(name)
     rows.thumbnails.append(encoded.thumbnail)
+    rows.overlaps.append(encoded.overlaps)
     return encoded
 
 
@@ -168,17 +175,11 @@ def _add_parts(archive: TarStream, key: str, encoded: EncodedFrame) -> dict[str,
 
 
 def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
-    """An npz without pickle and without times: the same bytes for the same contents."""
+    """The sidecar of a shard: its own facts, then the columns of its rows."""
     arrays: dict[str, np.ndarray] = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)}
     for name, (dtype, shape) in ROW_COLUMNS.items():
         arrays[name] = np.array([row[name] for row in rows.rows], dtype).reshape(len(rows.rows), *shape)
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
     arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
     arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    return data.getvalue()
+    return npz_bytes(arrays | pack(rows.overlaps))
