@@ -15,7 +15,7 @@ from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.errors import UserError
 from zipmap_pl.inference.export import find_exporters, write_scene
 from zipmap_pl.inference.exporters._extras import library
-from zipmap_pl.inference.photo_size import photo_maps
+from zipmap_pl.inference.photo_maps import photo_maps
 from zipmap_pl.inference.points import PointChoice, choose_points
 
 ALL = PointChoice(0.0, edge_angle=0.0)
@@ -39,7 +39,7 @@ def read_16bit(path: Path) -> np.ndarray:
 def test_16bit_depth_times_its_step_is_the_depth(scene: Scene, tmp_path: Path) -> None:
     bad = replace(scene, depth=scene.depth.copy())
     bad.depth[0, 0, :3] = (np.nan, np.inf, 1e9)  # one wild number does not cost the others their precision
-    folder = write(tmp_path, bad, "depth")["depth (16 bits)"]
+    folder = write(tmp_path, bad, "depth")["depth (16 bit)"]
     step = json.loads((folder / "scale.json").read_text())["step"]
     read = np.stack([read_16bit(path) for path in sorted(folder.glob("*.png"))])
     assert (read[0, 0, :3] == 0).all()
@@ -170,7 +170,7 @@ def test_a_missing_library_is_named_with_its_extra() -> None:
 def test_a_recording_has_points_cameras_images_and_depth(scene: Scene, tmp_path: Path) -> None:
     chunk = pytest.importorskip("rerun.chunk")
     named = replace(scene, names=["a photo.jpg", "b/c.jpg", "d.jpg", "\u65e5\u672c.jpg"])
-    path = write(tmp_path, named, "rrd")["recording (rrd)"]
+    path = write(tmp_path, named, "rrd")["rerun (rrd)"]
     read = {str(part.entity_path): part.to_record_batch() for part in chunk.RrdReader(path).stream()}
     (points,) = [part for name, part in read.items() if name.endswith("/points")]
     positions = np.array(points.column("Points3D:positions").to_pylist()[0])

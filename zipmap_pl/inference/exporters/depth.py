@@ -27,4 +27,4 @@ def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
         write_png(below / f"{stem}.png", colour_depth(depth, None, near, far))
         write_16bit(below_16 / f"{stem}.png", depth, step)
     (below_16 / "scale.json").write_text(json.dumps({"step": step}) + "\n")
-    return {"depth": below, "depth (16 bits)": below_16}
+    return {"depth": below, "depth (16 bit)": below_16}

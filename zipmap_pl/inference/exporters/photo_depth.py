@@ -5,7 +5,7 @@ from pathlib import Path
 
 from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.inference.exporters._png import WHITE, step_of, write_16bit
-from zipmap_pl.inference.photo_size import photo_maps
+from zipmap_pl.inference.photo_maps import photo_maps
 from zipmap_pl.inference.points import PointCloud
 
 

@@ -24,7 +24,7 @@ def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
         for view in np.flatnonzero(scene.usable):
             recording.set_time("view", sequence=int(view))
             _log_view(recording, scene, int(view))
-    return {"recording (rrd)": path}
+    return {"rerun (rrd)": path}
 
 
 def _log_view(recording, scene: Scene, view: int) -> None:
