@@ -195,7 +195,18 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
         frame, count = Counter(scene.frames).most_common(1)[0] if scene.frames else ("", 1)
         if count > 1:
             raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} {count} times")
+        for text in (scene.name, *scene.frames):
+            _refuse_other_letters(scene, text)
     return scenes
+
+
+def _refuse_other_letters(scene: RawScene, name: str) -> None:
+    """Raise UserError for a name that cannot be stored as text: a file's, of letters that are not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        what = "its name" if name == scene.name else f"the name of frame {ascii(name)}"
+        raise UserError(f"scene {ascii(scene.name)}: {what} is not UTF-8; rename the raw files") from error
 
 
 def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:
