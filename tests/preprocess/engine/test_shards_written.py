@@ -207,7 +207,7 @@ def test_info_verify_and_show_of_what_is_no_dataset(toys, tmp_path, capsys):
         ("nowhere", "no such folder, expected a dataset in shards"),
         (
             "raw",
-            "so this is no dataset in shards; if it holds raw data, make shards of them with `zipmap preprocess NAME",
+            "no dataset.json, so this is no dataset in shards; if it holds raw data, make shards of them with `zipmap",
         ),
         ("file", "is a file, expected the folder of a dataset"),
         (
