@@ -10,6 +10,7 @@ from zipmap_pl.preprocess.engine.plan import Plan, ShardPlan, has_plan, load_pla
 from zipmap_pl.preprocess.engine.state import ShardState, is_complete
 
 LOCK_FILE = ".lock"
+TABLES_FOLDER = f"{PLAN_FOLDER}/tables"  # of `preprocess.kept`
 
 
 def refuse_foreign_folder(output: Path) -> None:
@@ -21,7 +22,10 @@ def refuse_foreign_folder(output: Path) -> None:
 
 
 def remove_shards(output: Path) -> None:
-    """Remove what a plan made: dataset.json first, then shards, sidecars, index and plan; nothing else."""
+    """Remove what a plan made: dataset.json first, then shards, sidecars, index and plan; nothing else.
+
+    Tables stay: they are of raw files, whatever the plan.
+    """
     if not has_plan(output):
         return
     (output / DATASET_FILE).unlink(missing_ok=True)
@@ -32,9 +36,12 @@ def remove_shards(output: Path) -> None:
     for split in plan.splits if plan else []:
         if (output / split).is_dir() and not any((output / split).iterdir()):
             (output / split).rmdir()
-    for folder in (SIDECAR_FOLDER, INDEX_FOLDER, PLAN_FOLDER):
+    for folder in (SIDECAR_FOLDER, INDEX_FOLDER):
         if (output / folder).is_dir():
             shutil.rmtree(output / folder)
+    for entry in (output / PLAN_FOLDER).iterdir():
+        if entry.is_file():
+            entry.unlink()
 
 
 def _load_plan_or_none(output: Path) -> Plan | None:

@@ -13,6 +13,7 @@ from zipmap_pl.files import locked
 from zipmap_pl.preprocess.engine.finish import finish
 from zipmap_pl.preprocess.engine.output_folder import (
     LOCK_FILE,
+    TABLES_FOLDER,
     refuse_foreign_folder,
     remove_shards,
     shards_to_write,
@@ -39,8 +40,10 @@ from zipmap_pl.preprocess.engine.state import (
     load_finished,
     shard_state,
 )
+from zipmap_pl.preprocess.engine.tables import make_tables
 from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
 from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
+from zipmap_pl.preprocess.kept import kept_in
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 
 log = logging.getLogger(__name__)
@@ -128,9 +131,12 @@ def _preprocess(
     report = None if rebuild else _finished(output, reader, settings)
     if report is not None:
         return report
-    # Looked for before anything is made or thrown away: a mistyped raw folder must not cost anyone's shards.
-    scenes = [] if has_plan(output) and not rebuild else list_scenes(reader)
-    with workers_of(reader, workers) as run:
+    with kept_in(output / TABLES_FOLDER, getattr(reader, "raw", None)), workers_of(reader, workers) as run:
+        scenes = []
+        if not has_plan(output) or rebuild:
+            make_tables(reader, part, run)
+            # Before anything is thrown away: a mistyped raw folder must not cost anyone's shards.
+            scenes = list_scenes(reader)
         with locked(output / LOCK_FILE):
             plan = _plan(reader, scenes, output, settings, rebuild, run)
             shards = plan.shards()

@@ -1,11 +1,9 @@
 """Writes one shard: tar and sidecar. With its final name it is whole; its bytes depend on plan and raw data only."""
 
 import hashlib
-import io
 import json
 import os
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.state import Skipped, shard_state
+from zipmap_pl.preprocess.npz_bytes import npz_bytes
 from zipmap_pl.preprocess.raw import RawFault, RawReader
 
 ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name}
@@ -176,18 +175,11 @@ def _add_parts(archive: TarStream, key: str, encoded: EncodedFrame) -> dict[str,
 
 
 def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
-    """An npz without pickle and without times: the same bytes for the same contents."""
+    """The sidecar of a shard: its own facts, then the columns of its rows."""
     arrays: dict[str, np.ndarray] = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)}
     for name, (dtype, shape) in ROW_COLUMNS.items():
         arrays[name] = np.array([row[name] for row in rows.rows], dtype).reshape(len(rows.rows), *shape)
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
     arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
     arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
-    arrays |= pack(rows.overlaps)
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    return data.getvalue()
+    return npz_bytes(arrays | pack(rows.overlaps))

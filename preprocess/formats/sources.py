@@ -7,14 +7,16 @@ for all what `pathlib` does for a disk; `find_folders` looks for the folders of 
 import os
 import posixpath
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats.listing import OUTSIDE, leads_out
-from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, table_of
+from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, kept_table_of
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.raw import LeftOut, RawFault, RawScene
 
 MAX_BYTES = 1 << 30  # of one raw file in memory; what claims to be larger is not read
@@ -164,6 +166,17 @@ def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Fol
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
 
 
+def tar_tables(raw: Path) -> list[KeptTable]:
+    """The tables of all tars below a folder: `containers()` of a reader that reads tars. None of one that lacks a part."""
+    tables = []
+    for folder, below, files in os.walk(raw):
+        below.sort()
+        for name in sorted(filter(is_tar, files)):
+            with suppress(RawFault):  # reported when it is opened
+                tables.append(kept_table_of(Path(folder, name)))
+    return tables
+
+
 @lru_cache(maxsize=16)
 def places_of(folders: tuple[Source, ...], part: str) -> tuple[Source, ...]:
     """Where a part of a scene is, whose parts lie in several folders or archives: twice, if it was unpacked twice."""
@@ -233,4 +246,4 @@ def _opened(zipped: bool, archive: Path, size: int, changed: int, process: int) 
     A process that was forked opens it afresh, too: it would share the place in the file with the other one, and both
     would read nonsense.
     """
-    return OpenZip(archive) if zipped else OpenTar(archive, table_of(archive))
+    return OpenZip(archive) if zipped else OpenTar(archive, kept_table_of(archive).read())
