@@ -69,11 +69,10 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     usable_layers(file, frame, scene.size)
     usable_distortion(file, frame.camera)
     overlaps = usable_overlaps(file, frame, ordinal, scene.frames)
+    cam_to_world = usable_cam_to_world(file, frame.camera)  # says what is wrong with this one
     if scene.world_frame is None:
-        raise RawFault(file, "no pose of the scene is usable")
-    world_to_cam = cameras.normalized_world_to_cam(
-        usable_cam_to_world(file, frame.camera), np.array(scene.raw_from_world), scene.unit
-    )
+        raise RawFault(file, "no pose of the scene was usable when it was planned; run the same command again")
+    world_to_cam = cameras.normalized_world_to_cam(cam_to_world, np.array(scene.raw_from_world), scene.unit)
     raw_height, raw_width = frame.image.shape[:2]
     usable_intrinsics(file, frame.camera, raw_height, raw_width)
     frame = rectified(frame)

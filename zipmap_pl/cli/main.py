@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import os
 import select
 import sys
@@ -47,6 +48,8 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status; 2 for a mistake that the user can mend, told in one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:
         options = build_parser(chosen).parse_args(arguments)

@@ -206,7 +206,10 @@ def test_info_verify_and_show_of_what_is_no_dataset(toys, tmp_path, capsys):
     capsys.readouterr()
     for name, line in (
         ("nowhere", "no such folder, expected a dataset in shards"),
-        ("raw", "no dataset.json, so this is no dataset in shards; make one with `zipmap preprocess NAME"),
+        (
+            "raw",
+            "no dataset.json, so this is no dataset in shards; if it holds raw data, make shards of them with `zipmap",
+        ),
         ("file", "is a file, expected the folder of a dataset"),
         (
             "half",
@@ -360,6 +363,8 @@ def altered(frame, **changes):
     [
         ({"pose": np.full((4, 4), np.nan)}, "pose holds nan, expected finite"),
         ({"pose": np.diag((1.0, 1, 1.01, 1))}, "orthonormal only to 0.02, expected 0.001"),
+        ({"pose": np.diag((1.2, 1.2, 1.2, 1))}, "pose is a rotation times 1.2, expected a rotation and a translation"),
+        ({"pose": np.eye(4) + 1e308 * np.eye(4, k=3)}, "pose holds 1e\\+308, expected at most 1e\\+12"),
         ({"pose": np.diag((1.0, 1, -1, 1))}, "determinant -1.000, expected \\+1"),
         ({"intrinsics": np.diag((0.0, 1, 1))}, "focal lengths 0, 1 do not fit"),
         ({"intrinsics": np.array(((150.0, 2, 99), (0, 150, 50), (0, 0, 1)))}, "skewed by 2"),
