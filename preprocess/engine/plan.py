@@ -193,12 +193,31 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
     for scene in scenes:
         if frame := _first_repeated(scene.frames):
             raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} more than once")
+        _refuse_other_letters(scene)
     return scenes
 
 
 def _first_repeated(names: Sequence[str]) -> str | None:
     """A name that is there more than once, or None."""
     return None if len(set(names)) == len(names) else Counter(names).most_common(1)[0][0]
+
+
+def _refuse_other_letters(scene: RawScene) -> None:
+    """Raise UserError for a name that cannot be stored as text: a file's, of letters that are not UTF-8."""
+    names = (scene.name, *scene.frames)
+    if _is_text("".join(names)):
+        return
+    name = next(name for name in names if not _is_text(name))
+    what = "its name" if name == scene.name else f"the name of frame {ascii(name)}"
+    raise UserError(f"scene {ascii(scene.name)}: {what} is not UTF-8; rename the raw files")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:

@@ -100,11 +100,15 @@ def exists(source: Source) -> bool:
 
 
 def names_in(folder: Source) -> list[str]:
-    """Names of the files in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable."""
+    """Names of the files in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable.
+
+    Names with a leading dot are passed over: macOS writes `._NAME` next to every file of some disks and archives.
+    """
     if not isinstance(folder, Path):
-        return list(_open(folder).listing.folders.get(_inside(folder), ()))
+        names = _open(folder).listing.folders.get(_inside(folder), ())
+        return [name for name in names if not name.startswith(".")]
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
+        return sorted(entry.name for entry in os.scandir(folder) if not (entry.name.startswith(".") or entry.is_dir()))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
