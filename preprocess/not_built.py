@@ -127,16 +127,6 @@ NOT_BUILT = {
             "more than 1 TB, several GB for a scene",
         ),
         _info(
-            "pointodyssey",
-            "PointOdyssey (v1.2)",
-            "dynamic, synthetic",
-            True,
-            "CC BY-NC-SA 4.0 as its repository states; the card on Hugging Face says MIT",
-            False,
-            "https://pointodyssey.com",
-            "181 GB of tar.gz",
-        ),
-        _info(
             "scannetpp",
             "ScanNet++",
             "static, real",

@@ -25,6 +25,7 @@ COMMANDS = {
     "checkpoint": ("zipmap_pl.cli.checkpoint", "make one file of weights out of a checkpoint folder"),
     "demo": ("zipmap_pl.cli.demo", "the whole way on generated scenes: shards, training, reconstruction"),
 }
+TAKE_SETTINGS = {"fit", "data", "plan"}
 RESUMABLE = {"preprocess", "fit", "demo"}
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -35,6 +36,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with all subcommands by name and the options of the chosen one; the others are not imported."""
     parser = OneLineParser(prog="zipmap", description="Feed-forward 3D reconstruction that people train themselves.")
     parser.add_argument("--version", action="version", version=f"zipmap {__version__}")
+    parser.takes_settings = chosen in TAKE_SETTINGS
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
         if name == chosen:

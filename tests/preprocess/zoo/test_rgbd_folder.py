@@ -403,9 +403,9 @@ def test_no_options_at_all(capsys):
     )
 
 
-def info_of(capsys, raw, output, *options):
-    """What `zipmap shards info` says of the raw data, read with these options."""
-    assert main(["preprocess", "rgbd_folder", str(raw), "--output", str(output), "--workers", "1", *options]) == 0
+def info_of(capsys, raw, output, *options, status=0):
+    """What `zipmap shards info` says of the raw data, read with these options; preprocessing ends with this status."""
+    assert main(["preprocess", "rgbd_folder", str(raw), "--output", str(output), "--workers", "1", *options]) == status
     capsys.readouterr()
     assert main(["shards", "info", str(output)]) == 0
     return capsys.readouterr().out
@@ -424,8 +424,8 @@ def info_of(capsys, raw, output, *options):
 def test_wrong_conventions_are_seen_in_info(capsys, toys, tmp_path, options):
     raw = toys.write_sequence(tmp_path / "raw", 8)
     assert "DISAGREE" not in info_of(capsys, raw, tmp_path / "right")
-    wrong = info_of(capsys, raw, tmp_path / "wrong", *options)
-    assert " - DISAGREES\nDISAGREEMENT in 1 of 1 scenes: check the options for axes" in wrong
+    wrong = info_of(capsys, raw, tmp_path / "wrong", *options, status=3)
+    assert " - DISAGREES\nDISAGREEMENT in 1 of 1 compared scene: check the options for axes" in wrong
 
 
 def test_moving_and_rendered_are_told_to_the_dataset(capsys, raw, tmp_path):
