@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.formats.listing import OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.listing import MACOS, OUTSIDE, leads_out
 from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, kept_table_of
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
 from zipmap_pl.preprocess.kept import KeptTable
@@ -190,7 +190,8 @@ def _tree(top: Path, leaf: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str
             if not match:
                 with os.scandir(path) as entries:
                     for entry in entries:
-                        (folders if _is_folder(entry) else files).append(entry.name)
+                        if entry.name != MACOS:
+                            (folders if _is_folder(entry) else files).append(entry.name)
         except OSError:
             continue  # not for us: lost+found, say
         yield top / below[1:], match, files

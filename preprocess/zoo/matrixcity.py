@@ -62,6 +62,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://huggingface.co/datasets/BoDai/MatrixCity",
     commercial=False,
+    raw_size="more than 1 TB (one large block from the air: 86 GB of images)",
 )
 
 
