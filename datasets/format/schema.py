@@ -98,3 +98,8 @@ def sample_key(scene_number: int, scene_slug: str, ordinal: int) -> str:
 def shard_path(split: str, slug: str, number: int) -> str:
     """Path of a shard below its dataset folder."""
     return f"{split}/{slug}-{number:06d}.tar"
+
+
+def sidecar_path(shard: str) -> str:
+    """Path of a shard's sidecar below its dataset folder, from the shard's path."""
+    return f"{SIDECAR_FOLDER}/{shard.removesuffix('.tar')}.npz"

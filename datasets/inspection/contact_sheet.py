@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from zipmap_pl.datasets.format.frame_reader import Frame, FrameReader
+from zipmap_pl.datasets.format.index_check import open_checked
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.cloud import draw_cloud
@@ -38,7 +39,7 @@ def contact_sheet(dataset_folder: str | Path, scene: str | int | None = None, fr
     Raises:
         UserError: no such dataset or scene, nothing to draw, or a damaged shard.
     """
-    index = ShardIndex.open(dataset_folder)
+    index = open_checked(dataset_folder)
     number = _scene_number(index, scene)
     rows = np.array(index.scene_rows(number))
     if not len(rows):

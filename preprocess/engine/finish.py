@@ -1,7 +1,6 @@
 """Merges finished shards into the index and writes dataset.json last. Idempotent: always the same files."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zipmap_pl.datasets.format.dataset_file import pack_dataset_file
+from zipmap_pl.datasets.format.index_check import damaged_columns
 from zipmap_pl.datasets.format.schema import (
     DATASET_FILE,
     FRAME_COLUMNS,
@@ -19,6 +20,7 @@ from zipmap_pl.datasets.format.schema import (
     SCHEMA_VERSION,
 )
 from zipmap_pl.datasets.format.shard_index import column_files, pack_text
+from zipmap_pl.datasets.format.sidecar import DamagedSidecar, read_arrays
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import commit, exclusive_temporary, write_exclusively
 from zipmap_pl.preprocess.engine.neighbours import ComparedScene, SceneViews, compared, neighbours_of
@@ -27,9 +29,10 @@ from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, sc
 from zipmap_pl.preprocess.engine.state import (
     ShardState,
     Skipped,
+    dataset_info,
     finished_of,
-    is_complete,
     left_out_of,
+    load_finished,
     named_once,
     save_finished,
     shard_state,
@@ -48,8 +51,21 @@ WRITTEN_AT_ONCE = 1 << 24  # bytes
 NEIGHBOURS_AT_ONCE = 1024  # frames of a task
 
 
+class DamagedSidecars(UserError):
+    """Sidecars that are not what was written: their shards have to be written again."""
+
+    def __init__(self, output: Path, files: list[Path]) -> None:
+        super().__init__(
+            f"{output}: {len(files)} damaged sidecars, first {files[0]}; run the same `zipmap preprocess` again, which writes"
+            " their shards again"
+        )
+        self.files = files
+
+
 def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
     """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
+
+    What is there and whole is left alone; a damaged index or dataset.json is written again.
 
     Args:
         output: the dataset folder.
@@ -61,6 +77,7 @@ def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
 
     Raises:
         UserError: no plan, shards missing, or a larger share of faulty frames than `max_fault_share`.
+        DamagedSidecars: some are not what was written.
     """
     plan = load_plan(output)
     if plan is None:
@@ -77,13 +94,21 @@ def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
     faults = [fault for state in whole for fault in state.faults]
     check_fault_share(output, plan.frame_count, faults, max_fault_share)
     check_lost_scenes(output, plan, max_fault_share)
-    if not is_complete(output):
+    if not _has_index(output):
         load_sidecar.cache_clear()
         _compared_scene.cache_clear()
         _write_index(output, plan, whole, run)
         save_finished(output, finished_of(output, plan, whole))
         _write_dataset_file(output, plan, whole, faults)
+    elif load_finished(output) is None:
+        save_finished(output, finished_of(output, plan, whole))
     return faults
+
+
+def _has_index(output: Path) -> bool:
+    """Return True if dataset.json and the index that it was written for are there, every byte of them."""
+    info = dataset_info(output)
+    return info is not None and next(damaged_columns(output, info), None) is None
 
 
 def check_fault_share(output: Path, planned: int, faults: list[Skipped], max_fault_share: float) -> None:
@@ -130,14 +155,20 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -
     folder = output / INDEX_FOLDER
     with _mapped_columns(folder, FRAME_COLUMNS, total) as columns:
         texts, lengths = [np.zeros(0, np.uint8)], [np.zeros(1, np.int64)]
-        start = 0
+        start, damaged = 0, []
         for state in states:
-            arrays = load_sidecar(state.plan.sidecar(output))
+            try:
+                arrays = load_sidecar(state.plan.sidecar(output))
+            except DamagedSidecar as damage:
+                damaged.append(damage.file)
+                continue
             for name in ROW_COLUMNS:
                 columns[name][start : start + state.frame_count] = arrays[name]
             texts.append(arrays["frame.name.bytes"])
             lengths.append(np.diff(arrays["frame.name.offsets"]))
             start += state.frame_count
+        if damaged:
+            raise DamagedSidecars(output, damaged)
         scenes = _scene_columns(plan, states, columns)
         _fill_neighbours(output, states, columns, scenes, run)
     for name, column in scenes.items():
@@ -261,9 +292,8 @@ def _compared_scene(sidecars: tuple[Path, ...], scene: int) -> ComparedScene:
 
 @lru_cache(maxsize=2)
 def load_sidecar(sidecar: Path) -> dict[str, np.ndarray]:
-    """All arrays of a sidecar."""
-    with np.load(sidecar, allow_pickle=False) as arrays:
-        return dict(arrays)
+    """All arrays of a sidecar. Raises DamagedSidecar."""
+    return read_arrays(sidecar)
 
 
 def _write_column(file: Path, column: np.ndarray) -> None:
@@ -301,7 +331,7 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
         "left_out": [vars(fault) for fault in left_out_of(plan)],
         "index_sha256": index,
     }
-    write_exclusively(output / DATASET_FILE, json.dumps(contents, indent=1).encode())
+    write_exclusively(output / DATASET_FILE, pack_dataset_file(contents))
 
 
 def _sha256(file: Path) -> str:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FOLDER, SIDECAR_FOLDER
+from zipmap_pl.datasets.format.shard_index import column_files
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import sync, temporary_of
 from zipmap_pl.preprocess.engine.plan import Plan, ShardPlan, has_plan, load_plan
@@ -13,11 +14,20 @@ LOCK_FILE = ".lock"
 
 
 def refuse_foreign_folder(output: Path) -> None:
-    """A folder without a plan must be new or empty, but for what a run that was killed while planning leaves."""
+    """A folder without a plan must be new or empty, but for what is left by a run that was killed while planning, or whose
+    folder was removed meanwhile."""
     there = sorted(entry.name for entry in output.iterdir()) if output.is_dir() else []
-    foreign = [name for name in there if name not in (LOCK_FILE, PLAN_FOLDER)]
+    foreign = [name for name in there if name not in (LOCK_FILE, PLAN_FOLDER) and not _left_over(output / name)]
     if foreign:
         raise UserError(f"{output}: holds {foreign[0]!r} but no plan of ours; give an empty or new folder as --output")
+
+
+def _left_over(folder: Path) -> bool:
+    """Return True for a folder with nothing in it but sidecars, or columns of an index."""
+    files = [path.name for path in folder.rglob("*") if not path.is_dir()]
+    kinds = {SIDECAR_FOLDER: lambda name: name.endswith(".npz"), INDEX_FOLDER: column_files().__contains__}
+    ours = kinds.get(folder.name)
+    return ours is not None and all(ours(name.removeprefix(".").removesuffix(".tmp")) for name in files)
 
 
 def remove_shards(output: Path) -> None:

@@ -1,6 +1,6 @@
 """The plan: which frame goes to which shard, and each scene's world and unit. Made first; all else follows.
 
-plan/plan.jsonl   first line: settings, fingerprint, counts and the checksum of what follows; then one line per scene
+`datasets.format.plan_file` has its format.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zipmap_pl.datasets.format.plan_file import PLAN_FILE, pack_plan, parse_plan, parse_summary
 from zipmap_pl.datasets.format.schema import (
     INDEX_FOLDER,
     PLAN_FOLDER,
@@ -20,17 +21,23 @@ from zipmap_pl.datasets.format.schema import (
     UNIT_FROM_DEPTH,
     UNIT_IS_ONE,
     shard_path,
+    sidecar_path,
     slug_of,
 )
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import DamagedFile, UserError
 from zipmap_pl.files import write_exclusively
 from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
+from zipmap_pl.preprocess.engine.raw_changes import Marks, usable_marks
 from zipmap_pl.preprocess.engine.settings import fingerprint
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 
-PLAN_FILE = "plan.jsonl"
 PROBED_FRAMES = 16
 PROBED_PIXELS = 65536  # of each probed frame, on a regular grid
+NOT_OF_SHARDS = ("marks",)  # what a scene's plan holds and no shard depends on
+
+
+class DamagedPlan(DamagedFile):
+    """A plan that is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class ScenePlan:
         metres_per_unit: None where the dataset is not metric.
         troubled: a frame that the plan wanted to look at could not be used; the scene is planned anew while the dataset
             is incomplete.
+        marks: ordinal -> what the frame looked like, of those that the plan looked at (`raw_changes`).
     """
 
     number: int
@@ -67,6 +75,7 @@ class ScenePlan:
     raw_from_world: tuple[tuple[float, ...], ...]
     metres_per_unit: float | None
     troubled: bool
+    marks: tuple[tuple[int, Marks], ...] = ()
 
     @property
     def raw(self) -> RawScene:
@@ -101,7 +110,8 @@ class ShardPlan:
         hashed = hashlib.sha256(f"{fingerprint} {self.number} {self.path}".encode())
         for span in self.spans:
             names = span.scene.frames[span.first : span.first + span.count]
-            hashed.update(json.dumps({**vars(span.scene), "frames": names, "span": span.first}).encode())
+            about = {key: value for key, value in vars(span.scene).items() if key not in NOT_OF_SHARDS}
+            hashed.update(json.dumps({**about, "frames": names, "span": span.first}).encode())
         return hashed.hexdigest()
 
     def tar(self, output: Path) -> Path:
@@ -110,7 +120,7 @@ class ShardPlan:
 
     def sidecar(self, output: Path) -> Path:
         """Its sidecar."""
-        return (output / SIDECAR_FOLDER / self.path).with_suffix(".npz")
+        return output / sidecar_path(self.path)
 
 
 @dataclass(frozen=True)
@@ -202,7 +212,8 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
     """Choose world and unit of one scene; looks at few of its frames."""
     world_frame, raw_from_world = _world(reader, scene)
     wanted = probed_places(len(scene.frames))
-    probed = list(_probe(reader, scene, wanted))
+    seen = dict(_probe(reader, scene, wanted))
+    probed = list(seen.values())
     size = Counter(frame.image.shape[:2] for frame in probed).most_common(1)[0][0] if probed else None
     unit, source = _unit(reader, scene, probed)
     metres = reader.info.metres_per_raw_unit
@@ -220,6 +231,7 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
         raw_from_world=tuple(map(tuple, raw_from_world.tolist())),
         metres_per_unit=None if metres is None else metres * unit,
         troubled=world_frame != scene.frames[0] or len(probed) < len(wanted),
+        marks=tuple((place, marks) for place, frame in seen.items() if (marks := usable_marks(frame)) is not None),
     )
 
 
@@ -239,11 +251,11 @@ def probed_places(count: int) -> list[int]:
     return [k * (count - 1) // max(probes - 1, 1) for k in range(probes)]
 
 
-def _probe(reader: RawReader, scene: RawScene, places: list[int]) -> Iterator[RawFrame]:
-    """The frames at these places; those that cannot be read are left out."""
+def _probe(reader: RawReader, scene: RawScene, places: list[int]) -> Iterator[tuple[int, RawFrame]]:
+    """The frames at these places, by place; those that cannot be read are left out."""
     for place in places:
         try:
-            yield reader.frame(scene, scene.frames[place])
+            yield place, reader.frame(scene, scene.frames[place])
         except RawFault:
             continue
 
@@ -284,7 +296,6 @@ def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
 
 def save_plan(plan: Plan, output: Path) -> None:
     """Write the plan: one file, so that a kill leaves the old plan or the new one."""
-    lines = "".join(json.dumps(asdict(scene), sort_keys=True) + "\n" for scene in plan.scenes).encode()
     summary = {
         "settings": plan.settings,
         "fingerprint": plan.fingerprint,
@@ -292,39 +303,43 @@ def save_plan(plan: Plan, output: Path) -> None:
         "frames": plan.frame_count,
         "shards": len(plan.shards()),
         "left_out": plan.left_out,
-        "scenes_sha256": hashlib.sha256(lines).hexdigest(),
     }
-    write_exclusively(output / PLAN_FOLDER / PLAN_FILE, json.dumps(summary, sort_keys=True).encode() + b"\n" + lines)
+    write_exclusively(output / PLAN_FOLDER / PLAN_FILE, pack_plan(summary, [asdict(scene) for scene in plan.scenes]))
 
 
 def has_plan(output: Path) -> bool:
-    """Whether a folder holds a plan, be it damaged."""
+    """Return True if a folder has a plan file, even a damaged one."""
     return (output / PLAN_FOLDER / PLAN_FILE).is_file()
 
 
 def planned_settings(output: Path) -> dict:
-    """The settings that the plan of a folder was made with, without reading all of it; {} if there is no telling."""
+    """The settings that the plan of a folder was made with, without reading all of it; {} if its first line is damaged."""
     try:
         with open(output / PLAN_FOLDER / PLAN_FILE, "rb") as file:
-            return json.loads(file.readline())["settings"]
+            return _settings_of(parse_summary(file.readline().removesuffix(b"\n")))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return {}
 
 
 def load_plan(output: Path) -> Plan | None:
-    """The plan of a folder; None if it has none. Raises UserError if it is damaged."""
+    """The plan of a folder; None if it has none. Raises DamagedPlan for any changed bit."""
     if not has_plan(output):
         return None
     file = output / PLAN_FOLDER / PLAN_FILE
     try:
-        head, _, lines = file.read_bytes().partition(b"\n")
-        summary = json.loads(head)
-        if hashlib.sha256(lines).hexdigest() != summary["scenes_sha256"]:
-            raise ValueError("the scenes have another checksum than its first line says")
+        summary, lines = parse_plan(file.read_bytes())
         left_out = tuple((scene, file, reason) for scene, file, reason in summary.get("left_out", ()))
-        return Plan(summary["settings"], tuple(_scenes_of(lines.splitlines())), left_out)
+        return Plan(_settings_of(summary), tuple(_scenes_of(lines)), left_out)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: damaged plan ({error}); start again with --rebuild") from error
+        raise DamagedPlan(
+            f"{file}: damaged plan ({error}); run the same `zipmap preprocess` again, which plans anew"
+        ) from error
+
+
+def _settings_of(summary: dict) -> dict:
+    if fingerprint(summary["settings"]) != summary["fingerprint"]:
+        raise ValueError("the settings have another fingerprint than its first line says")
+    return summary["settings"]
 
 
 def _scenes_of(lines: Iterable[bytes]) -> Iterator[ScenePlan]:
@@ -333,4 +348,5 @@ def _scenes_of(lines: Iterable[bytes]) -> Iterator[ScenePlan]:
         fields["frames"] = tuple(fields["frames"])
         fields["size"] = fields["size"] and tuple(fields["size"])
         fields["raw_from_world"] = tuple(map(tuple, fields["raw_from_world"]))
+        fields["marks"] = tuple((place, tuple(marks)) for place, marks in fields.get("marks", ()))
         yield ScenePlan(**fields)

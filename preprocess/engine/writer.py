@@ -1,11 +1,9 @@
 """Writes one shard: tar and sidecar. With its final name it is whole; its bytes depend on plan and raw data only."""
 
 import hashlib
-import io
 import json
 import os
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +14,12 @@ import numpy as np
 
 from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, PARTS, sample_key
 from zipmap_pl.datasets.format.shard_index import pack_text
+from zipmap_pl.datasets.format.sidecar import pack_arrays
+from zipmap_pl.errors import UserError
 from zipmap_pl.files import commit, exclusive_temporary, sync, write_exclusively
 from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
-from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
+from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan, has_plan
+from zipmap_pl.preprocess.engine.raw_changes import refuse_changed
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.state import Skipped, shard_state
@@ -91,8 +92,9 @@ def write_shard(
     """Write one shard and its sidecar.
 
     If another process is writing this very shard, waits for it. Raises Stopped when `stopped()` says so between two
-    frames, and OSError of the system as it comes.
+    frames, UserError if the whole folder is gone or raw files changed, and OSError of the system as it comes.
     """
+    _refuse_removed(output)
     tar = shard.tar(output)
     with exclusive_temporary(tar) as stream:
         state = shard_state(output, shard, fingerprint)
@@ -125,9 +127,21 @@ def write_shard(
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
             tar.unlink()
             sync(tar.parent)
+        _refuse_removed(output)
         write_exclusively(shard.sidecar(output), sidecar)
         commit(stream, tar)
     return Written(rows.faults, rows.checks)
+
+
+def _refuse_removed(output: Path) -> None:
+    """Make no new folders where somebody has just removed them: without its plan, a shard is nothing."""
+    if not has_plan(output):
+        raise UserError(removed(output))
+
+
+def removed(output: Path) -> str:
+    """The message about a dataset folder that is gone."""
+    return f"{output}: was removed while shards were being written; run the same command again to start anew"
 
 
 def _write_frame(
@@ -142,7 +156,10 @@ def _write_frame(
     """Append one frame; None if it is faulty."""
     name = scene.frames[ordinal]
     try:
-        encoded = encode_frame(reader.frame(scene.raw, name), scene, ordinal, settings)
+        frame = reader.frame(scene.raw, name)
+        encoded = encode_frame(frame, scene, ordinal, settings)
+        if planned := dict(scene.marks).get(ordinal):
+            refuse_changed(f"{scene.name}/{name}", planned, frame)
     except RawFault as fault:
         rows.faults.append(Skipped(scene.name, name, fault.file, fault.reason))
         return None
@@ -168,17 +185,11 @@ def _add_parts(archive: TarStream, key: str, encoded: EncodedFrame) -> dict[str,
 
 
 def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
-    """An npz without pickle and without times: the same bytes for the same contents."""
+    """The bytes of a sidecar: the same for the same contents."""
     arrays: dict[str, np.ndarray] = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)}
     for name, (dtype, shape) in ROW_COLUMNS.items():
         arrays[name] = np.array([row[name] for row in rows.rows], dtype).reshape(len(rows.rows), *shape)
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
     arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
     arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    return data.getvalue()
+    return pack_arrays(arrays)
