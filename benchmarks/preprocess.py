@@ -33,8 +33,9 @@ from zipmap_pl.datasets.format.depth_coding import encode_depth, write_codes
 from zipmap_pl.datasets.format.schema import DATASET_FILE, SCHEMA_VERSION
 from zipmap_pl.images.resample import resample_layer
 from zipmap_pl.preprocess.engine.encode import JPEG_SETTINGS, stored_size
-from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan, save_plan
+from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan
 from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.saved_plan import save_plan
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings
 from zipmap_pl.preprocess.engine.state import ShardState, finished_of, save_finished
 from zipmap_pl.preprocess.engine.writer import ShardRows, pack_sidecar

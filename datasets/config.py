@@ -138,6 +138,7 @@ class DataConfig:
         allow_missing: go on without the datasets that are not there, instead of naming them and ending.
         batches: "reconstruction": views as drawn; "state_query": inputs to build the state from and targets to ask it
             for, see `state_query`; "streaming": one number of views, in the order of time.
+        time_order: streaming batches sort the views of rules that draw them in any order; False: as drawn, as published.
         min_frames: scenes with fewer frames are left out, for datasets that do not say otherwise.
         sampling_of_all: fields of `sampling` for every training dataset, in each rule that has them, those among the choices
             of "one_of" included; they count more than `sampling` and less than `sampling_of`. With `rule` in it, it takes
@@ -168,6 +169,7 @@ class DataConfig:
     shards: str = "shards"
     allow_missing: bool = False
     batches: str = "reconstruction"
+    time_order: bool = True
     min_frames: int = MIN_FRAMES
     sampling_of_all: dict[str, Any] = field(default_factory=dict)
     width: int = 518

@@ -12,12 +12,17 @@ class RawFault(Exception):
     `file` is the raw file (or member of an archive) that is to blame. The reason tells what was found there; where one
     file serves many frames, it does not name the frame, so that people read it once. Never raised for errors of the
     system (disk full, permission, memory): those stop the run.
+
+    A fault is damage and counts against `--max-fault-share`, unless it is `usual`: a frame that the dataset's own description
+    says cannot be used, such as one with lost tracking. Then the frame is passed over: skipped, counted and named all the
+    same. The reason is then the same for all such frames of a dataset. A file that cannot be decoded is never usual.
     """
 
-    def __init__(self, file: object, reason: str) -> None:
+    def __init__(self, file: object, reason: str, usual: bool = False) -> None:
         super().__init__(f"{file}: {reason}")
         self.file = str(file)
         self.reason = reason
+        self.usual = usual
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,15 @@ class RawCamera:
         cam_to_world: [4, 4] float64, OpenCV axes, raw units.
         file: the raw file that the pose is from: named if the pose cannot be used.
         distortion: of the lens: OpenCV's k1, k2, p1, p2 (and k3, ...). The engine takes it out of the pictures.
+        lost: why the dataset's own description says that the frame has no pose, such as "tracking was lost"; "" = it has
+            one. The frame is passed over (see `RawFault`), but its depth still counts for the unit of the scene.
     """
 
     intrinsics: np.ndarray
     cam_to_world: np.ndarray
     file: object = None
     distortion: tuple[float, ...] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,9 @@ class RawFrame:
         sky: [H, W] bool, infinitely far. None = the dataset cannot tell sky from unknown.
         dynamic: [H, W] bool, belongs to a moving object. None = the dataset does not say.
         object: [H, W] bool, belongs to the one object that the scene is about. None = the dataset does not say.
+        overlaps: names of frames of the scene that see the same, each with the share (0 to 1) of this frame that it sees,
+            in any order; at most 32 are kept, the largest. If a frame of the scene has any, they are the neighbours in the
+            index, in place of those computed from depth and cameras. None = the dataset does not say.
     """
 
     camera: RawCamera
@@ -58,6 +69,7 @@ class RawFrame:
     sky: np.ndarray | None = None
     dynamic: np.ndarray | None = None
     object: np.ndarray | None = None
+    overlaps: tuple[tuple[str, float], ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,12 @@ def _title(index: ShardIndex, scene: int, views: list[_View]) -> str:
     height, width = views[0].frame.depth.shape
     rows = np.array(index.scene_rows(scene))
     valid = float(index["frame.valid_share"][rows].mean())
-    split = index.splits[int(index["scene.split"][scene])]
+    split, name = index.splits[int(index["scene.split"][scene])], index.text("scene.name", scene)
+    passed_over = sum(len(scenes.get(name, ())) for scenes in index.info.get("passed_over", {}).values())
+    besides = f" ({passed_over} more were passed over)" if passed_over else ""
     return (
-        f"{index.info['slug']} / {split} / {index.text('scene.name', scene)}\n"
-        f"{len(views)} of {len(rows)} frames, {width} x {height} pixels; 1 unit = {index.unit_text(scene)};"
+        f"{index.info['slug']} / {split} / {name}\n"
+        f"{len(views)} of {len(rows)} frames{besides}, {width} x {height} pixels; 1 unit = {index.unit_text(scene)};"
         f" depth known in {valid:.0%} of the pixels"
     )
 

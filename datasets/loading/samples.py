@@ -214,7 +214,7 @@ class ValidationSamples(Dataset[Sample]):
 def arranged(pick: Pick, config: DataConfig, generator: np.random.Generator) -> Pick:
     """The pick as the stage's kind of batches has its views: split, in the order of time, or as drawn."""
     if config.batches == "streaming":
-        return replace(pick, positions=in_time_order(pick.positions))
+        return replace(pick, positions=in_time_order(pick.positions)) if config.time_order else pick
     views = len(pick.positions)
     if config.batches == "state_query" and views > 1:
         scenes = max(1, config.images_per_gpu // views)

@@ -9,7 +9,6 @@ import heapq
 from zipmap_pl.datasets.view_sampling.rule import SceneFrames
 
 ATTEMPTS = 100  # references that are tried until one has neighbours: scenes may have images that overlap with none
-GOOD_ATTEMPTS = 4  # references with neighbours that are tried until one has enough
 
 
 def grow_group(scene: SceneFrames, reference: int, size: int, min_overlap: float) -> list[tuple[int, float]]:

@@ -4,8 +4,12 @@ import numpy as np
 
 
 def in_time_order(frames: np.ndarray) -> np.ndarray:
-    """Frames for a model that sees them one after another: sorted, unless they run backwards through time already."""
-    return frames if (np.diff(frames) < 0).all() else np.sort(frames)
+    """Frames for a model that sees them one after another: sorted, unless they are one walk forwards or backwards through
+    time already, perhaps gone through again and again (as `Revisits` does where a scene is too short)."""
+    walk = frames[: len(set(frames.tolist()))]
+    steps = np.diff(walk)
+    ordered = (steps > 0).all() or (steps < 0).all()
+    return frames if ordered and (np.resize(walk, len(frames)) == frames).all() else np.sort(frames)
 
 
 def evenly_spaced(frame_count: int, count: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from zipmap_pl.preprocess.engine.frame_checks import (
     usable_intrinsics,
     usable_layers,
 )
+from zipmap_pl.preprocess.engine.given_overlaps import Overlaps, usable_overlaps
 from zipmap_pl.preprocess.engine.plan import ScenePlan
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.raw import RawFault, RawFrame
@@ -45,12 +46,14 @@ class EncodedFrame:
         row: values of the index columns that the shard does not decide.
         thumbnail: [h, w] float16 depth in normalised units, 40 pixels on the longer side; 0 where it is not known.
         still: [H, W] uint16 depth codes, 0 where something is known to move.
+        overlaps: with other frames of the scene, as the raw data give them.
     """
 
     parts: dict[str, tuple[str, bytes]]
     row: dict[str, object]
     thumbnail: np.ndarray
     still: np.ndarray
+    overlaps: Overlaps
 
     def depth_view(self) -> DepthView:
         """Depth and camera as they are stored, of what does not move."""
@@ -65,6 +68,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     file = f"{scene.name}/{name}"
     usable_layers(file, frame, scene.size)
     usable_distortion(file, frame.camera)
+    overlaps = usable_overlaps(file, frame, ordinal, scene.frames)
     if scene.world_frame is None:
         raise RawFault(file, "no pose of the scene is usable")
     world_to_cam = cameras.normalized_world_to_cam(
@@ -102,7 +106,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
         seen = resample_layer(frame.object, height, width)
         parts["object"] = (EXTENSIONS["object"], write_png(seen.astype(np.uint8) * 255))
     parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
-    return EncodedFrame(parts, row, thumbnail, still)
+    return EncodedFrame(parts, row, thumbnail, still, overlaps)
 
 
 def stored_size(height: int, width: int, is_jpeg: bool, max_side: int) -> tuple[int, int]:

@@ -1,12 +1,9 @@
 """Merges finished shards into the index and writes dataset.json last. Idempotent: always the same files."""
 
 import hashlib
-import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -19,16 +16,20 @@ from zipmap_pl.datasets.format.schema import (
     SCENE_COLUMNS,
     SCHEMA_VERSION,
 )
-from zipmap_pl.datasets.format.shard_index import column_files, pack_text
+from zipmap_pl.datasets.format.shard_index import column_files
 from zipmap_pl.datasets.format.sidecar import DamagedSidecar, read_arrays
 from zipmap_pl.errors import UserError
-from zipmap_pl.files import commit, exclusive_temporary, write_exclusively
+from zipmap_pl.files import write_exclusively
+from zipmap_pl.preprocess.engine.columns import mapped_columns, write_column, write_text
+from zipmap_pl.preprocess.engine.given_overlaps import GivenNeighbours, given_neighbours, unpack
 from zipmap_pl.preprocess.engine.neighbours import ComparedScene, SceneViews, compared, neighbours_of
-from zipmap_pl.preprocess.engine.plan import Plan, load_plan
+from zipmap_pl.preprocess.engine.plan import Plan
+from zipmap_pl.preprocess.engine.saved_plan import load_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, scene_agreement_of
 from zipmap_pl.preprocess.engine.state import (
     ShardState,
     Skipped,
+    by_reason,
     dataset_info,
     finished_of,
     left_out_of,
@@ -40,6 +41,8 @@ from zipmap_pl.preprocess.engine.state import (
 from zipmap_pl.preprocess.engine.workers import Run
 from zipmap_pl.preprocess.engine.writer import ROW_COLUMNS
 
+log = logging.getLogger(__name__)
+
 CONVENTIONS = {
     "camera_axes": "OpenCV: x right, y down, z forward",
     "pose": "world_to_cam, from the scene's normalised world",
@@ -47,7 +50,6 @@ CONVENTIONS = {
     "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
 }
 NAMED_KINDS = 3
-WRITTEN_AT_ONCE = 1 << 24  # bytes
 NEIGHBOURS_AT_ONCE = 1024  # frames of a task
 
 
@@ -62,7 +64,7 @@ class DamagedSidecars(UserError):
         self.files = files
 
 
-def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
+def finish(output: Path, max_fault_share: float, run: Run) -> tuple[list[Skipped], list[Skipped]]:
     """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
 
     What is there and whole is left alone; a damaged index or dataset.json is written again.
@@ -73,7 +75,7 @@ def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
         run: runs the tasks that can be done side by side.
 
     Returns:
-        all faults.
+        all faults, and all frames that were passed over.
 
     Raises:
         UserError: no plan, shards missing, or a larger share of faulty frames than `max_fault_share`.
@@ -92,17 +94,24 @@ def finish(output: Path, max_fault_share: float, run: Run) -> list[Skipped]:
             " run the same `zipmap preprocess` again (with every --part)"
         )
     faults = [fault for state in whole for fault in state.faults]
-    check_fault_share(output, plan.frame_count, faults, max_fault_share)
+    passed_over = [frame for state in whole for frame in state.passed_over]
+    if len(passed_over) == plan.frame_count:
+        raise UserError(
+            f"{output}: all {len(passed_over)} frames are passed over: {_first_of_each_kind(passed_over)}; check the raw"
+            " folder and the reader's options, and add --rebuild"
+        )
+    check_fault_share(output, plan.frame_count - len(passed_over), faults, max_fault_share)
     check_lost_scenes(output, plan, max_fault_share)
     if not _has_index(output):
         load_sidecar.cache_clear()
         _compared_scene.cache_clear()
+        _given_neighbours.cache_clear()
         _write_index(output, plan, whole, run)
         save_finished(output, finished_of(output, plan, whole))
-        _write_dataset_file(output, plan, whole, faults)
+        _write_dataset_file(output, plan, whole, faults, passed_over)
     elif load_finished(output) is None:
         save_finished(output, finished_of(output, plan, whole))
-    return faults
+    return faults, passed_over
 
 
 def _has_index(output: Path) -> bool:
@@ -112,7 +121,10 @@ def _has_index(output: Path) -> bool:
 
 
 def check_fault_share(output: Path, planned: int, faults: list[Skipped], max_fault_share: float) -> None:
-    """Raises UserError if too many frames could not be used; names the first ones and what to do."""
+    """Raise UserError if too many frames could not be used; names the first ones and what to do.
+
+    `planned` are all frames but those that were passed over.
+    """
     if len(faults) <= max_fault_share * planned and len(faults) < planned:
         return
     share = len(faults) / planned
@@ -153,7 +165,7 @@ def _first_of_each_kind(faults: list[Skipped]) -> str:
 def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -> None:
     total = sum(state.frame_count for state in states)
     folder = output / INDEX_FOLDER
-    with _mapped_columns(folder, FRAME_COLUMNS, total) as columns:
+    with mapped_columns(folder, FRAME_COLUMNS, total) as columns:
         texts, lengths = [np.zeros(0, np.uint8)], [np.zeros(1, np.int64)]
         start, damaged = 0, []
         for state in states:
@@ -170,41 +182,19 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -
         if damaged:
             raise DamagedSidecars(output, damaged)
         scenes = _scene_columns(plan, states, columns)
-        _fill_neighbours(output, states, columns, scenes, run)
+        unused = _fill_neighbours(output, states, columns, scenes, run)
+    if unused:
+        text = (
+            "%s: the overlaps given for %d scenes (%s first) name no frame that was written; they are computed instead"
+        )
+        log.warning(text, output, len(unused), plan.scenes[min(unused)].name)
     for name, column in scenes.items():
-        _write_column(folder / f"{name}.npy", column)
-    _write_column(folder / "frame.name.bytes.npy", np.concatenate(texts))
-    _write_column(folder / "frame.name.offsets.npy", np.cumsum(np.concatenate(lengths)))
-    _write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
-    _write_text(folder, "shard.path", [state.plan.path for state in states])
-    _write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
-
-
-@contextmanager
-def _mapped_columns(folder: Path, specs: dict[str, tuple], rows: int) -> Iterator[dict[str, np.ndarray]]:
-    """Columns of zeros that are files and take no memory; at the end of the block they get their final names."""
-    with ExitStack() as stack:
-        files = {name: folder / f"{name}.npy" for name in specs}
-        streams = {name: stack.enter_context(exclusive_temporary(file)) for name, file in files.items()}
-        columns = {}
-        for name, (dtype, shape) in specs.items():
-            stream = streams[name]
-            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
-            np.lib.format.write_array_header_1_0(stream, {**header, "shape": (rows, *shape)})
-            columns[name] = _mapped_zeros(stream, np.dtype(dtype), (rows, *shape))
-        yield {**columns}
-        for name, column in columns.items():
-            column.flush()
-            commit(streams[name], files[name])
-
-
-def _mapped_zeros(stream: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
-    """An array in the rest of a file. Its zeros are written first: a disk that is full is an error now, not a crash later."""
-    start, left = stream.tell(), dtype.itemsize * math.prod(shape)
-    while left > 0:
-        left -= stream.write(bytes(min(left, WRITTEN_AT_ONCE)))
-    stream.flush()
-    return np.memmap(stream, dtype, "r+", start, shape)
+        write_column(folder / f"{name}.npy", column)
+    write_column(folder / "frame.name.bytes.npy", np.concatenate(texts))
+    write_column(folder / "frame.name.offsets.npy", np.cumsum(np.concatenate(lengths)))
+    write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
+    write_text(folder, "shard.path", [state.plan.path for state in states])
+    write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
 
 
 def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -249,8 +239,13 @@ def _check_columns(
 
 def _fill_neighbours(
     output: Path, states: list[ShardState], columns: dict[str, np.ndarray], scenes: dict[str, np.ndarray], run: Run
-) -> None:
-    """In the workers: some frames of a scene are a task, which looks up the whole scene in the sidecars."""
+) -> set[int]:
+    """In the workers: some frames of a scene are a task, which looks up the whole scene in the sidecars.
+
+    Returns:
+        numbers of the scenes none of whose given overlaps can be used.
+    """
+    unused = set()
     columns["frame.neighbours"][:] = -1
     ends = np.cumsum([state.frame_count for state in states])
     arguments: list[tuple] = []
@@ -262,15 +257,35 @@ def _fill_neighbours(
                 (sidecars, number, place, min(NEIGHBOURS_AT_ONCE, int(count) - place), int(first) + place)
                 for place in range(0, int(count), NEIGHBOURS_AT_ONCE)
             ]
-    for row, neighbours, overlaps in run(_neighbours, arguments, "neighbours"):
+    for row, in_vain, neighbours, overlaps in run(_neighbours, arguments, "neighbours"):
         rows = slice(row, row + len(neighbours))
         columns["frame.neighbours"][rows], columns["frame.neighbour_overlap"][rows] = neighbours, overlaps
+        if in_vain:
+            unused.add(int(columns["frame.scene"][row]))
+    return unused
 
 
 def _neighbours(
     _job: object, sidecars: tuple[Path, ...], scene: int, first: int, count: int, row: int
-) -> tuple[int, np.ndarray, np.ndarray]:
-    return row, *neighbours_of(_compared_scene(sidecars, scene), first, count)
+) -> tuple[int, bool, np.ndarray, np.ndarray]:
+    """The row, whether overlaps were given in vain, and `neighbours_of`."""
+    given = _given_neighbours(sidecars, scene)
+    if given is not None and given.any:
+        rows = slice(first, first + count)
+        return row, False, given.neighbours[rows], given.overlaps[rows]
+    return row, given is not None, *neighbours_of(_compared_scene(sidecars, scene), first, count)
+
+
+@lru_cache(maxsize=1)
+def _given_neighbours(sidecars: tuple[Path, ...], scene: int) -> GivenNeighbours | None:
+    """Neighbours out of the sidecars of a scene's shards, if they hold overlaps."""
+    ordinals, overlaps = [], []
+    for sidecar in sidecars:
+        arrays = load_sidecar(sidecar)
+        rows = slice(*np.searchsorted(arrays["frame.scene"], (scene, scene + 1)).tolist())
+        ordinals.append(arrays["frame.ordinal"][rows])
+        overlaps += unpack(arrays, rows)
+    return given_neighbours(np.concatenate(ordinals).astype(np.int64), overlaps)
 
 
 @lru_cache(maxsize=1)
@@ -296,19 +311,9 @@ def load_sidecar(sidecar: Path) -> dict[str, np.ndarray]:
     return read_arrays(sidecar)
 
 
-def _write_column(file: Path, column: np.ndarray) -> None:
-    with exclusive_temporary(file) as stream:
-        np.lib.format.write_array(stream, column, version=(1, 0), allow_pickle=False)
-        commit(stream, file)
-
-
-def _write_text(folder: Path, name: str, texts: list[str]) -> None:
-    data, offsets = pack_text(texts)
-    _write_column(folder / f"{name}.bytes.npy", data)
-    _write_column(folder / f"{name}.offsets.npy", offsets)
-
-
-def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faults: list[Skipped]) -> None:
+def _write_dataset_file(
+    output: Path, plan: Plan, states: list[ShardState], faults: list[Skipped], passed_over: list[Skipped]
+) -> None:
     index = {name: _sha256(output / INDEX_FOLDER / name) for name in column_files()}
     contents = {
         "schema_version": SCHEMA_VERSION,
@@ -321,7 +326,7 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
         "counts": {
             "scenes": len(plan.scenes),
             "frames_planned": plan.frame_count,
-            "frames": plan.frame_count - len(faults),
+            "frames": plan.frame_count - len(faults) - len(passed_over),
             "faults": len(faults),
             "left_out": len(plan.left_out),
             "shards": len(states),
@@ -331,6 +336,9 @@ def _write_dataset_file(output: Path, plan: Plan, states: list[ShardState], faul
         "left_out": [vars(fault) for fault in left_out_of(plan)],
         "index_sha256": index,
     }
+    if passed_over:
+        contents["counts"]["passed_over"] = len(passed_over)
+        contents["passed_over"] = by_reason(passed_over)
     write_exclusively(output / DATASET_FILE, pack_dataset_file(contents))
 
 

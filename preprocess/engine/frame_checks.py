@@ -14,9 +14,11 @@ def usable_cam_to_world(file: str, camera: RawCamera) -> np.ndarray:
     """The camera-to-world [3, 4] float64 with the nearest exact rotation.
 
     Raises:
-        RawFault: not finite, or not a rotation to 1e-3.
+        RawFault: not finite, or not a rotation to 1e-3; a usual one if the camera is lost.
     """
     file = str(camera.file or file)
+    if camera.lost:
+        raise RawFault(file, camera.lost, usual=True)
     cam_to_world = np.asarray(camera.cam_to_world, np.float64)
     if cam_to_world.shape != (4, 4):
         raise RawFault(file, f"pose has shape {list(cam_to_world.shape)}, expected [4, 4]")

@@ -7,7 +7,8 @@ from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FO
 from zipmap_pl.datasets.format.shard_index import column_files
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import sync, temporary_of
-from zipmap_pl.preprocess.engine.plan import Plan, ShardPlan, has_plan, load_plan
+from zipmap_pl.preprocess.engine.plan import Plan, ShardPlan
+from zipmap_pl.preprocess.engine.saved_plan import has_plan, load_plan
 from zipmap_pl.preprocess.engine.state import ShardState, is_complete
 
 LOCK_FILE = ".lock"

@@ -1,18 +1,17 @@
 """The plan: which frame goes to which shard, and each scene's world and unit. Made first; all else follows.
 
-`datasets.format.plan_file` has its format.
+`saved_plan` keeps it in a file.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from zipmap_pl.datasets.format.plan_file import PLAN_FILE, pack_plan, parse_plan, parse_summary
 from zipmap_pl.datasets.format.schema import (
     INDEX_FOLDER,
     PLAN_FOLDER,
@@ -24,8 +23,7 @@ from zipmap_pl.datasets.format.schema import (
     sidecar_path,
     slug_of,
 )
-from zipmap_pl.errors import DamagedFile, UserError
-from zipmap_pl.files import write_exclusively
+from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
 from zipmap_pl.preprocess.engine.raw_changes import Marks, usable_marks
 from zipmap_pl.preprocess.engine.settings import fingerprint
@@ -34,10 +32,6 @@ from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 PROBED_FRAMES = 16
 PROBED_PIXELS = 65536  # of each probed frame, on a regular grid
 NOT_OF_SHARDS = ("marks",)  # what a scene's plan holds and no shard depends on
-
-
-class DamagedPlan(DamagedFile):
-    """A plan that is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +51,8 @@ class ScenePlan:
         world_frame: the frame whose camera is the world; None if no pose is usable, then every frame is a fault.
         raw_from_world: [3, 4], x_raw = R (unit * x) + t.
         metres_per_unit: None where the dataset is not metric.
-        troubled: a frame that the plan wanted to look at could not be used; the scene is planned anew while the dataset
-            is incomplete.
+        troubled: a frame that the plan wanted to look at had a fault that may be fixed; the scene is planned anew while
+            the dataset is incomplete.
         marks: ordinal -> what the frame looked like, of those that the plan looked at (`raw_changes`).
     """
 
@@ -210,9 +204,9 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
 
 def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:
     """Choose world and unit of one scene; looks at few of its frames."""
-    world_frame, raw_from_world = _world(reader, scene)
-    wanted = probed_places(len(scene.frames))
-    seen = dict(_probe(reader, scene, wanted))
+    probe = Probe(reader, scene)
+    world_frame, raw_from_world = probe.world()
+    seen = dict(probe.frames(probed_places(len(scene.frames))))
     probed = list(seen.values())
     size = Counter(frame.image.shape[:2] for frame in probed).most_common(1)[0][0] if probed else None
     unit, source = _unit(reader, scene, probed)
@@ -230,34 +224,41 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
         world_frame=world_frame,
         raw_from_world=tuple(map(tuple, raw_from_world.tolist())),
         metres_per_unit=None if metres is None else metres * unit,
-        troubled=world_frame != scene.frames[0] or len(probed) < len(wanted),
+        troubled=probe.troubled,
         marks=tuple((place, marks) for place, frame in seen.items() if (marks := usable_marks(frame)) is not None),
     )
 
 
-def _world(reader: RawReader, scene: RawScene) -> tuple[str | None, np.ndarray]:
-    """The first frame with a usable pose, and its camera-to-world [3, 4]."""
-    for frame in scene.frames:
-        try:
-            return frame, usable_cam_to_world(frame, reader.camera(scene, frame))
-        except RawFault:
-            continue
-    return None, np.eye(4)[:3]
+@dataclass
+class Probe:
+    """Looks at frames of a scene; `troubled` afterwards if one of them had a fault that is not usual."""
+
+    reader: RawReader
+    scene: RawScene
+    troubled: bool = False
+
+    def world(self) -> tuple[str | None, np.ndarray]:
+        """The first frame with a usable pose, and its camera-to-world [3, 4]."""
+        for frame in self.scene.frames:
+            try:
+                return frame, usable_cam_to_world(frame, self.reader.camera(self.scene, frame))
+            except RawFault as fault:
+                self.troubled |= not fault.usual
+        return None, np.eye(4)[:3]
+
+    def frames(self, places: list[int]) -> Iterator[tuple[int, RawFrame]]:
+        """The frames at these places, by place; those that cannot be used are left out."""
+        for place in places:
+            try:
+                yield place, self.reader.frame(self.scene, self.scene.frames[place])
+            except RawFault as fault:
+                self.troubled |= not fault.usual
 
 
 def probed_places(count: int) -> list[int]:
     """Up to 16 evenly spaced places among `count` frames."""
     probes = min(count, PROBED_FRAMES)
     return [k * (count - 1) // max(probes - 1, 1) for k in range(probes)]
-
-
-def _probe(reader: RawReader, scene: RawScene, places: list[int]) -> Iterator[tuple[int, RawFrame]]:
-    """The frames at these places, by place; those that cannot be read are left out."""
-    for place in places:
-        try:
-            yield place, reader.frame(scene, scene.frames[place])
-        except RawFault:
-            continue
 
 
 def _unit(reader: RawReader, scene: RawScene, probed: list[RawFrame]) -> tuple[float, int]:
@@ -292,61 +293,3 @@ def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
         if last is not None:
             yield float(np.sqrt(np.sum((centre - last) ** 2)))
         last = centre
-
-
-def save_plan(plan: Plan, output: Path) -> None:
-    """Write the plan: one file, so that a kill leaves the old plan or the new one."""
-    summary = {
-        "settings": plan.settings,
-        "fingerprint": plan.fingerprint,
-        "scenes": len(plan.scenes),
-        "frames": plan.frame_count,
-        "shards": len(plan.shards()),
-        "left_out": plan.left_out,
-    }
-    write_exclusively(output / PLAN_FOLDER / PLAN_FILE, pack_plan(summary, [asdict(scene) for scene in plan.scenes]))
-
-
-def has_plan(output: Path) -> bool:
-    """Return True if a folder has a plan file, even a damaged one."""
-    return (output / PLAN_FOLDER / PLAN_FILE).is_file()
-
-
-def planned_settings(output: Path) -> dict:
-    """The settings that the plan of a folder was made with, without reading all of it; {} if its first line is damaged."""
-    try:
-        with open(output / PLAN_FOLDER / PLAN_FILE, "rb") as file:
-            return _settings_of(parse_summary(file.readline().removesuffix(b"\n")))
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def load_plan(output: Path) -> Plan | None:
-    """The plan of a folder; None if it has none. Raises DamagedPlan for any changed bit."""
-    if not has_plan(output):
-        return None
-    file = output / PLAN_FOLDER / PLAN_FILE
-    try:
-        summary, lines = parse_plan(file.read_bytes())
-        left_out = tuple((scene, file, reason) for scene, file, reason in summary.get("left_out", ()))
-        return Plan(_settings_of(summary), tuple(_scenes_of(lines)), left_out)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedPlan(
-            f"{file}: damaged plan ({error}); run the same `zipmap preprocess` again, which plans anew"
-        ) from error
-
-
-def _settings_of(summary: dict) -> dict:
-    if fingerprint(summary["settings"]) != summary["fingerprint"]:
-        raise ValueError("the settings have another fingerprint than its first line says")
-    return summary["settings"]
-
-
-def _scenes_of(lines: Iterable[bytes]) -> Iterator[ScenePlan]:
-    for line in lines:
-        fields = json.loads(line)
-        fields["frames"] = tuple(fields["frames"])
-        fields["size"] = fields["size"] and tuple(fields["size"])
-        fields["raw_from_world"] = tuple(map(tuple, fields["raw_from_world"]))
-        fields["marks"] = tuple((place, tuple(marks)) for place, marks in fields.get("marks", ()))
-        yield ScenePlan(**fields)

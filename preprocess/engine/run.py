@@ -16,22 +16,14 @@ from zipmap_pl.preprocess.engine.output_folder import (
     remove_shards,
     shards_to_write,
 )
-from zipmap_pl.preprocess.engine.plan import (
-    DamagedPlan,
-    Plan,
-    ScenePlan,
-    ShardPlan,
-    has_plan,
-    list_scenes,
-    load_plan,
-    plan_scene,
-    planned_settings,
-    save_plan,
-)
+from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan, ShardPlan, list_scenes, plan_scene
+from zipmap_pl.preprocess.engine.saved_plan import DamagedPlan, has_plan, load_plan, planned_settings, save_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
 from zipmap_pl.preprocess.engine.state import (
+    PassedOver,
     Skipped,
+    by_reason,
     dataset_info,
     is_complete,
     left_out_of,
@@ -58,6 +50,7 @@ class Report:
         shards_written: shards that this run wrote.
         shards_missing: shards that other parts have still to write.
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
+        passed_over: frames that the dataset's own description says cannot be used, by reason and scene; likewise.
         left_out: what the reader left out while it listed scenes; of the whole dataset.
         disagreeing: scenes in this run's shards whose depth and cameras do not agree.
     """
@@ -70,6 +63,7 @@ class Report:
     shards_written: int
     shards_missing: int
     faults: tuple[Skipped, ...]
+    passed_over: PassedOver
     left_out: tuple[Skipped, ...]
     disagreeing: tuple[str, ...]
 
@@ -112,8 +106,8 @@ def preprocess(
         ) from error
 
 
-def finish_folder(output: Path, max_fault_share: float) -> list[Skipped]:
-    """Finish a dataset whose parts are all written; returns its faults. Raises UserError."""
+def finish_folder(output: Path, max_fault_share: float) -> tuple[list[Skipped], list[Skipped]]:
+    """Finish a dataset whose parts are all written; returns its faults and what was passed over. Raises UserError."""
     if not has_plan(output):
         raise UserError(f"{output}: no plan, so this is no folder of shards; make it with `zipmap preprocess`")
     with locked(output / LOCK_FILE):
@@ -136,12 +130,13 @@ def _preprocess(
             states = {shard.number: shard_state(output, shard, plan.fingerprint) for shard in shards}
             todo = shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
-        faults, checks = [], Watch(output, plan)
+        faults, passed_over, checks = [], [], Watch(output, plan)
 
         def write(chosen: list[ShardPlan]) -> None:
             arguments = [(output, shard, settings, plan.fingerprint) for shard in chosen]
             for written in run(_write, arguments, "shards"):
                 faults.extend(written.faults)
+                passed_over.extend(written.passed_over)
                 checks.see(written.checks)
 
         write(mine)
@@ -150,17 +145,18 @@ def _preprocess(
             missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
             if not missing:
                 try:
-                    faults = finish(output, settings.max_fault_share, run)
+                    faults, passed_over = finish(output, settings.max_fault_share, run)
                 except DamagedSidecars as damage:
                     again = [shard for shard in shards if shard.sidecar(output) in damage.files]
                     for shard in again:
                         shard.sidecar(output).unlink()
                     write(again)
                     mine += again
-                    faults = finish(output, settings.max_fault_share, run)
+                    faults, passed_over = finish(output, settings.max_fault_share, run)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
-    return Report(output, not missing, *counts, tuple(faults), tuple(left_out_of(plan)), checks.disagreeing)
+    skipped = (tuple(faults), by_reason(passed_over), tuple(left_out_of(plan)))
+    return Report(output, not missing, *counts, *skipped, checks.disagreeing)
 
 
 def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
@@ -176,9 +172,13 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
         return None
     faults, left_out = (tuple(Skipped(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
     share, scenes = settings.max_fault_share, finished.scenes
-    if len(faults) > share * finished.frames or finished.lost_scenes > share * (scenes + finished.lost_scenes):
+    passed_over = info["counts"].get("passed_over", 0)
+    if len(faults) > share * (finished.frames - passed_over) or finished.lost_scenes > share * (
+        scenes + finished.lost_scenes
+    ):
         return None
-    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, faults, left_out, ())
+    skipped = (faults, info.get("passed_over", {}), left_out)
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, *skipped, ())
 
 
 class Watch:

@@ -42,6 +42,18 @@ class Skipped:
         return f"{where}: {self.reason}" if self.file == where else f"{where}: {self.file}: {self.reason}"
 
 
+# Reason -> scene -> frames that a dataset's own description says cannot be used.
+PassedOver = dict[str, dict[str, list[str]]]
+
+
+def by_reason(skipped: Iterable[Skipped]) -> PassedOver:
+    """Frames that were passed over, grouped, in order: short, because a dataset may have many. The sidecars name the files."""
+    groups: PassedOver = {}
+    for frame in skipped:
+        groups.setdefault(frame.reason, {}).setdefault(frame.scene, []).append(frame.frame)
+    return groups
+
+
 def left_out_of(plan: Plan) -> list[Skipped]:
     """What the reader left out while it listed scenes."""
     return [Skipped(scene, "", file, reason) for scene, file, reason in plan.left_out]
@@ -65,8 +77,13 @@ class ShardState:
 
     @property
     def faults(self) -> list[Skipped]:
-        """Planned frames that it lacks."""
+        """Planned frames that it lacks, although the raw data should have them."""
         return [Skipped(**fault) for fault in self.meta["faults"]]
+
+    @property
+    def passed_over(self) -> list[Skipped]:
+        """Planned frames that it lacks, and that the raw data never have."""
+        return [Skipped(**frame) for frame in self.meta.get("passed_over", [])]
 
     @property
     def checks(self) -> list[PairCheck]:
@@ -76,7 +93,7 @@ class ShardState:
     @property
     def frame_count(self) -> int:
         """Frames that it holds."""
-        return self.plan.frame_count - len(self.meta["faults"])
+        return self.plan.frame_count - len(self.meta["faults"]) - len(self.meta.get("passed_over", []))
 
 
 def shard_state(output: Path, shard: ShardPlan, fingerprint: str) -> ShardState | None:

@@ -18,8 +18,10 @@ from zipmap_pl.datasets.format.sidecar import pack_arrays
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import commit, exclusive_temporary, sync, write_exclusively
 from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
-from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan, has_plan
+from zipmap_pl.preprocess.engine.given_overlaps import Overlaps, pack
+from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
 from zipmap_pl.preprocess.engine.raw_changes import refuse_changed
+from zipmap_pl.preprocess.engine.saved_plan import has_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.state import Skipped, shard_state
@@ -69,7 +71,9 @@ class ShardRows:
     rows: list[dict[str, object]]
     names: list[str]
     thumbnails: list[np.ndarray]
+    overlaps: list[Overlaps]
     faults: list[Skipped]
+    passed_over: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -78,6 +82,7 @@ class Written:
     """What writing a shard brought to light."""
 
     faults: list[Skipped]
+    passed_over: list[Skipped]
     checks: list[PairCheck]
 
 
@@ -99,9 +104,9 @@ def write_shard(
     with exclusive_temporary(tar) as stream:
         state = shard_state(output, shard, fingerprint)
         if state is not None and not state.faults:
-            return Written([], state.checks)  # another process has just written it
+            return Written([], state.passed_over, state.checks)  # another process has just written it
         archive = TarStream(stream)
-        rows = ShardRows([], [], [], [], [])
+        rows = ShardRows([], [], [], [], [], [], [])
         for span in shard.spans:
             check = SpanCheck(span.scene.number, span.first, span.count)
             for ordinal in range(span.first, span.first + span.count):
@@ -119,9 +124,11 @@ def write_shard(
             "faults": [vars(fault) for fault in rows.faults],
             "checks": [vars(check) for check in rows.checks],
         }
+        if rows.passed_over:
+            meta["passed_over"] = [vars(frame) for frame in rows.passed_over]
         sidecar = pack_sidecar(meta, rows)
         if state is not None and shard.sidecar(output).read_bytes() == sidecar:
-            return Written(rows.faults, rows.checks)  # the same faults as before
+            return Written(rows.faults, rows.passed_over, rows.checks)  # the same faults as before
         stream.flush()
         os.fsync(stream.fileno())
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
@@ -130,7 +137,7 @@ def write_shard(
         _refuse_removed(output)
         write_exclusively(shard.sidecar(output), sidecar)
         commit(stream, tar)
-    return Written(rows.faults, rows.checks)
+    return Written(rows.faults, rows.passed_over, rows.checks)
 
 
 def _refuse_removed(output: Path) -> None:
@@ -153,7 +160,7 @@ def _write_frame(
     settings: EngineSettings,
     rows: ShardRows,
 ) -> EncodedFrame | None:
-    """Append one frame; None if it is faulty."""
+    """Append one frame; None if it is faulty or passed over."""
     name = scene.frames[ordinal]
     try:
         frame = reader.frame(scene.raw, name)
@@ -161,7 +168,8 @@ def _write_frame(
         if planned := dict(scene.marks).get(ordinal):
             refuse_changed(f"{scene.name}/{name}", planned, frame)
     except RawFault as fault:
-        rows.faults.append(Skipped(scene.name, name, fault.file, fault.reason))
+        skipped = rows.passed_over if fault.usual else rows.faults
+        skipped.append(Skipped(scene.name, name, fault.file, fault.reason))
         return None
     except Exception as error:
         error.add_note(f"while writing scene {scene.name!r}, frame {name!r}")
@@ -170,6 +178,7 @@ def _write_frame(
     rows.rows.append({**encoded.row, "frame.shard": shard.number, **_add_parts(archive, key, encoded)})
     rows.names.append(name)
     rows.thumbnails.append(encoded.thumbnail)
+    rows.overlaps.append(encoded.overlaps)
     return encoded
 
 
@@ -192,4 +201,4 @@ def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
     arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
     arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
-    return pack_arrays(arrays)
+    return pack_arrays(arrays | pack(rows.overlaps))

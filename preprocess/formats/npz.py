@@ -11,7 +11,8 @@ import numpy as np
 
 from zipmap_pl.preprocess.formats.npy_header import MAX_HEADER, NpyHeader, read_header
 from zipmap_pl.preprocess.formats.seekable import open_seekable, size_of
-from zipmap_pl.preprocess.formats.sources import DAMAGED_ZIP, MAX_BYTES, Zipped
+from zipmap_pl.preprocess.formats.sources import MAX_BYTES, Zipped
+from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP
 from zipmap_pl.preprocess.raw import RawFault
 
 MOST_PER_BYTE = 1100  # bytes of an array for a byte in the archive, at most: deflate reaches 1032
@@ -31,7 +32,7 @@ def read_arrays(file: Path, *names: str) -> list[np.ndarray]:
         try:
             with zipfile.ZipFile(stream) as archive:
                 return [_array(file, archive, name, size) for name in names]
-        except (*DAMAGED_ZIP, OverflowError) as error:
+        except DAMAGED_ZIP as error:
             raise RawFault(file, f"unreadable npz ({str(error)[:200] or type(error).__name__})") from error
 
 

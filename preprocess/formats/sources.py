@@ -1,40 +1,49 @@
-"""Where raw files are: on disk, or in a zip that is read in place and never unpacked. Both are a `Source`.
+"""Where raw files are: on disk, or in a zip or tar that is read in place and never unpacked. All are a `Source`.
 
-`read_bytes` reads either (and so does `zipmap_pl.preprocess.formats.pictures`); `join`, `exists`, `names_in` and `folders_in` do
-for both what `pathlib` does for a disk; `find_folders` looks for the folders of scenes in a raw tree of folders and zips.
+`read_bytes` reads each (and so does `zipmap_pl.preprocess.formats.pictures`); `join`, `exists`, `names_in` and `folders_in` do
+for all what `pathlib` does for a disk; `find_folders` looks for the folders of scenes in a raw tree of folders and archives.
 """
 
 import os
 import posixpath
 import re
-import stat
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.formats.listing import OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, table_of
+from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
 from zipmap_pl.preprocess.raw import LeftOut, RawFault, RawScene
 
 MAX_BYTES = 1 << 30  # of one raw file in memory; what claims to be larger is not read
-OPEN_ZIPS = 4  # kept open by a process; the table of an archive with 100,000 members takes some 60 MB
-# What zipfile and its decompressors raise for damaged, encrypted or unknown archives; never for errors of the system.
-DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, KeyError)
+OPEN_ARCHIVES = 8  # kept open by a process; the table of one with 100,000 members takes some 60 MB
 
 
 @dataclass(frozen=True)
 class Zipped:
-    """A file or folder in a zip, by its name there."""
+    """A file or folder in a zip, by its name there; "." is the top."""
 
     archive: Path
     name: str
 
     def __str__(self) -> str:
-        return f"{self.archive}/{self.name}"
+        return f"{self.archive}/{self.name}".removesuffix("/.")
 
 
-Source = Path | Zipped
+@dataclass(frozen=True)
+class Tarred:
+    """A file or folder in a tar, by its name there. `archive` is a name that `tars.is_tar` knows."""
+
+    archive: Path
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.name}".removesuffix("/.")
+
+
+Source = Path | Zipped | Tarred
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ def read_bytes(source: Source) -> bytes:
         RawFault: missing, empty, no file, larger than 1 GiB, or a damaged archive. Other errors of the system stay
             what they are.
     """
-    data = _read_member(source) if isinstance(source, Zipped) else _read_file(source)
+    data = _read_file(source) if isinstance(source, Path) else _read_member(source)
     if not data:
         raise RawFault(source, "empty file")
     return data
@@ -65,32 +74,32 @@ def read_bytes(source: Source) -> bytes:
 
 def join(folder: Source, name: str) -> Source:
     """The file or folder `name` of a folder. Raises RawFault if the name, which raw data may tell, leads out of it."""
-    if _leads_out(name):
-        raise RawFault(f"{folder}/{name}", "its name leads out of its folder")
-    if isinstance(folder, Zipped):
-        return Zipped(folder.archive, posixpath.normpath(f"{folder.name}/{name}"))
-    return folder / name
+    if leads_out(name):
+        raise RawFault(f"{folder}/{name}", OUTSIDE)
+    if isinstance(folder, Path):
+        return folder / name
+    return type(folder)(folder.archive, posixpath.normpath(f"{folder.name}/{name}"))
 
 
 def parent(source: Source) -> Source:
     """The folder that a file or folder lies in."""
-    if isinstance(source, Zipped):
-        return Zipped(source.archive, posixpath.dirname(source.name) or ".")
-    return source.parent
+    if isinstance(source, Path):
+        return source.parent
+    return type(source)(source.archive, posixpath.dirname(source.name) or ".")
 
 
 def exists(source: Source) -> bool:
-    """Whether there is such a file or folder. Raises RawFault if an archive is unreadable."""
+    """Return True if there is such a file or folder. Raises RawFault if an archive is unreadable."""
     if isinstance(source, Path):
         return source.exists()
-    folders, name = _open(source.archive).folders, source.name
+    folders, name = _open(source).listing.folders, _inside(source)
     return name in folders or posixpath.basename(name) in folders.get(posixpath.dirname(name), ())
 
 
 def names_in(folder: Source) -> list[str]:
     """Names of the files in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable."""
-    if isinstance(folder, Zipped):
-        return list(_open(folder.archive).folders.get(folder.name, ()))
+    if not isinstance(folder, Path):
+        return list(_open(folder).listing.folders.get(_inside(folder), ()))
     try:
         return sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
@@ -99,9 +108,9 @@ def names_in(folder: Source) -> list[str]:
 
 def folders_in(folder: Source) -> list[str]:
     """Names of the folders in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable."""
-    if isinstance(folder, Zipped):
-        names = (posixpath.split(name) for name in _open(folder.archive).folders if name)
-        return sorted(name for above, name in names if above == folder.name)
+    if not isinstance(folder, Path):
+        names = (posixpath.split(name) for name in _open(folder).listing.folders if name)
+        return sorted(name for above, name in names if above == _inside(folder))
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
@@ -109,11 +118,16 @@ def folders_in(folder: Source) -> list[str]:
 
 
 @lru_cache(maxsize=2)  # a tree of pictures, and perhaps one of depth
-def find_folders(raw: Path, pattern: re.Pattern[str]) -> Folders:
+def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Folders:
     """The folders of a raw tree whose whole path fits `pattern`, by what its first group stands for.
 
     Zips count as folders that lie where the zip lies. What is below such a folder is not looked at. A process looks
     once. Raises UserError if there is no such tree.
+
+    Args:
+        raw: top of the tree.
+        pattern: of whole paths, with `/` between names.
+        tars: tars count like zips. Going through a plain one costs a read per member; a compressed one is decompressed.
     """
     if not raw.is_dir():
         raise UserError(f"{raw}: no such folder; expected the raw data")
@@ -131,19 +145,32 @@ def find_folders(raw: Path, pattern: re.Pattern[str]) -> Folders:
             below.clear()
             places.setdefault(match[1], []).append(Path(folder))
             continue
-        for archive in (Path(folder, name) for name in sorted(files) if name.lower().endswith(".zip")):
+        for archive in _archives(Path(folder), files, tars):
             left_out: tuple[LeftOut, ...] = ()
             try:
-                opened = _open(archive)
-                left_out = opened.left_out
-                for name in sorted(opened.folders):
-                    if match := pattern.fullmatch((archive.absolute().parent / name).as_posix()):
-                        places.setdefault(match[1], []).append(Zipped(archive, name))
+                listing = _open(archive).listing
+                left_out = listing.left_out
+                for name in sorted(listing.folders):
+                    if match := pattern.fullmatch((archive.archive.absolute().parent / name).as_posix()):
+                        places.setdefault(match[1], []).append(type(archive)(archive.archive, name))
             except RawFault as fault:
                 left_out = (LeftOut(fault.file, fault.reason),)
             if left_out:
-                unreadable.append(RawScene(archive.relative_to(raw).as_posix(), "train", (), left_out))
+                unreadable.append(RawScene(archive.archive.relative_to(raw).as_posix(), "train", (), left_out))
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
+
+
+@lru_cache(maxsize=16)
+def places_of(folders: tuple[Source, ...], part: str) -> tuple[Source, ...]:
+    """Where a part of a scene is, whose parts lie in several folders or archives: twice, if it was unpacked twice."""
+    return tuple(place for folder in folders if exists(place := join(folder, part)))
+
+
+def _archives(folder: Path, files: list[str], tars: bool) -> list[Zipped | Tarred]:
+    """The archives among the files of a folder: their tops."""
+    zips = [Zipped(folder / name, ".") for name in files if name.lower().endswith(".zip")]
+    others = [Tarred(folder / name, ".") for name in files if is_tar(name)] if tars else []
+    return sorted((*zips, *others), key=lambda top: top.archive.name)
 
 
 def found_twice(places: tuple[Source, ...]) -> list[LeftOut]:
@@ -163,74 +190,43 @@ def _read_file(file: Path) -> bytes:
         raise RawFault(file, "is a folder, expected a file") from error
 
 
-def _read_member(source: Zipped) -> bytes:
-    opened = _open(source.archive)
-    if source.name in opened.repeated:
+def _read_member(source: Zipped | Tarred) -> bytes:
+    opened = _open(source)
+    if source.name in opened.listing.repeated:
         raise RawFault(source, "two members of the archive have this name")
+    if source.name not in opened.listing.members:
+        raise RawFault(source, "missing")
     try:
-        info = opened.zip.getinfo(source.name)
-        if stat.S_ISLNK(info.external_attr >> 16):
+        if not opened.is_file(source.name):
             raise RawFault(source, "is a link, expected a file")
-        if info.file_size > MAX_BYTES:
-            raise RawFault(source, f"{info.file_size} bytes, expected at most {MAX_BYTES}")
-        return opened.zip.read(info)
-    except KeyError as error:
-        raise RawFault(source, "missing") from error
-    except DAMAGED_ZIP as error:
+        if (size := opened.size(source.name)) > MAX_BYTES:
+            raise RawFault(source, f"{size} bytes, expected at most {MAX_BYTES}")
+        return opened.read(source.name)
+    except (*DAMAGED_ZIP, *DAMAGED_TAR) as error:
         raise RawFault(source, f"unreadable in its archive ({str(error) or type(error).__name__})") from error
 
 
-@dataclass(frozen=True)
-class _OpenZip:
-    """An open archive.
-
-    Attributes:
-        zip: the archive.
-        folders: folder -> sorted names of the files in it; every folder on the way to one is there.
-        repeated: names of more than one member.
-        left_out: members whose names lead out of the archive's folder: they are in no folder.
-    """
-
-    zip: zipfile.ZipFile
-    folders: dict[str, tuple[str, ...]]
-    repeated: frozenset[str]
-    left_out: tuple[LeftOut, ...]
+def _inside(source: Zipped | Tarred) -> str:
+    """A folder's name as its archive's listing has it: the top has none."""
+    return "" if source.name == "." else source.name
 
 
-def _open(archive: Path) -> _OpenZip:
+def _open(source: Zipped | Tarred) -> OpenZip | OpenTar:
+    kind = "zip" if isinstance(source, Zipped) else "tar"
     try:
-        found = archive.stat()
-        return _opened(archive, found.st_size, found.st_mtime_ns, os.getpid())
-    except FileNotFoundError as error:
-        raise RawFault(archive, "missing") from error
-    except DAMAGED_ZIP as error:
-        raise RawFault(archive, f"unreadable zip ({error})") from error
+        found = source.archive.stat()
+        return _opened(isinstance(source, Zipped), source.archive, found.st_size, found.st_mtime_ns, os.getpid())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RawFault(source.archive, "missing") from error
+    except (*DAMAGED_ZIP, *DAMAGED_TAR) as error:
+        raise RawFault(source.archive, f"unreadable {kind} ({str(error) or type(error).__name__})") from error
 
 
-@lru_cache(maxsize=OPEN_ZIPS)
-def _opened(archive: Path, size: int, changed: int, process: int) -> _OpenZip:
+@lru_cache(maxsize=OPEN_ARCHIVES)
+def _opened(zipped: bool, archive: Path, size: int, changed: int, process: int) -> OpenZip | OpenTar:
     """Kept open per process; an archive that was replaced is opened afresh.
 
     A process that was forked opens it afresh, too: it would share the place in the file with the other one, and both
     would read nonsense.
     """
-    opened = zipfile.ZipFile(archive)
-    names = [info.filename for info in opened.infolist() if not info.is_dir()]
-    seen: set[str] = set()
-    repeated = frozenset(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-    folders: dict[str, list[str]] = {}
-    for name in sorted(seen):
-        folder, file = posixpath.split(name)
-        if not _leads_out(name):
-            folders.setdefault(folder, []).append(file)
-            while folder and (folder := posixpath.dirname(folder)) not in folders:
-                folders[folder] = []
-    left_out = tuple(
-        LeftOut(f"{archive}/{name}", "its name leads out of its folder") for name in sorted(seen) if _leads_out(name)
-    )
-    return _OpenZip(opened, {folder: tuple(files) for folder, files in folders.items()}, repeated, left_out)
-
-
-def _leads_out(name: str) -> bool:
-    plain = name.replace("\\", "/")
-    return plain.startswith("/") or plain[1:2] == ":" or posixpath.normpath(plain).split("/")[0] == ".."
+    return OpenZip(archive) if zipped else OpenTar(archive, table_of(archive))

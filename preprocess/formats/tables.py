@@ -1,4 +1,4 @@
-"""Tables in csv files; what is missing or no number is a `RawFault` that names file and column."""
+"""Tables of texts with a header; what is missing or no number is a `RawFault` that names file and column."""
 
 import csv
 import math
@@ -7,9 +7,10 @@ from zipmap_pl.preprocess.formats.sources import Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
 
-def read_csv(file: Source, *columns: str) -> list[dict[str, str]]:
+def read_csv(file: Source, *columns: str, separator: str = ",") -> list[dict[str, str]]:
     """The rows of a csv file that has these columns; a row's missing values are empty."""
-    reader = csv.DictReader(read_bytes(file).decode("utf-8-sig", "replace").splitlines(), restval="")
+    lines = read_bytes(file).decode("utf-8-sig", "replace").splitlines()
+    reader = csv.DictReader(lines, restval="", delimiter=separator, skipinitialspace=separator == " ")
     try:
         missing = set(columns) - set(reader.fieldnames or ())
         if missing:

@@ -11,7 +11,7 @@
 Such folders may lie at any depth; exported ones also in zips. Where both are there, the .sens is read. Depth is
 registered to the pictures: they are brought to its size and take its intrinsics. The test scans (scene0707_00 and later,
 and whatever lies in scans_test) become the split test; --splits takes the official lists. Frames without tracking are
-told as faults: a scan may have many, so give --max-fault-share 0.1 or so.
+passed over: counted and named, but no faults.
 """
 
 import hashlib
@@ -120,9 +120,11 @@ class ScanNet:
         file, folder = self._container(scene.name)
         if file is not None:
             intrinsics = _pinhole(file, sens.read_header(file).depth_intrinsics)
-            return RawCamera(intrinsics, sens.read_cam_to_world(file, int(frame)), file)
+            cam_to_world = sens.read_cam_to_world(file, int(frame))
+            return RawCamera(intrinsics, cam_to_world, file, lost=_lost(cam_to_world))
         pose = _exported(folder, "pose", frame)
-        return RawCamera(_exported_intrinsics(folder), read_matrix(pose), pose)
+        cam_to_world = read_matrix(pose)
+        return RawCamera(_exported_intrinsics(folder), cam_to_world, pose, lost=_lost(cam_to_world))
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame, at the size of the depth (or of the picture, should that be smaller)."""
@@ -208,6 +210,11 @@ def read_matrix(file: Source) -> np.ndarray:
     if values.size != 16:
         raise RawFault(file, f"{values.size} numbers, expected a 4x4 matrix")
     return values.reshape(4, 4)
+
+
+def _lost(cam_to_world: np.ndarray) -> str:
+    """Why a frame has no pose, if ScanNet says so: all numbers of the matrix are -inf."""
+    return "tracking was lost (the pose is -inf)" if np.isneginf(cam_to_world).all() else ""
 
 
 @lru_cache(maxsize=12)

@@ -22,7 +22,15 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.convert.axes import to_opencv
 from zipmap_pl.preprocess.formats.pictures import read_depth_npy, read_picture
-from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, found_twice, join, names_in, read_bytes
+from zipmap_pl.preprocess.formats.sources import (
+    Source,
+    find_folders,
+    found_twice,
+    join,
+    names_in,
+    places_of,
+    read_bytes,
+)
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
 from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
@@ -139,7 +147,7 @@ class TartanAir:
         return places[0]
 
     def _places(self, name: str, part: str) -> tuple[Source, ...]:
-        return _places(find_folders(self.raw, TRAJECTORY).places.get(name, ()), part)
+        return places_of(find_folders(self.raw, TRAJECTORY).places.get(name, ()), part)
 
 
 def intrinsics(width: int, height: int) -> np.ndarray:
@@ -158,12 +166,6 @@ def _row_count(file: Source) -> int:
         return len(read_rows(file))
     except RawFault:
         return 0  # every frame will say so
-
-
-@lru_cache(maxsize=8)
-def _places(folders: tuple[Source, ...], part: str) -> tuple[Source, ...]:
-    """Where a part of a trajectory is: more than one place if it was unpacked twice."""
-    return tuple(place for folder in folders if exists(place := join(folder, part)))
 
 
 READER = TartanAir

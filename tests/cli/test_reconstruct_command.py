@@ -141,6 +141,8 @@ def test_a_flag_that_the_file_does_not_carry_is_asked_for_in_one_line(
         (["--views-per-chunk", "0"], "--views-per-chunk 0: expected 1 or more"),
         (["--max-views", "0"], "--max-views 0: expected 1 or more"),
         (["--confidence-percentile", "101"], "--confidence-percentile 101.0: expected a number from 0 to 100"),
+        (["--edge-angle", "90"], "--edge-angle 90.0: expected an angle from 0 to below 90 degrees"),
+        (["--voxel", "-1"], "--voxel -1.0: expected a length of 0 or more"),
         (["--export", "ply,gbl"], "unknown exporter 'gbl', expected one of "),
         (["--device", "bogus"], "--device bogus: not usable"),
         (["--checkpoint", "nowhere"], "nowhere: found no folder, expected a checkpoint"),

@@ -105,6 +105,22 @@ def test_one_setting_changes_the_rules_of_all_datasets():
     assert {dataset.rule() for dataset in unordered.values()} == {UnorderedSet()}
 
 
+def test_streaming_leaves_unordered_samples_as_they_are_drawn():
+    assert not data("streaming_12").time_order and not data("streaming_24").time_order  # as published
+
+
+def test_scenes_and_groups_of_the_first_streaming_run_may_be_half_as_long():
+    def frames(name):
+        train = data(name).train
+        rules = [train[slug].rule() for slug in ("arkitscenes", "scannetpp", "mapfree", "megadepth")]
+        groups = [getattr(rule, "rules", [rule])[0].least for rule in rules]
+        return {dataset.min_frames for slug, dataset in train.items() if slug != "co3dv2"}, groups
+
+    assert frames("streaming_12") == ({12}, [12, 12, 48, 64])
+    assert frames("streaming_24") == frames("dynamic") == ({24}, [24, 24, 48, 64])
+    assert data("streaming_12").train["co3dv2"].min_frames == 24  # its loader is given no number, and has 24
+
+
 def test_state_queries_ask_for_slow_videos():
     train = data("state_query").train
     assert all(walk.video == 1 for dataset in train.values() for walk in walks_of(dataset.rule()))
@@ -152,10 +168,11 @@ wildrgbd         1.4  0.7  0.7  0.7  0.7   25 0.5 0.5 -   by_starts 90 -   2
 bedlam           -    1.2  0.6  -    0.6   4  0.8 0.8 24  uniform   -  -   200
 dynamic_replica  -    1.2  0.6  -    0.6   16 0.8 0.8 24  uniform   -  -   -
 kubric           -    3.0  1.2  -    1.2   8  0.8 0.5 24  uniform   99 -   30
-omniworld        -    5.0  2.5  -    3.5   8  0.8 0.8 24  by_frames 96 -   -
+omniworld        -    5.0  2.5  -    3.5   8  0.8 0.8 24  by_frames 95 -   -
 pointodyssey     -    0.7  0.35 -    0.35  4  0.8 0.8 24  uniform   -  -   1000
 spring           -    0.04 0.03 -    0.03  -  -   -   -   uniform   -  -   -
-"""  # weight in five mixtures; longest step, share of videos, of constant steps, block; scenes; percentiles, largest depth
+"""  # weight in five mixtures; longest step, share of videos, of constant steps, block; scenes; percentiles, largest depth.
+# OmniWorld has one percentile for two: 96 % of the known pixels, and of the pixels that are left 99 %.
 MIXTURES = ("static", "dynamic", "affine_invariant", "state_query", "streaming_12")
 
 
@@ -186,15 +203,15 @@ def test_rules_that_are_no_walk_are_as_published():
         "blendedmvs": CovisibilityWalk(0.2),
         "co3dv2": UnorderedSet(replacement=True),
         "matterport3d": OverlapWeighted(0.01, repeat=0.5),
-        "megadepth": CovisibleGroup(64, replacement=True),
+        "megadepth": CovisibleGroup(64, least=64, replacement=True),
         "omniobject3d": Turntable(100, 24),
         "spring": VideoIntervals(1, 16, 1.0),
         "vkitti2": NearbyWindow(8),
     }
     assert groups == {
-        "arkitscenes": CovisibleGroup(),
-        "mapfree": OverlapWeighted(repeat=1.0),
-        "scannetpp": CovisibleGroup(per_view=2.0, in_order=0.17),
+        "arkitscenes": CovisibleGroup(least=24),
+        "mapfree": CovisibleGroup(128, least=48, by_overlap=True, replacement=True),
+        "scannetpp": CovisibleGroup(per_view=2.0, least=24, in_order=0.1667),
     }
     assert {slug: train[slug].rule().shares for slug in group} == {
         "arkitscenes": (0.5, 0.5),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numbered_videos import cut, spoil_middle, written_video
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.images.photo import DecodedPhoto
@@ -94,6 +95,26 @@ def test_a_video_is_read_frame_by_frame(tmp_path: Path) -> None:
     pictures = load_images(path, **LOAD | {"every": 4})
     assert [p.name for p in pictures] == ["frame-000000", "frame-000004", "frame-000008"]
     assert [round(float(p.image.mean()) / 25) for p in pictures] == [0, 4, 8]
+
+
+@pytest.mark.parametrize("harm", [spoil_middle, lambda path: cut(path, 2 / 3)])
+def test_frames_that_a_video_lacks_are_logged_in_one_line(tmp_path: Path, caplog, harm) -> None:
+    path = written_video(tmp_path / "film.avi", 30)
+    load_images(path, **LOAD)
+    assert not caplog.records
+    harm(path)
+    images = load_images(path, **LOAD)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        f"{path}: {len(images)} of its 30 frames can be decoded; it is cut off or damaged"
+    )
+
+
+def test_a_text_that_names_other_files_is_no_video(tmp_path: Path) -> None:
+    written_video(tmp_path / "secret.avi", 3)
+    (tmp_path / "film.mp4").write_text("ffconcat version 1.0\nfile secret.avi\n")
+    with pytest.raises(UserError, match="begins with b'ffconcat"):
+        load_images(tmp_path / "film.mp4", **LOAD)
 
 
 def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:

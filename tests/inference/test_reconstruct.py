@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up_scenes import Told
 
-from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.errors import UserError
 from zipmap_pl.images.photo import DecodedPhoto
 from zipmap_pl.inference.export import find_exporters, new_folder, write_scene
+from zipmap_pl.inference.points import PointChoice, choose_points
 from zipmap_pl.inference.reconstruct import choose_device, reconstruct
 from zipmap_pl.inference.sources.model_images import fit_photo
 
@@ -20,19 +21,9 @@ SIZE = (28, 42)
 CPU = torch.device("cpu")
 
 
-class Told(torch.nn.Module):
-    """A model that says what it is told for every view: pose [S, 9], depth [S, h, w]."""
-
-    def __init__(self, pose: torch.Tensor, depth: torch.Tensor) -> None:
-        super().__init__()
-        self.prediction = Prediction(
-            pose[None], [pose[None]], depth[None, ..., None], torch.ones_like(depth)[None], torch.zeros(1)
-        )
-
-    def forward(self, images: torch.Tensor) -> Prediction:
-        assert images.shape == (1, *self.prediction.depth.shape[1:2], 3, *SIZE)
-        assert images.max() <= 1
-        return self.prediction
+def told(pose: torch.Tensor, depth: torch.Tensor) -> Told:
+    """A model that predicts pose [S, 9] and depth [S, h, w], and no points."""
+    return Told(pose, depth, torch.zeros(*depth.shape, 3))
 
 
 def photos(*sizes: tuple[int, int]) -> list:
@@ -52,11 +43,13 @@ def test_points_project_to_their_pixels_of_the_own_photo() -> None:
     """Two photos of other shapes: one cropped above and below, one at the sides."""
     pictures = photos((300, 200), (100, 400))
     depth = 1 + torch.rand(2, *SIZE, generator=torch.Generator().manual_seed(0))
-    scene = reconstruct(Told(poses(2), depth), pictures, CPU)
+    everything = PointChoice(0.0, edge_angle=0.0)
+    scene = reconstruct(told(poses(2), depth), pictures, CPU)
     assert np.allclose(scene.world_to_cam[0], np.eye(4)[:3], atol=1e-12)
     y, x = np.indices(SIZE) + 0.5
+    points = choose_points(scene, everything).points.reshape(2, *SIZE, 3)
     for view, picture in enumerate(pictures):
-        local = scene.points[view] @ scene.world_to_cam[view, :, :3].T + scene.world_to_cam[view, :, 3]
+        local = points[view] @ scene.world_to_cam[view, :, :3].T + scene.world_to_cam[view, :, 3]
         assert np.allclose(local[..., 2], scene.depth[view], atol=1e-5)
         pixels = local @ scene.source_intrinsics[view].T
         pixels = pixels[..., :2] / pixels[..., 2:]
@@ -69,15 +62,17 @@ def test_points_project_to_their_pixels_of_the_own_photo() -> None:
 
 
 def test_one_photo_is_a_scene(tmp_path: Path) -> None:
-    scene = reconstruct(Told(poses(1), torch.ones(1, *SIZE)), photos((280, 420)), CPU)
-    assert all(path.exists() for path in write_scene(tmp_path, scene, find_exporters(), 20.0, 100).values())
+    scene = reconstruct(told(poses(1), torch.ones(1, *SIZE)), photos((280, 420)), CPU)
+    assert all(
+        path.exists() for path in write_scene(tmp_path, scene, find_exporters(), PointChoice(max_points=100)).values()
+    )
 
 
 @pytest.mark.parametrize("field_of_view", [0.0, 3.2, float("inf")])
 def test_an_impossible_field_of_view_gives_a_positive_finite_focal_length(field_of_view: float) -> None:
     pose = poses(2)
     pose[1, 7:] = field_of_view
-    scene = reconstruct(Told(pose, torch.ones(2, *SIZE)), photos((28, 42), (28, 42)), CPU)
+    scene = reconstruct(told(pose, torch.ones(2, *SIZE)), photos((28, 42), (28, 42)), CPU)
     focal = scene.intrinsics[:, [0, 1], [0, 1]]
     assert np.isfinite(focal).all()
     assert (focal > 0).all()
@@ -88,9 +83,9 @@ def test_a_view_without_finite_camera_is_named_and_left_out(tmp_path: Path, capl
     pose[1, 3:7] = 0  # no rotation at all
     depth[2, :5] = float("inf")
     with caplog.at_level(logging.WARNING):
-        scene = reconstruct(Told(pose, depth), photos(*[(28, 42)] * 3), CPU)
+        scene = reconstruct(told(pose, depth), photos(*[(28, 42)] * 3), CPU)
     assert "no finite camera for 1 of 3 views, the first is 1.jpg" in caplog.text
-    paths = write_scene(tmp_path, scene, find_exporters(), 0.0, 10_000)
+    paths = write_scene(tmp_path, scene, find_exporters(), PointChoice(0.0))
     cameras = json.loads(paths["cameras"].read_text())["views"]
     assert [camera["world_to_cam"] is None for camera in cameras] == [False, True, False]
     ply = paths["points (ply)"].read_bytes()
@@ -99,7 +94,7 @@ def test_a_view_without_finite_camera_is_named_and_left_out(tmp_path: Path, capl
 
 def test_a_prediction_without_any_number_is_refused() -> None:
     with pytest.raises(UserError, match="no finite camera and depth for any of 2 views"):
-        reconstruct(Told(poses(2) * torch.nan, torch.ones(2, *SIZE)), photos((28, 42), (28, 42)), CPU)
+        reconstruct(told(poses(2) * torch.nan, torch.ones(2, *SIZE)), photos((28, 42), (28, 42)), CPU)
 
 
 def test_a_full_disk_names_the_folder_and_leaves_nothing(tmp_path: Path) -> None:

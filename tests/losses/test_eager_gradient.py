@@ -44,3 +44,17 @@ def test_edges_are_those_of_pooling():
     assert depth_edges(depth).equal(expected)
     assert expected.any() and not expected.all()
     assert not depth_edges(torch.ones(1, 1, 1, 1)).any()
+
+
+def test_edges_among_valid_pixels_only_leave_pixels_next_to_a_hole():
+    depth, valid = torch.ones(5, 5), torch.ones(5, 5, dtype=torch.bool)
+    valid[2, 2] = False
+    depth[2, 2] = 0.0
+    depth[:, 4] = 2.0
+    step = torch.zeros(5, 5, dtype=torch.bool)
+    step[:, 3:] = True
+    around = step.clone()
+    around[1:4, 1:4] = True
+    around[2, 2] = False  # invalid anyway: anything over 0
+    assert (depth_edges(depth) & valid).equal(around)
+    assert (depth_edges(depth, valid) & valid).equal(step & valid)

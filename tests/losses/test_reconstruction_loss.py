@@ -276,3 +276,48 @@ def test_cameras_without_depth_that_do_not_move_train_nothing():
     still = replace(without_depth_of_both(truth), scale=torch.full((2,), 1e-6))
     terms = ReconstructionLoss(LossConfig())(prediction, still)
     assert terms["total"] == 0
+
+
+# Settings for what is inherited
+
+
+def test_without_a_reference_view_any_view_may_let_a_scene_train_its_cameras():
+    prediction, truth = scene_pair()
+    mask = truth.mask.clone()
+    mask[:, 0] = False  # the first view has no depth, as a view of a wall too near
+    truth = replace(truth, mask=mask)
+
+    def camera(reference_view: bool, **settings: bool) -> float:
+        return ReconstructionLoss(LossConfig(**settings), reference_view=reference_view)(prediction, truth)[
+            "camera"
+        ].item()
+
+    assert camera(False) == 0 and camera(False, camera_by_any_view=True) > 0
+    assert camera(True, camera_by_any_view=True) == 0  # a reference view needs its depth
+
+
+def test_depth_errors_can_be_dropped_and_averaged_scene_by_scene():
+    prediction, truth = scene_pair()
+    prediction = replace(prediction, depth=prediction.depth.detach() + torch.tensor([0.0, 0.5]).view(2, 1, 1, 1, 1))
+    alone = [
+        ReconstructionLoss(LossConfig())(*(part_of(each, scene) for each in (prediction, truth))) for scene in range(2)
+    ]
+    together = ReconstructionLoss(LossConfig(depth_by_scene=True))(prediction, truth)
+    pooled = ReconstructionLoss(LossConfig())(prediction, truth)
+    for name in ("depth_confidence", "depth_regression", "depth_gradient"):
+        mean = (alone[0][name] + alone[1][name]) / 2
+        torch.testing.assert_close(together[name], mean)
+    assert pooled["depth_regression"] < together["depth_regression"]  # the large errors are all of one scene
+    without = ReconstructionLoss(LossConfig(depth_by_scene=True))(prediction, without_depth(truth, slice(1, 2)))
+    torch.testing.assert_close(without["depth_regression"], alone[0]["depth_regression"])
+
+
+def part_of(record: Prediction | GroundTruth, scene: int):
+    """A record of one scene of a batch."""
+    one = slice(scene, scene + 1)
+    parts = {
+        name: [each[one] for each in value] if isinstance(value, list) else value[one]
+        for name, value in vars(record).items()
+        if value is not None
+    }
+    return replace(record, **parts)

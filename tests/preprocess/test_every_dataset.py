@@ -371,13 +371,14 @@ def test_ten_kinds_of_damage_are_shown_every_time(miniature):
 
 def check_faults(raw, index, expected):
     """Every expected fault is named once, nothing else is, and the numbers add up."""
+    check_passed_over(index, [wanted for wanted in expected if wanted.usual])
     named = {}
     for fault in index.info["faults"] + index.info["left_out"]:
         named.setdefault((fault["scene"], fault["file"], fault["reason"]), []).append(fault["frame"])
     counts = index.info["counts"]
-    assert counts["frames_planned"] == counts["frames"] + counts["faults"]
+    assert counts["frames_planned"] == counts["frames"] + counts["faults"] + counts.get("passed_over", 0)
     assert counts["frames"] == index.frame_count
-    for wanted in expected:
+    for wanted in (wanted for wanted in expected if not wanted.usual):
         fitting = [
             key
             for key in named
@@ -386,6 +387,22 @@ def check_faults(raw, index, expected):
         assert len(fitting) == 1, f"{wanted} should be named once, named are {named}"
         assert set(named.pop(fitting[0])) <= {"", *wanted.lost}
     assert not named, f"nobody expected {named}"
+
+
+def check_passed_over(index, expected):
+    """What is usual is passed over for its reason, and nothing else is: damage never."""
+    found = {
+        (scene, frame, reason)
+        for reason, scenes in index.info.get("passed_over", {}).items()
+        for scene, frames in scenes.items()
+        for frame in frames
+    }
+    assert len(found) == index.info["counts"].get("passed_over", 0)
+    for wanted in expected:
+        fitting = {f for f in found if f[0] == wanted.scene and f[1] in wanted.lost and re.search(wanted.reason, f[2])}
+        assert fitting, f"{wanted} should be passed over, that are {found}"
+        found -= fitting
+    assert not found, f"nobody expected to pass over {found}"
 
 
 def check_against_truth(index, truth, miniature, lost=(), with_pictures=False):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zipmap_pl.cli.parser import OneLineParser
-from zipmap_pl.cli.words import counted
+from zipmap_pl.cli.words import counted, passed_over_lines
 from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def report_text(report: "Report") -> str:
         lines += [f"  {word}: {line}" for line in named[:LISTED_FAULTS]]
         if named[LISTED_FAULTS:]:
             lines.append(f"  ... and {len(named) - LISTED_FAULTS} more in dataset.json")
+    lines += [f"  {line}" for line in passed_over_lines(report.passed_over)]
     if report.disagreeing:
         count, first = len(report.disagreeing), ", ".join(report.disagreeing[:3])
         first += ", ..." if report.disagreeing[3:] else ""

@@ -2,10 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zipmap_pl.discovery import names_in
 from zipmap_pl.errors import UserError
 from zipmap_pl.inference import exporters
+
+if TYPE_CHECKING:
+    from zipmap_pl.inference.points import PointChoice
 
 OPTIONS = (
     "reference_view",
@@ -13,9 +17,8 @@ OPTIONS = (
     "every",
     "width",
     "views_per_chunk",
-    "confidence_percentile",
-    "max_points",
     "export",
+    "upright",
     "device",
 )
 
@@ -47,22 +50,68 @@ def add_parser(subparsers) -> None:
         type=int,
         help="hold so many views at once on the GPU and the rest in memory or a temporary file, for long sequences",
     )
-    parser.add_argument("--confidence-percentile", type=float, default=20.0, help="drop points below it (default 20)")
-    parser.add_argument(
-        "--max-points", type=int, default=1_000_000, help="at most that many points (default 1,000,000)"
-    )
     parser.add_argument(
         "--export",
         metavar="FORMAT[,FORMAT...]",
         help=f"what to write besides cameras.json, of {', '.join(names_in(exporters))} (default: {','.join(exporters.USUAL)})",
     )
+    parser.add_argument(
+        "--upright",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="turn the GLB upright, by the gravity that the cameras suggest (default: on)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default auto)")
+    add_point_options(parser.add_argument_group("the point cloud"))
+
+
+def add_point_options(group) -> None:
+    """Add one option for each field of `PointChoice`."""
+    group.add_argument(
+        "--confidence-percentile", type=float, default=20.0, help="drop points below this percentile (default 20)"
+    )
+    group.add_argument("--max-points", type=int, default=1_000_000, help="maximum number of points (default 1,000,000)")
+    group.add_argument(
+        "--edge-angle",
+        type=float,
+        default=3.0,
+        help="drop points at depth edges: surfaces seen at less than this angle in degrees; 0 keeps them (default 3)",
+    )
+    group.add_argument(
+        "--sky",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="--no-sky drops what looks like sky by its color (indoors this may be a ceiling; default: keep)",
+    )
+    group.add_argument(
+        "--voxel",
+        type=float,
+        default=0.0,
+        help="keep one point per cube of this side, in the unit of cameras.json (about the mean distance of the points "
+        "from the first camera); 0 keeps all (default)",
+    )
+    group.add_argument(
+        "--points",
+        choices=("depth", "head"),
+        default="depth",
+        help="make points from depth and camera, or from the point head (default depth)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and say where everything is."""
+    from zipmap_pl.inference.points import PointChoice
+
     check_options(arguments)
     chosen = {name: getattr(arguments, name) for name in OPTIONS}
+    chosen["choice"] = PointChoice(
+        arguments.confidence_percentile,
+        arguments.max_points,
+        arguments.edge_angle,
+        arguments.sky,
+        arguments.voxel,
+        arguments.points,
+    )
     for what, path in reconstruct_photos(arguments.source, arguments.checkpoint, arguments.output, **chosen).items():
         print(f"{what:14s} {path}")
     return 0
@@ -76,6 +125,10 @@ def check_options(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} {value}: expected 1 or more")
     if not 0 <= arguments.confidence_percentile <= 100:
         raise UserError(f"--confidence-percentile {arguments.confidence_percentile}: expected a number from 0 to 100")
+    if not 0 <= arguments.edge_angle < 90:
+        raise UserError(f"--edge-angle {arguments.edge_angle}: expected an angle from 0 to below 90 degrees")
+    if not 0 <= arguments.voxel < float("inf"):
+        raise UserError(f"--voxel {arguments.voxel}: expected a length of 0 or more")
 
 
 def reconstruct_photos(
@@ -87,17 +140,21 @@ def reconstruct_photos(
     every: int = 1,
     width: int | None = None,
     views_per_chunk: int | None = None,
-    confidence_percentile: float = 20.0,
-    max_points: int = 1_000_000,
+    choice: "PointChoice | None" = None,
     export: str | None = None,
+    upright: bool = True,
     device: str = "auto",
 ) -> dict[str, Path]:
     """Load a checkpoint, reconstruct photos or a video, write the scene. Returns what was written by name.
 
     `output` is there with everything in it, or not at all. Raises UserError for what the command's options promise.
     """
+    import numpy as np
+
     from zipmap_pl.checkpoints.load import load_any
+    from zipmap_pl.contracts.scene import FIRST_DOWN
     from zipmap_pl.inference.export import find_exporters, new_folder, write_scene
+    from zipmap_pl.inference.points import USUAL_POINTS
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
     from zipmap_pl.inference.sources.model_images import load_images
     from zipmap_pl.progress import working
@@ -114,6 +171,9 @@ def reconstruct_photos(
         pictures = load_images(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
         with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
             scene = reconstruct(model, pictures, chosen_device, views_per_chunk, tell=print)
+        scene.folder = source if source.is_dir() else None
+        if not upright:
+            scene.down = np.array(FIRST_DOWN)
         with working("writing cameras, depth and points"):
-            paths = write_scene(folder, scene, formats, confidence_percentile, max_points)
+            paths = write_scene(folder, scene, formats, choice or USUAL_POINTS)
     return {name: output / path.relative_to(folder) for name, path in paths.items()}

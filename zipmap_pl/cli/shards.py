@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zipmap_pl.cli.words import counted
+from zipmap_pl.cli.words import counted, passed_over_lines
 from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def info_text(index: "ShardIndex", step: int | None) -> str:
         ],
         f"pictures {widths.min()}x{heights.min()} to {widths.max()}x{heights.max()};"
         f" valid depth {float(np.mean(index['frame.valid_share'])):.1%} of pixels",
+        *passed_over_lines(info.get("passed_over", {})),
         *[f"left out: {out['scene']}: {out['file']}: {out['reason']}" for out in info["left_out"][:LISTED_SCENES]],
         f"depth of frame i, moved into frame i + {step or '5 (or less)'} by the cameras, against the depth found there:",
     ]
@@ -155,6 +156,7 @@ def _show(args: argparse.Namespace) -> int:
 def _finish(args: argparse.Namespace) -> int:
     from zipmap_pl.preprocess.engine.run import finish_folder
 
-    faults = finish_folder(args.folder, args.max_fault_share)
-    print(f"{args.folder}: complete, {len(faults)} unusable frames left out")
+    faults, passed_over = finish_folder(args.folder, args.max_fault_share)
+    tail = f", {len(passed_over)} passed over" if passed_over else ""
+    print(f"{args.folder}: complete, {len(faults)} unusable frames left out{tail}")
     return 0

@@ -10,7 +10,7 @@ from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.discovery import load
 from zipmap_pl.errors import NO_ROOM, UserError
 from zipmap_pl.inference import exporters
-from zipmap_pl.inference.points import choose_points
+from zipmap_pl.inference.points import USUAL_POINTS, PointChoice, choose_points
 
 ALWAYS = "cameras"
 
@@ -44,15 +44,15 @@ def find_exporters(names: Sequence[str] = exporters.USUAL) -> list[ModuleType]:
 
 
 def write_scene(
-    folder: Path, scene: Scene, formats: Sequence[ModuleType], confidence_percentile: float, max_points: int
+    folder: Path, scene: Scene, formats: Sequence[ModuleType], choice: PointChoice = USUAL_POINTS
 ) -> dict[str, Path]:
     """Let every exporter write below `folder`, which is there. Returns what was written by name.
 
     Args:
         formats: as `find_exporters` returns them.
-        confidence_percentile, max_points: of the point cloud, see `choose_points`.
+        choice: of the point cloud.
     """
-    cloud = choose_points(scene, confidence_percentile, max_points)
+    cloud = choose_points(scene, choice)
     written: dict[str, Path] = {}
     for module in formats:
         written |= module.write(folder, scene, cloud)

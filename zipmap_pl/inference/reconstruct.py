@@ -10,12 +10,11 @@ from torch import Tensor
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.errors import UserError
+from zipmap_pl.geometry.gravity import estimate_down
 from zipmap_pl.geometry.pose_encoding import decode_pose
-from zipmap_pl.geometry.projection import unproject_to_world
 from zipmap_pl.geometry.rigid import relative_to_first
 from zipmap_pl.inference.sources.model_images import ModelImage
 from zipmap_pl.models.heads.table import extra_maps
-from zipmap_pl.models.layers.precision import no_autocast
 from zipmap_pl.models.sequences.long_sequence import gather
 from zipmap_pl.models.zipmap import ZipMap
 
@@ -74,39 +73,41 @@ def reconstruct(
             tell(str(predictions.layout))
         tensors = gather(_in_first_camera(predictions), len(pictures))
     found = {name: tensor[0].numpy() for name, tensor in tensors.items()}
-    intrinsics = found.pop("intrinsics")
+    world_to_cam = found.pop("world_to_cam")
     scene = Scene(
         names=[picture.name for picture in pictures],
         images=images.numpy(),
-        world_to_cam=found.pop("world_to_cam"),
-        intrinsics=intrinsics,
-        source_intrinsics=np.stack([_at_source_size(k, p) for k, p in zip(intrinsics, pictures, strict=True)]),
+        world_to_cam=world_to_cam,
+        intrinsics=found.pop("intrinsics"),
         source_sizes=np.array([picture.source_size for picture in pictures]),
+        source_from_model=np.array([picture.source_from_model for picture in pictures]),
         depth=found.pop("depth"),
         confidence=found.pop("confidence"),
-        points=found.pop("points"),
+        local_points=found.pop("local_points"),
         maps=found,
+        down=estimate_down(world_to_cam),
     )
     _tell_unusable(scene)
     return scene
 
 
 def _in_first_camera(predictions: Iterable[Prediction]) -> Iterator[dict[str, Tensor]]:
-    """Extrinsics, intrinsics, depth, confidence, points and further maps by name; the world is the very first camera."""
+    """Cameras (on the CPU, where float64 exists), depth, confidence, local points and further maps by name.
+
+    The world is the very first camera.
+    """
     first: Tensor | None = None
     for prediction in predictions:
-        with no_autocast(prediction.depth):
-            height, width = prediction.depth.shape[2:4]
-            pose_encoding = prediction.pose_enc.double()
-            pose_encoding[..., 7:].clamp_(*FIELD_OF_VIEW)
-            world_to_cam, intrinsics = decode_pose(pose_encoding, height, width)
-            first = world_to_cam[:, :1] if first is None else first
-            world_to_cam = relative_to_first(torch.cat([first, world_to_cam], dim=1))[:, 1:]
-            depth = prediction.depth[..., 0]
-            points = unproject_to_world(depth.double(), intrinsics, world_to_cam)
-        maps = {"depth": depth, "confidence": prediction.depth_conf, "points": points}
+        height, width = prediction.depth.shape[2:4]
+        pose_encoding = prediction.pose_enc.cpu().double()
+        pose_encoding[..., 7:].clamp_(*FIELD_OF_VIEW)
+        world_to_cam, intrinsics = decode_pose(pose_encoding, height, width)
+        first = world_to_cam[:, :1] if first is None else first
+        world_to_cam = relative_to_first(torch.cat([first, world_to_cam], dim=1))[:, 1:]
+        maps = {"depth": prediction.depth[..., 0], "confidence": prediction.depth_conf}
+        maps |= {"local_points": prediction.local_points}
         maps |= {name: values for name, values in prediction.of_views().items() if name in extra_maps()}
-        cameras = {"world_to_cam": world_to_cam.cpu(), "intrinsics": intrinsics.cpu()}
+        cameras = {"world_to_cam": world_to_cam, "intrinsics": intrinsics}
         yield cameras | {name: tensor.float().cpu() for name, tensor in maps.items()}
 
 
@@ -119,9 +120,3 @@ def _tell_unusable(scene: Scene) -> None:
         )
     if bad:
         log.warning("no finite camera for %d of %d views, the first is %s", len(bad), len(scene.names), bad[0])
-
-
-def _at_source_size(intrinsics: np.ndarray, picture: ModelImage) -> np.ndarray:
-    """Intrinsics [3, 3] of the user's own picture."""
-    sx, sy, x0, y0 = picture.source_from_model
-    return np.array([[sx, 0, x0], [0, sy, y0], [0, 0, 1]]) @ intrinsics

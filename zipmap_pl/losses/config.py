@@ -31,6 +31,13 @@ class LossConfig:
     reference_view: CameraWeights = field(default_factory=lambda: CameraWeights(1.0, 1.0, 0.5))
     affine_invariant: CameraWeights = field(default_factory=lambda: CameraWeights(10.0, 0.2, 0.5))  # without that view
     cameras_without_depth: bool = True  # scenes without any depth train the camera terms; False: nothing, as published
+    camera_by_any_view: bool = (
+        False  # no reference view: scenes count if any view has 100 valid pixels, not only the first
+    )
+    depth_by_scene: bool = (
+        False  # the largest depth errors are dropped, and means taken, per scene instead of per batch
+    )
+    edges_at_holes: bool = True  # normals: pixels next to an invalid one count as depth edges, as published
     alpha: float = 0.2  # reward for confidence
     valid_range: float = 0.98  # share of the depth errors that count, the largest are dropped
     scale_samples: int = 4096  # points per scene that the scale solver looks at

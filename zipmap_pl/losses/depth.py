@@ -1,5 +1,7 @@
 """Depth losses: confidence-weighted error, plain error, and how the error differs between neighbouring pixels."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,21 @@ from zipmap_pl.losses.quantile import quantile_mean
 from zipmap_pl.losses.safety import LIMIT, bounded, finite
 
 GRADIENT_SCALES = 4
+
+
+def by_scene(loss: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+    """A loss of this module scene by scene: its mean over the scenes with valid pixels.
+
+    maps: what the loss takes, [B, S, H, W] each, the mask last.
+    """
+    has_depth = maps[-1].flatten(1).any(1)
+    losses = torch.stack([loss(*scene) for scene in zip(*(each.split(1) for each in maps), strict=True)])
+    return losses.masked_fill(~has_depth, 0.0).sum() / has_depth.sum().clamp(min=1)
+
+
+def by_batch(loss: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+    """A loss of this module over all scenes of the batch together, as published."""
+    return loss(*maps)
 
 
 def depth_confidence_loss(error: Tensor, confidence: Tensor, mask: Tensor, alpha: float, valid_range: float) -> Tensor:

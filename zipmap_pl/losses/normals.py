@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,24 +22,29 @@ PIXELS_AT_ONCE = 2**20  # of all views taken together
 TINY = 1e-24  # the length of a normal is at least 1e-12
 
 
-def normal_loss(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def normal_loss(prediction: Tensor, truth: Tensor, mask: Tensor, *, edges_at_holes: bool = True) -> Tensor:
     """Smooth L1 of the angle, summed over each 2 x 2 quad's four triangles; mean over all quads, / (4 max(H, W)).
 
     prediction (aligned), truth: points [B, S, H, W, 3] of the scenes with trustworthy depth; mask: [B, S, H, W].
-    Triangles that touch an invalid pixel or a depth edge count as 0. Angles are clamped to [1, 90] degrees, outside
+    Triangles that touch an invalid pixel or a depth edge count as 0; with `edges_at_holes`, as published, the pixels next to
+    an invalid one are edges, whatever their depth. Angles are clamped to [1, 90] degrees, outside
     there is no gradient.
     """
     height, width = mask.shape[-2:]
     views = (maps.flatten(0, 1) for maps in (prediction, truth, mask))
-    total = loss_of_items(sum_over_triangles, *views, at_once=max(1, PIXELS_AT_ONCE // (height * width))).sum()
+    total = loss_of_items(
+        partial(sum_over_triangles, edges_at_holes=edges_at_holes),
+        *views,
+        at_once=max(1, PIXELS_AT_ONCE // (height * width)),
+    ).sum()
     quads = mask[..., 1:, 1:].numel()
     return finite(total / (max(quads, 1) * 4 * max(height, width)))
 
 
-def sum_over_triangles(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def sum_over_triangles(prediction: Tensor, truth: Tensor, mask: Tensor, *, edges_at_holes: bool = True) -> Tensor:
     """Sums [N] of the smooth L1 of the angle over all triangles of N views: points [N, H, W, 3], mask [N, H, W]."""
     width = mask.shape[-1]
-    mask = mask & ~depth_edges(truth[..., 2])
+    mask = mask & ~depth_edges(truth[..., 2], None if edges_at_holes else mask)
     normals = triangle_normals(_flat_components(prediction, mask), width)
     true_normals = triangle_normals(_flat_components(truth, mask), width)
     zero = prediction.new_zeros(())
@@ -49,11 +55,15 @@ def sum_over_triangles(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tenso
     return F.pad(total, (0, width + 1)).unflatten(0, mask.shape).sum((1, 2))
 
 
-def depth_edges(depth: Tensor) -> Tensor:
-    """[..., H, W] bool: depth in the 3 x 3 neighbourhood spans over 3 % of the pixel's own. 0 / 0 is no edge."""
+def depth_edges(depth: Tensor, valid: Tensor | None = None) -> Tensor:
+    """[..., H, W] bool: depth in the 3 x 3 neighbourhood spans over 3 % of the pixel's own. 0 / 0 is no edge.
+
+    valid: [..., H, W] bool, the pixels of the neighbourhood that count; None = all, invalid ones with a depth of 0.
+    """
     depth = depth.contiguous()
-    farthest = _of_neighbourhood(torch.maximum, depth)
-    nearest = _of_neighbourhood(torch.minimum, depth)
+    low, high = (depth, depth) if valid is None else (depth.where(valid, torch.inf), depth.where(valid, -torch.inf))
+    farthest = _of_neighbourhood(torch.maximum, high)
+    nearest = _of_neighbourhood(torch.minimum, low)
     return (farthest - nearest) / depth > EDGE_THRESHOLD
 
 

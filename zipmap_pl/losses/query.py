@@ -1,12 +1,14 @@
 """The loss of queried views: their colours, and their depth in the scale that the input views were aligned with."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.losses.colour import colour_loss, peak_signal_to_noise
 from zipmap_pl.losses.config import LossConfig
-from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
+from zipmap_pl.losses.depth import by_batch, by_scene, depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.normalisation import QueryTruth
 from zipmap_pl.losses.perceptual import PerceptualDistance, load_perceptual_distance
 from zipmap_pl.losses.safety import bounded, scenes_with_depth
@@ -73,9 +75,12 @@ class QueryLoss(nn.Module):
         mask = truth.mask & scenes_with_depth(truth.mask)[:, None, None, None]
         error = (depth.masked_fill(~mask, 0.0) - bounded(truth.depth)).masked_fill(~mask, 0.0)
         confidence = confidence.masked_fill(~mask, 1.0)
-        alpha, valid_range = self.config.alpha, self.config.valid_range
+        config = self.config
+        over = by_scene if config.depth_by_scene else by_batch
+        confidence_loss = partial(depth_confidence_loss, alpha=config.alpha, valid_range=config.valid_range)
+        regression_loss = partial(depth_regression_loss, valid_range=config.valid_range)
         return {
-            "query_depth_confidence": depth_confidence_loss(error, confidence, mask, alpha, valid_range),
-            "query_depth_regression": depth_regression_loss(error, mask, valid_range),
-            "query_depth_gradient": depth_gradient_loss(error, mask),
+            "query_depth_confidence": over(confidence_loss, error, confidence, mask),
+            "query_depth_regression": over(regression_loss, error, mask),
+            "query_depth_gradient": over(depth_gradient_loss, error, mask),
         }

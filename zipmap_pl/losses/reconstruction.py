@@ -1,6 +1,7 @@
 """The training loss: camera, points, normals, depth and queried views, weighted and summed."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.geometry.pose_encoding import encode_pose
 from zipmap_pl.losses.camera import affine_invariant_loss, reference_view_loss
 from zipmap_pl.losses.config import LossConfig
-from zipmap_pl.losses.depth import depth_confidence_loss, depth_gradient_loss, depth_regression_loss
+from zipmap_pl.losses.depth import by_batch, by_scene, depth_confidence_loss, depth_gradient_loss, depth_regression_loss
 from zipmap_pl.losses.extra import load_terms
 from zipmap_pl.losses.local_points import local_point_loss
 from zipmap_pl.losses.normalisation import SCALE_RANGE, GroundTruth, QueryTruth
@@ -71,14 +72,16 @@ class ReconstructionLoss(nn.Module):
         config = self.config
         mask = truth.mask & scenes_with_depth(truth.mask)[:, None, None, None]
         error = (aligned.depth[..., 0] - truth.depth).masked_fill(~mask, 0.0)
-        confidence, alpha, valid_range = aligned.depth_conf, config.alpha, config.valid_range
+        over = by_scene if config.depth_by_scene else by_batch
+        confidence_loss = partial(depth_confidence_loss, alpha=config.alpha, valid_range=config.valid_range)
+        regression_loss = partial(depth_regression_loss, valid_range=config.valid_range)
         terms = self._camera(aligned, truth)
         terms |= {
             "points": local_point_loss(aligned.local_points, truth.local_points, mask),
             "normals": self._normals(aligned.local_points, truth, mask),
-            "depth_confidence": depth_confidence_loss(error, confidence, mask, alpha, valid_range),
-            "depth_regression": depth_regression_loss(error, mask, valid_range),
-            "depth_gradient": depth_gradient_loss(error, mask),
+            "depth_confidence": over(confidence_loss, error, aligned.depth_conf, mask),
+            "depth_regression": over(regression_loss, error, mask),
+            "depth_gradient": over(depth_gradient_loss, error, mask),
         }
         terms |= {name: term(aligned, truth) for name, (term, _) in self.extra.items()}
         total = sum(getattr(config, name) * terms[name] for name in WEIGHTED)
@@ -88,7 +91,7 @@ class ReconstructionLoss(nn.Module):
     def _camera(self, aligned: Prediction, truth: GroundTruth) -> dict[str, Tensor]:
         height, width = truth.mask.shape[-2:]
         true_encoding = encode_pose(truth.world_to_cam, truth.intrinsics, height, width)
-        scenes = scenes_with_camera(truth.mask)
+        scenes = scenes_with_camera(truth.mask, self.config.camera_by_any_view and not self.reference_view)
         if self.config.cameras_without_depth:
             scenes = scenes | (~truth.mask.flatten(1).any(1) & (truth.scale > SCALE_RANGE[0]))  # and cameras that move
         loss = reference_view_loss if self.reference_view else affine_invariant_loss
@@ -107,19 +110,19 @@ class ReconstructionLoss(nn.Module):
 
         It keeps scenes with few valid pixels, unless the whole batch has no other.
         """
-        chosen = []
+        chosen, edges_at_holes = [], self.config.edges_at_holes
         if self.config.normals != 0:
             *flags, any_depth = torch.cat([truth.normals, mask.any()[None]]).tolist()  # one wait for a GPU, not three
             chosen = [scene for scene, flag in enumerate(flags) if flag and any_depth]
         if not chosen:
             return 0.0 * local_points.sum()
         if len(chosen) == len(mask):
-            return normal_loss(local_points, truth.local_points, truth.mask)
+            return normal_loss(local_points, truth.local_points, truth.mask, edges_at_holes=edges_at_holes)
         maps = (
             torch.stack([values[scene] for scene in chosen])
             for values in (local_points, truth.local_points, truth.mask)
         )
-        return normal_loss(*maps)
+        return normal_loss(*maps, edges_at_holes=edges_at_holes)
 
 
 def _valid_only(prediction: Prediction, mask: Tensor) -> Prediction:

@@ -4,8 +4,8 @@
    +-100.
 2. Means run over valid elements only; the mean of nothing is 0 and still belongs to the graph, so that every head
    gets a (zero) gradient on every rank in every step.
-3. A scene counts when some view has 50 valid pixels; for the camera, view 0 must have more than 100. Published
-   counts of pixels, at any picture size.
+3. A scene counts when some view has 50 valid pixels; for the camera, view 0 must have more than 100, even where no view
+   is the reference (unless settings say otherwise). Published counts of pixels, at any image size.
 """
 
 from torch import Tensor
@@ -35,6 +35,11 @@ def scenes_with_depth(mask: Tensor) -> Tensor:
     return mask.flatten(2).sum(-1).amax(1) >= MIN_VALID_PIXELS
 
 
-def scenes_with_camera(mask: Tensor) -> Tensor:
-    """[B] bool: the scene counts for the camera losses (see the module's third rule)."""
-    return scenes_with_depth(mask) & (mask[:, 0].flatten(1).sum(-1) > MIN_VALID_PIXELS_OF_REFERENCE)
+def scenes_with_camera(mask: Tensor, by_any_view: bool = False) -> Tensor:
+    """[B] bool: the scene counts for the camera losses (see the module's third rule).
+
+    by_any_view: any view of mask [B, S, H, W] may be the one with more than 100 valid pixels, not only view 0.
+    """
+    valid = mask.flatten(2).sum(-1)
+    found = valid.amax(1) if by_any_view else valid[:, 0]
+    return scenes_with_depth(mask) & (found > MIN_VALID_PIXELS_OF_REFERENCE)

@@ -38,6 +38,7 @@ QUERY = "query_colour query_squared_error query_perceptual query_depth vgg_weigh
 CAMERA = "translation rotation field_of_view"
 CONDITIONS = (
     Condition("data", "window buffer", "data.reading=sequential", lambda run: run.data.reading == "sequential"),
+    Condition("data", "time_order", "data.batches=streaming", lambda run: run.data.batches == "streaming"),
     Condition("data", "prefetch", "data.workers of 1 or more", lambda run: run.data.workers > 0),
     Condition(
         "data.augmentation",
@@ -85,6 +86,9 @@ CONDITIONS = (
     Condition("stage.loss.reference_view", CAMERA, "model.reference_view=true", lambda run: run.model.reference_view),
     Condition(
         "stage.loss.affine_invariant", CAMERA, "model.reference_view=false", lambda run: not run.model.reference_view
+    ),
+    Condition(
+        "stage.loss", "camera_by_any_view", "model.reference_view=false", lambda run: not run.model.reference_view
     ),
     Condition("trainer", "validate_every", "validation data", lambda run: bool(run.data.validation)),
     Condition("curriculum", "common overrides", "curriculum.branches", lambda run: bool(run.curriculum.branches)),

@@ -6,9 +6,11 @@ from itertools import accumulate
 
 import numpy as np
 
-from zipmap_pl.datasets.view_sampling.groups import ATTEMPTS, GOOD_ATTEMPTS
+from zipmap_pl.datasets.view_sampling.groups import ATTEMPTS
 from zipmap_pl.datasets.view_sampling.rule import SceneFrames, expect
 from zipmap_pl.datasets.view_sampling.rules.unordered import UnorderedSet
+
+GOOD_ATTEMPTS = 4  # walks from references with neighbours, until one has enough different frames
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ class NearbyWindow:
     """An anchor, then frames within a window around it, with replacement (the published rule of Virtual KITTI).
 
     Attributes:
-        reach: the window reaches `reach` times the number of views to either side, cut off at the scene's ends.
+        reach: the window reaches `reach` times the number of views to either side, its last frame excluded, as
+            published; it is cut off at the scene's ends.
     """
 
     reach: int = 8
@@ -23,8 +24,8 @@ class NearbyWindow:
     def draw(self, rng: np.random.Generator, scene: SceneFrames, count: int) -> np.ndarray:
         """The anchor comes first; frames may repeat."""
         anchor = int(rng.integers(scene.frame_count))
-        first, last = max(0, anchor - self.reach * count), min(scene.frame_count - 1, anchor + self.reach * count)
-        return np.concatenate([[anchor], rng.integers(first, last, size=count - 1, endpoint=True)])
+        first, end = max(0, anchor - self.reach * count), min(scene.frame_count, anchor + self.reach * count)
+        return np.concatenate([[anchor], rng.integers(first, end, size=count - 1)])
 
 
 RULE = NearbyWindow

@@ -12,7 +12,7 @@ from zipmap_pl.preprocess.convert.match_sizes import registered
 from zipmap_pl.preprocess.formats import colmap, processed_layers
 from zipmap_pl.preprocess.formats.nerfstudio import PICTURE, Transforms, by_last_number, read_transforms
 from zipmap_pl.preprocess.formats.pictures import read_picture
-from zipmap_pl.preprocess.formats.sources import Source, Zipped, exists, join, names_in
+from zipmap_pl.preprocess.formats.sources import Source, exists, join, names_in
 from zipmap_pl.preprocess.raw import LeftOut, RawCamera, RawFault, RawFrame
 
 TRANSFORMS = "transforms.json"
@@ -191,7 +191,7 @@ def places_of(folders: tuple[Source, ...], depths: tuple[Source, ...]) -> tuple[
     left_out = []
     for folder in folders:
         if exists(join(folder, f"{DENSE}/rgb")) or exists(join(folder, f"{DENSE}/cam")):
-            if isinstance(folder, Zipped):
+            if not isinstance(folder, Path):
                 text = "is in a zip; the dense release is read from folders only"
                 left_out.append(LeftOut(f"{folder}/{DENSE}", text))
             else:

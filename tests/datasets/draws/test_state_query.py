@@ -140,3 +140,11 @@ def test_streaming_batches_have_one_length_and_the_order_of_time(shards):
         forward += int((steps > 0).all(dim=1).sum())
         backward += int((steps < 0).all(dim=1).sum())
     assert forward + backward == 80 and backward > 5
+
+
+def test_streaming_batches_keep_the_order_of_the_draw_if_asked_to(shards):
+    rules = {"any": DatasetConfig(str(shards), sampling={"rule": "unordered"})}
+    published = config(shards, batches="streaming", time_order=False, views=(6, 6), train=rules)
+    drawn = config(shards, views=(6, 6), train=rules)
+    kept, plain = (next(iter(ZooDataModule(each, total_steps=1).train_dataloader())) for each in (published, drawn))
+    assert torch.equal(kept.frames, plain.frames) and (plain.frames.diff(dim=1) < 0).any()

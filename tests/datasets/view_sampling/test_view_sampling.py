@@ -385,9 +385,15 @@ def test_nearby_windows_stay_near_their_anchor(seed, frame_count, count, reach):
 def test_nearby_windows_are_drawn_evenly_with_replacement():
     samples = [NearbyWindow(2).draw(rng(seed), without_overlap(1001), 5) for seed in range(6000)]
     offsets = np.concatenate([sample[1:] - sample[0] for sample in samples if 10 <= sample[0] <= 990])
-    assert offsets.min() == -10 and chisquare(np.bincount(offsets + 10, minlength=21)).pvalue > 1e-4
+    # half-open, as published: the first frame of the window may come, the one after its last may not
+    assert offsets.max() < 10 and chisquare(np.bincount(offsets + 10, minlength=20)).pvalue > 1e-4
     anchors = [sample[0] // 143 for sample in samples]
     assert chisquare(np.bincount(anchors)).pvalue > 1e-4
+
+
+def test_nearby_windows_reach_the_first_and_the_last_frame_of_a_scene():
+    drawn = np.concatenate([NearbyWindow(8).draw(rng(seed), without_overlap(6), 4)[1:] for seed in range(200)])
+    assert set(drawn.tolist()) == set(range(6))
 
 
 def test_evenly_spaced():
@@ -514,6 +520,59 @@ def test_small_groups_are_drawn_again_or_repeated():
     assert share_is(np.mean(repeated), 0.2, 2000)
 
 
+def rooms_and_corridor():
+    """Frames 0 to 4 see each other; frames 5 to 54 are a video."""
+    corridor = video(50)
+    rooms = [{other: 200 for other in range(5) if other != frame} for frame in range(5)]
+    return scene_of(rooms + [{o + 5: round(255 * w) for o, w in corridor.neighbours(f)} for f in range(50)])
+
+
+def test_groups_of_too_few_frames_are_passed_over():
+    scene = rooms_and_corridor()
+    groups = [set(CovisibleGroup(least=24).draw(rng(seed), scene, 48).tolist()) for seed in range(300)]
+    assert all(min(group) >= 5 for group in groups)
+    small = [set(CovisibleGroup().draw(rng(seed), scene, 48).tolist()) for seed in range(300)]
+    assert share_is(np.mean([group <= set(range(5)) for group in small]), 5 / 55, 300)  # without `least` they come
+
+
+def test_the_largest_group_will_do_where_none_has_enough_frames():
+    scene = scene_of([{o: 200 for o in range(5) if o != f} for f in range(5)] + [{} for _ in range(40)])
+    groups = [CovisibleGroup(least=24).draw(rng(seed), scene, 12).tolist() for seed in range(50)]
+    assert all(set(group) <= set(range(5)) for group in groups)
+
+
+def test_a_group_of_few_views_is_taken_from_a_place_that_many_frames_see():
+    scene = rooms_and_corridor()
+    samples = [CovisibleGroup(per_view=2.0, least=24).draw(rng(seed), scene, 2) for seed in range(200)]
+    assert all(sample.min() >= 5 and np.ptp(sample) <= 8 for sample in samples)  # among the 4 to 8 best of it
+
+
+def test_groups_by_overlap_fix_no_view():
+    star = scene_of([{1: 51, 2: 102, 3: 204}, {}, {}, {}])
+    rule = CovisibleGroup(least=4, by_overlap=True, replacement=True)
+    samples = np.array([rule.draw(rng(seed), star, 3) for seed in range(4000)])
+    shares = np.array([255, 51, 102, 204]) / 612  # the reference overlaps with itself by 1
+    for place in range(3):  # the first view is drawn as all the others are
+        assert chisquare(np.bincount(samples[:, place], minlength=4), shares * 4000).pvalue > 1e-4
+    assert (samples != 0).all(axis=1).any()  # the reference need not be there
+
+
+def test_references_with_too_few_others_are_tried_again_up_to_a_hundred_times():
+    # One frame of 40 overlaps with enough others. Published: a reference with fewer is drawn anew.
+    others = {o: 100 + o for o in range(1, 20)}
+    scene = scene_of([others] + [{0: 100} for _ in range(1, 40)])
+    firsts = [int(OverlapWeighted(repeat=1.0).draw(rng(seed), scene, 12)[0]) for seed in range(200)]
+    assert firsts.count(0) > 170
+
+
+def test_candidates_are_neighbours_of_the_index_where_it_has_room_for_more():
+    scene = scene_of([{1: 200}, {2: 200, 0: 200}, {1: 200, 3: 200}, {2: 200}])  # room for two neighbours each
+    for seed in range(100):
+        frames = OverlapWeighted(repeat=1.0).draw(rng(seed), scene, 6).tolist()
+        if frames[0] in (0, 3):  # 3 is no neighbour of 0, though one of a neighbour's neighbour
+            assert set(frames[1:]) <= {abs(frames[0] - 1)}
+
+
 # Combined
 
 
@@ -530,12 +589,19 @@ def test_one_of_several_rules_by_share():
     assert share_is(np.mean([(step == 1).all() for step in steps]), 0.75, 3000)
 
 
-@given(frames=st.lists(st.integers(0, 50), min_size=1, max_size=20))
+@given(frames=st.lists(st.integers(0, 50), min_size=1, max_size=20, unique=True))
 def test_time_order(frames):
     ordered = in_time_order(np.array(frames))
-    assert sorted(ordered.tolist()) == sorted(frames)
     backwards = all(later < earlier for earlier, later in zip(frames, frames[1:], strict=False))
     assert ordered.tolist() == (frames if backwards else sorted(frames))
+
+
+@given(walk=st.sets(st.integers(0, 50), min_size=1, max_size=8), count=st.integers(1, 30), backwards=st.booleans())
+def test_a_walk_that_is_gone_through_again_is_in_the_order_of_time(walk, count, backwards):
+    frames = np.resize(sorted(walk, reverse=backwards), max(count, len(walk)))
+    assert in_time_order(frames).tolist() == frames.tolist()
+    shuffled = [3, 1, 2, 3, 1, 2]
+    assert in_time_order(np.array(shuffled)).tolist() == sorted(shuffled)
 
 
 # Settings

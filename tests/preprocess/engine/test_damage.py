@@ -18,8 +18,8 @@ from zipmap_pl.datasets.format.schema import INDEX_FOLDER, SIDECAR_FOLDER
 from zipmap_pl.datasets.format.sidecar import DamagedSidecar, read_arrays
 from zipmap_pl.datasets.inspection.verification import verify
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.engine.plan import load_plan
 from zipmap_pl.preprocess.engine.run import finish_folder, preprocess
+from zipmap_pl.preprocess.engine.saved_plan import load_plan
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.state import load_finished
 from zipmap_pl.preprocess.raw import RawFrame

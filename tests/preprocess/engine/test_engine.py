@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from kills import check_kills, run_and_die
 
 from zipmap_pl import files
 from zipmap_pl.datasets.format.shard_index import ShardIndex
@@ -148,49 +149,9 @@ def test_rebuild_and_a_first_run_leave_folders_of_others_alone(reader, tmp_path)
 # Kills: the process dies at a chosen system call that makes files, as kill -9 or a power cut would have it.
 
 
-def run_and_die(reader, output, calls: int) -> int:
-    """Run in a forked child that kills itself at file operation number `calls`; returns how it ended."""
-    child = os.fork()
-    if child == 0:
-        left = calls
-        names = ("open", "fsync", "replace")
-        real = {name: getattr(os, name) for name in names}
-
-        def dying(name):
-            def call(*args, **kwargs):
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real[name](*args, **kwargs)
-
-            return call
-
-        try:
-            for name in names:
-                setattr(os, name, dying(name))
-            preprocess(reader, output, SETTINGS, workers=1)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def check_kills(toys, reader, unbroken, folder, moments) -> int:
-    """Kill at each moment, look at what has a final name, go on, compare; returns how many runs died."""
-    died = 0
-    for moment in moments:
-        output = folder / str(moment)
-        died += run_and_die(reader, output, moment) == -signal.SIGKILL
-        for tar in output.rglob("*.tar"):
-            assert tar.read_bytes() == unbroken[str(tar.relative_to(output))]
-        preprocess(reader, output, SETTINGS, workers=1)
-        assert toys.tree(output) == unbroken, f"killed at file operation {moment}"
-    return died
-
-
 def test_kill_and_go_on(toys, reader, unbroken, tmp_path):
     moments = sorted(random.Random(0).sample(range(200), 12))
-    assert check_kills(toys, reader, unbroken, tmp_path, moments) >= 8
+    assert check_kills(toys.tree, reader, unbroken, tmp_path, moments, SETTINGS) >= 8
 
 
 def test_kill_while_a_shard_with_faults_is_written_again(toys, reader, unbroken, tmp_path):
@@ -200,7 +161,7 @@ def test_kill_while_a_shard_with_faults_is_written_again(toys, reader, unbroken,
         preprocess(Stumbling(reader, RawFault("x.png", "unreadable picture")), failed, SETTINGS, workers=1)
     for moment in range(4, 24):
         output = shutil.copytree(failed, tmp_path / str(moment))
-        assert run_and_die(reader, output, moment) == -signal.SIGKILL
+        assert run_and_die(reader, output, moment, SETTINGS) == -signal.SIGKILL
         for sidecar in (output / "sidecars").rglob("*.npz"):
             tar = (output / sidecar.relative_to(output / "sidecars")).with_suffix(".tar")
             with np.load(sidecar) as arrays:
@@ -213,7 +174,7 @@ def test_kill_while_a_shard_with_faults_is_written_again(toys, reader, unbroken,
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_kill_at_every_file_operation_and_go_on(toys, reader, unbroken, tmp_path):
-    assert check_kills(toys, reader, unbroken, tmp_path, range(250)) >= 150
+    assert check_kills(toys.tree, reader, unbroken, tmp_path, range(250), SETTINGS) >= 150
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -179,7 +179,7 @@ def test_the_index_takes_no_memory_but_files(reader, tmp_path):
 
     real = finish._fill_neighbours
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finish, "_fill_neighbours", lambda *a: (seen.extend(a[2].values()), real(*a)))
+        patch.setattr(finish, "_fill_neighbours", lambda *a: (seen.extend(a[2].values()), real(*a))[1])
         preprocess(reader, tmp_path, SETTINGS, workers=1)
     assert seen and all(isinstance(column, np.memmap) for column in seen)
     assert ShardIndex.open(tmp_path).frame_count == 9

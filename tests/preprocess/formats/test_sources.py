@@ -1,4 +1,4 @@
-"""Raw files in folders and in zips: the same to a reader, and nothing leads out of either."""
+"""Raw files in folders, zips and tars: the same to a reader, and nothing leads out of any."""
 
 import os
 import re
@@ -9,11 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniatures import spoil
+from miniatures.tars import written_tar
 from miniatures.zoo import tartanair
 
 from zipmap_pl.cli.main import main
 from zipmap_pl.preprocess.formats import sources
-from zipmap_pl.preprocess.formats.sources import Zipped, exists, find_folders, folders_in, join, names_in, read_bytes
+from zipmap_pl.preprocess.formats.sources import (
+    Tarred,
+    Zipped,
+    exists,
+    find_folders,
+    folders_in,
+    join,
+    names_in,
+    parent,
+    read_bytes,
+)
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.registry import dataset_names
 
@@ -22,20 +33,24 @@ FILES = {"a/b/1.txt": b"one", "a/b/2.txt": b"two", "a/c/d/3.txt": b"three", "4.t
 
 @pytest.fixture
 def places(tmp_path):
-    """The same files in a folder and in a zip: their tops."""
+    """The same files in a folder, a zip, a tar, a compressed tar, and tars in parts: their tops."""
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         for name, data in FILES.items():
             (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "all" / name).write_bytes(data)
             archive.writestr(name, data)
-    return tmp_path / "all", Zipped(tmp_path / "all.zip", ".")
+    tars = [written_tar(tmp_path / name, FILES) for name in ("all.tar", "all.tgz", "all.tar00", "all.tar.gz.partaa")]
+    return tmp_path / "all", Zipped(tmp_path / "all.zip", "."), *(Tarred(tar, ".") for tar in tars)
 
 
-def test_a_zip_reads_like_a_folder(places):
+def test_an_archive_reads_like_a_folder(places):
     for top in places:
+        assert names_in(top) == names_in(join(top, ".")) == ["4.txt"]
+        assert str(top) == str(top if isinstance(top, Path) else top.archive)
         assert names_in(join(top, "a/b")) == ["1.txt", "2.txt"]
         assert names_in(join(top, "a")) == names_in(join(top, "nowhere")) == []
         assert folders_in(join(top, "a")) == ["b", "c"]
+        assert folders_in(parent(join(top, "a"))) == ["a"]
         assert folders_in(join(top, "a/b")) == folders_in(join(top, "nowhere")) == []
         assert [exists(join(top, name)) for name in ("a", "a/c", "a/c/d/3.txt", "a/5", "x/y")] == [True] * 3 + [
             False
@@ -65,6 +80,8 @@ def test_members_that_lead_out_are_in_no_folder(places, tmp_path):
 
 
 def test_folders_are_found_on_disk_and_in_zips_and_links_back_are_not_followed(places, tmp_path):
+    for tar in tmp_path.glob("all.t*"):
+        tar.unlink()
     (tmp_path / "all/c").symlink_to(tmp_path)
     found = find_folders(tmp_path, re.compile(".*/(a/[bc])")).places
     assert found == {
@@ -86,6 +103,21 @@ def test_what_claims_to_be_huge_is_not_read(places, monkeypatch):
     for top in places:
         with pytest.raises(RawFault, match="3 bytes, expected at most 2"):
             read_bytes(join(top, "a/b/1.txt"))
+
+
+@pytest.mark.parametrize("bit", [2, 5])
+def test_a_zip_with_any_bit_of_its_table_flipped_is_a_fault_or_read(tmp_path, bit):
+    """An OSError of zipfile's would be taken for one of the system."""
+    archive, data = tmp_path / "a.zip", bytes(range(256))
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("a.txt", data)
+    whole = archive.read_bytes()
+    for place in range(whole.index(b"PK\1\2"), len(whole)):
+        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        try:
+            assert read_bytes(Zipped(archive, "a.txt")) == data
+        except RawFault as fault:
+            assert fault.file.startswith(str(archive))
 
 
 @pytest.mark.parametrize("place", range(0, 420, 7))

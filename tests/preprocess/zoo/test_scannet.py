@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from miniatures.zoo import scannet as mini
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
+from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.formats import sens
 from zipmap_pl.preprocess.formats.pictures import decoded_picture
 from zipmap_pl.preprocess.raw import RawFault
@@ -62,6 +65,33 @@ def test_a_scan_is_the_same_in_every_layout(made, tmp_path):
         assert found == scene
         for frame in scene.frames:
             same(exported.frame(found, frame), reader.frame(scene, frame))
+
+
+@pytest.mark.parametrize("layout", ["container", "export"])
+def test_lost_tracking_is_passed_over_and_a_pose_that_is_nan_is_a_fault(made, tmp_path, layout):
+    poses = [np.full((4, 4), np.nan) if k == 4 else pose for k, pose in enumerate(made.poses)]
+    poses[5] = np.where(np.eye(4) > 0, -np.inf, poses[5])  # lost tracking fills the matrix
+    scan = replace(made, poses=poses)
+    if layout == "export":
+        write_export(tmp_path / NAME, scan)
+    else:
+        mini.write_sens(tmp_path / FILE, scan)
+    reader, scene = only_scene(tmp_path)
+    for frame, reason, usual in (
+        ("2", "tracking was lost", True),
+        ("4", "pose holds", False),
+        ("5", "pose holds", False),
+    ):
+        with pytest.raises(RawFault, match=reason) as fault:
+            usable_cam_to_world(frame, reader.camera(scene, frame))
+        assert fault.value.usual == usual
+
+
+def test_lost_tracking_needs_no_larger_share_of_faults(made, tmp_path):
+    write_export(tmp_path / NAME, made)
+    report = preprocess(ScanNet(tmp_path), tmp_path / "out", EngineSettings(lossless=True), workers=1)
+    assert (report.complete, report.faults) == (True, ())
+    assert [*report.passed_over.values()] == [{NAME: ["2"]}]
 
 
 def test_an_export_beside_its_container_is_not_read_twice(made, tmp_path):

@@ -55,7 +55,8 @@ class Expected:
     """How a damage must be told: once, by scene, the end of the file's path, and a reason that holds this expression.
 
     `lost` are the frames that go with it, all others stay; none where something superfluous is left out. `lost_scenes`
-    are other scenes that go with it as a whole: those of an archive.
+    are other scenes that go with it as a whole: those of an archive. A `usual` one is passed over: only for what is unusable
+    in undamaged data, because no damage ever is usual. No file is compared then.
     """
 
     scene: str
@@ -63,6 +64,7 @@ class Expected:
     reason: str
     lost: tuple[str, ...] = ()
     lost_scenes: tuple[str, ...] = ()
+    usual: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Miniature:
         damages: at least ten that are not rare.
         metres_per_raw_unit: None where the dataset is not metric.
         options: more arguments of `zipmap preprocess NAME RAW`.
-        already_lost: faults of the undamaged miniature: what is always broken in such data (lost tracking, say).
+        already_lost: what is unusable in the undamaged miniature: `usual` if such data always hold it (lost tracking, say).
         depth_tolerance: relative; more than 0.001 only where the raw format itself is coarser, and say why.
         picture_tolerance: mean difference in grey levels; more than the default where raw pictures are lossy.
         agreement: share of pixels within 2 % when depth is carried into another frame; None without depth.

@@ -86,6 +86,21 @@ def npy_damages(target: Target) -> list[Damage]:
     ]
 
 
+def exr_damages(target: Target) -> list[Damage]:
+    """For a frame's depth, an EXR with a channel Y."""
+    return [
+        target.damage("depth missing", spoil.remove, "missing"),
+        target.damage("depth truncated", spoil.truncate, "unreadable EXR"),
+        target.damage("depth without its channel", spoil.exr(Z=np.ones((36, 64), np.float32)), "has the channels Z"),
+        *rare(
+            target.damage("depth empty", spoil.empty, "empty file"),
+            target.damage("depth garbage", spoil.garbage, "expected an EXR"),
+            target.damage("depth a folder", spoil.turn_into_folder, "is a folder"),
+            target.damage("depth with a lying header", spoil.lying_exr_header, "its header promises 30000x30000"),
+        ),
+    ]
+
+
 def hdf5_damages(target: Target) -> list[Damage]:
     """For a frame's .hdf5 with an array "dataset" of floats."""
     as_integers = spoil.hdf5(lambda array: np.ones(array.shape, np.int16))

@@ -3,9 +3,12 @@
 import io
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
+import h5py
 import numpy as np
+import OpenEXR
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -13,9 +16,23 @@ def png(picture: np.ndarray) -> bytes:
     return cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)[1].tobytes()
 
 
+def rgba_png(picture: np.ndarray, alpha: np.ndarray) -> bytes:
+    """A PNG of [H, W, 3] uint8 RGB and [H, W] uint8."""
+    return cv2.imencode(".png", np.dstack((picture[..., ::-1], alpha)))[1].tobytes()
+
+
 def jpeg(picture: np.ndarray, quality: int) -> bytes:
     """A JPEG of [H, W, 3] uint8 RGB."""
     return cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
+
+
+def exr(**channels: np.ndarray) -> bytes:
+    """An EXR of channels [H, W] float16 or float32."""
+    with TemporaryDirectory() as folder:
+        file = f"{folder}/it.exr"
+        with OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, channels) as image:
+            image.write(file)
+        return Path(file).read_bytes()
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -29,6 +46,15 @@ def npz(**arrays: np.ndarray) -> bytes:
     """A .npz, not compressed."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def hdf5(arrays: dict[str, object], **packed: object) -> bytes:
+    """An HDF5 file of arrays by their paths in it; lists of texts become strings of any length. `packed` is for h5py."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for path, array in arrays.items():
+            file.create_dataset(path, data=array, **packed)
     return stream.getvalue()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import h5py
 import numpy as np
+from miniatures import files
 
 Harm = Callable[[Path], object]  # spoils a file
 
@@ -106,6 +107,20 @@ def json_of(change: Callable[[dict], object]) -> Harm:
     return harm
 
 
+def exr(**channels: np.ndarray) -> Harm:
+    """Another EXR altogether."""
+    return lambda file: file.write_bytes(files.exr(**channels))
+
+
+def lying_exr_header(file: Path) -> None:
+    """An EXR whose header promises 30,000 x 30,000 pixels."""
+    data = bytearray(file.read_bytes())
+    for window in (b"dataWindow\0box2i\0", b"displayWindow\0box2i\0"):
+        start = data.index(window) + len(window) + 4
+        data[start : start + 16] = struct.pack("<4i", 0, 0, 29_999, 29_999)
+    file.write_bytes(data)
+
+
 def hdf5_of(array: np.ndarray, key: str = "dataset") -> Harm:
     """A file of one array."""
 
@@ -123,6 +138,19 @@ def hdf5(change: Callable[[np.ndarray], np.ndarray], key: str = "dataset") -> Ha
         with h5py.File(file) as opened:
             array = opened[key][()]
         hdf5_of(change(array), key)(file)
+
+    return harm
+
+
+def hdf5_at(path: str, change: Callable[[np.ndarray], object]) -> Harm:
+    """Another array at a path of a file of many; none if `change` returns None."""
+
+    def harm(file: Path) -> None:
+        with h5py.File(file, "r+") as opened:
+            array = change(opened[path][()])
+            del opened[path]
+            if array is not None:
+                opened[path] = array
 
     return harm
 

@@ -10,7 +10,7 @@ from zipmap_pl.inference.points import PointCloud
 HEADER = """\
 ply
 format binary_little_endian 1.0
-comment OpenCV axes: x right, y down, z forward
+comment {}
 element vertex {}
 property float x
 property float y
@@ -24,10 +24,15 @@ end_header
 
 def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
     """Write points.ply: colored points, binary little-endian, in OpenCV axes."""
-    rows = np.empty(len(cloud.points), dtype=[("xyz", "<f4", 3), ("rgb", "u1", 3)])
-    rows["xyz"], rows["rgb"] = cloud.points, cloud.colors
     path = folder / "points.ply"
-    with path.open("wb") as file:
-        file.write(HEADER.format(len(rows)).encode("ascii"))
-        rows.tofile(file)
+    write_ply(path, cloud.points, cloud.colors, "OpenCV axes: x right, y down, z forward")
     return {"points (ply)": path}
+
+
+def write_ply(path: Path, points: np.ndarray, colors: np.ndarray, comment: str) -> None:
+    """Write points [N, 3] with colors [N, 3] uint8 as binary PLY."""
+    rows = np.empty(len(points), dtype=[("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    rows["xyz"], rows["rgb"] = points, colors
+    with path.open("wb") as file:
+        file.write(HEADER.format(comment, len(rows)).encode("ascii"))
+        rows.tofile(file)

@@ -1,0 +1,74 @@
+"""Raw files as streams of bytes: one file, or the parts of one that was cut into several."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class RawFile(io.RawIOBase):
+    """The bytes of a file, or of several one after the other, for reading at any place.
+
+    A place before its start is a ValueError, never an OSError: libraries seek to what a damaged file says, and an OSError
+    has to mean that the system failed. Where a library raises OSError for damage all the same, `failed` tells the two apart.
+    Raises OSError if a part cannot be opened.
+    """
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._streams: list[io.FileIO] = []
+        self._ends: list[int] = []
+        self._place = 0
+        self.failed = False  # the system could not read
+        try:
+            for part in parts:
+                self._streams.append(io.FileIO(part))
+                self._ends.append(self.size + os.fstat(self._streams[-1].fileno()).st_size)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return self._ends[-1] if self._ends else 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        wanted = place + (0, self._place, self.size)[whence]
+        if wanted < 0:
+            raise ValueError(f"place {wanted} is before the start of the file")
+        self._place = wanted
+        return wanted
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def, override]  # a writable buffer, which typeshed has from 3.12
+        view = memoryview(buffer).cast("B")
+        filled = 0
+        while filled < len(view) and (count := self._read_of_part(view[filled:])):
+            filled += count
+        return filled
+
+    def _read_of_part(self, view: memoryview) -> int:
+        part = next((part for part, end in enumerate(self._ends) if self._place < end), None)
+        if part is None:
+            return 0
+        try:
+            self._streams[part].seek(self._place - (self._ends[part - 1] if part else 0))
+            count = self._streams[part].readinto(view[: self._ends[part] - self._place]) or 0
+        except OSError:
+            self.failed = True
+            raise
+        self._place += count
+        return count
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
+        super().close()
