@@ -84,6 +84,7 @@ def test_a_shard_that_was_lost_is_written_again_byte_for_byte(old: Path, same_li
     after = contents(old / "shards")
     for name in ("dataset.json", "plan/finished.json"):  # have checksums of their own now
         assert before.pop(name) != after.pop(name)
+    after.pop("index/frame.stream.npy")  # since schema 4
     assert after == before
     assert verify(old / "shards") == []
 

@@ -2,7 +2,7 @@
 
 import json
 
-from zipmap_pl.datasets.format.schema import SCHEMA_VERSION
+from zipmap_pl.datasets.format.schema import READABLE_VERSIONS, SCHEMA_VERSION
 from zipmap_pl.datasets.format.seal import SEAL_KEY, BrokenSeal, seal, unseal
 from zipmap_pl.errors import UserError
 
@@ -50,10 +50,10 @@ def parse_dataset_file(data: bytes, where: str) -> dict:
             f"{where}: damaged, or changed by hand ({error}); `zipmap shards finish` on its folder writes it again"
         ) from error
     version = info["schema_version"]
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{where}: schema version {version}, this program reads {SCHEMA_VERSION}; preprocess with --rebuild"
-        )
+    if version not in READABLE_VERSIONS:
+        what = "use a newer zipmap_pl" if version > SCHEMA_VERSION else "preprocess with --rebuild"
+        versions = ", ".join(map(str, READABLE_VERSIONS))
+        raise UserError(f"{where}: schema version {version}, this program reads {versions}; {what}")
     return info
 
 
@@ -61,7 +61,8 @@ def dataset_contents(data: bytes) -> dict:
     """The same for any schema version. Raises ValueError if a bit was changed, or it is no JSON of a dataset."""
     info = _unsealed(data)
     try:
-        int(info["schema_version"])
+        if type(info["schema_version"]) is not int:
+            raise ValueError(f"schema_version is {info['schema_version']!r}")
         if info["splits"] != sorted(info["splits"]):
             raise ValueError(f"splits are {info['splits']}, expected them sorted")
     except (KeyError, TypeError) as error:

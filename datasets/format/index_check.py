@@ -41,7 +41,7 @@ def open_checked(location: str | os.PathLike, remote: RemoteConfig | None = None
 def damaged_columns(folder: Path, info: dict) -> Iterator[str]:
     """A line for each column of a folder that is not what its dataset.json, whose contents are `info`, was written for."""
     checksums = info.get("index_sha256", {})
-    for name in column_files():
+    for name in column_files(info):
         file = folder / INDEX_FOLDER / name
         try:
             with open(file, "rb") as stream:

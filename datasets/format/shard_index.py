@@ -17,7 +17,9 @@ from zipmap_pl.datasets.format.schema import (
     PLAN_FOLDER,
     SCENE_COLUMNS,
     SCENE_TEXT_COLUMNS,
+    SCHEMA_VERSION,
     SHARD_TEXT_COLUMNS,
+    SINCE_SCHEMA_4,
     UNIT_SOURCES,
 )
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles, is_url
@@ -29,10 +31,15 @@ BROKEN_HEADER = (ValueError, EOFError, TokenError, SyntaxError, TypeError, KeyEr
 TEXT_COLUMNS = (*FRAME_TEXT_COLUMNS, *SCENE_TEXT_COLUMNS, *SHARD_TEXT_COLUMNS)
 
 
-def column_files() -> list[str]:
-    """File names of all columns below the index folder, in a fixed order."""
+def column_files(info: dict | None = None) -> list[str]:
+    """File names of all columns below the index folder, in a fixed order; with the contents of a dataset.json, those that
+    its schema version has."""
     texts = [f"{name}.{kind}.npy" for name in TEXT_COLUMNS for kind in ("bytes", "offsets")]
-    return sorted([f"{name}.npy" for name in NUMBER_COLUMNS] + texts)
+    return sorted([f"{name}.npy" for name in NUMBER_COLUMNS if not _too_new(name, info)] + texts)
+
+
+def _too_new(name: str, info: dict | None) -> bool:
+    return info is not None and info["schema_version"] < SCHEMA_VERSION and name in SINCE_SCHEMA_4
 
 
 def pack_text(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -64,8 +71,10 @@ class ShardIndex:
         self.folder = folder
         self.location = str(folder) if location is None else location
         self.info = info
-        self._sizes = {name: _size(folder, name) for name in column_files()}
-        self.columns = {name: _map(folder, f"{name}.npy") for name in NUMBER_COLUMNS}
+        self._sizes = {name: _size(folder, name) for name in column_files(info)}
+        self.columns = {name: _map(folder, f"{name}.npy") for name in NUMBER_COLUMNS if not _too_new(name, info)}
+        for name in NUMBER_COLUMNS.keys() - self.columns.keys():
+            self.columns[name] = np.broadcast_to(np.zeros((), NUMBER_COLUMNS[name][0]), self.frame_count)
         self._texts = {
             name: (_map(folder, f"{name}.bytes.npy"), _map(folder, f"{name}.offsets.npy")) for name in TEXT_COLUMNS
         }
@@ -82,7 +91,7 @@ class ShardIndex:
         if is_url(str(location)):
             url = str(location).rstrip("/")
             files = RemoteFiles(replace(remote or RemoteConfig(), cache_gigabytes=0.0))
-            return cls._mapped(fetch_index(url, column_files(), parse_dataset_file, files), url)
+            return cls._mapped(fetch_index(url, column_files, parse_dataset_file, files), url)
         folder = Path(location)
         if not (folder / DATASET_FILE).is_file():
             raise MissingDataset(f"{folder}: {_why_no_dataset(folder)}")

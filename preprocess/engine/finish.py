@@ -38,6 +38,7 @@ from zipmap_pl.preprocess.engine.state import (
     save_finished,
     shard_state,
 )
+from zipmap_pl.preprocess.engine.streams import stream_of
 from zipmap_pl.preprocess.engine.workers import Run
 from zipmap_pl.preprocess.engine.writer import ROW_COLUMNS
 
@@ -115,9 +116,14 @@ def finish(output: Path, max_fault_share: float, run: Run) -> tuple[list[Skipped
 
 
 def _has_index(output: Path) -> bool:
-    """Return True if dataset.json and the index that it was written for are there, every byte of them."""
+    """Return True if dataset.json and the index that it was written for are there, every byte of them.
+
+    Those of an older schema are written again.
+    """
     info = dataset_info(output)
-    return info is not None and next(damaged_columns(output, info), None) is None
+    if info is None or info["schema_version"] < SCHEMA_VERSION:
+        return False
+    return info["schema_version"] > SCHEMA_VERSION or next(damaged_columns(output, info), None) is None
 
 
 def check_fault_share(output: Path, planned: int, faults: list[Skipped], max_fault_share: float) -> None:
@@ -181,6 +187,7 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -
             start += state.frame_count
         if damaged:
             raise DamagedSidecars(output, damaged)
+        _fill_streams(plan, columns)
         scenes = _scene_columns(plan, states, columns)
         unused = _fill_neighbours(output, states, columns, scenes, run)
     if unused:
@@ -195,6 +202,14 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -
     write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
     write_text(folder, "shard.path", [state.plan.path for state in states])
     write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
+
+
+def _fill_streams(plan: Plan, columns: dict[str, np.ndarray]) -> None:
+    """The column of streams; that of a scene with one is 0 already."""
+    for scene in plan.scenes:
+        if scene.streams:
+            rows = slice(*np.searchsorted(columns["frame.scene"], (scene.number, scene.number + 1)))
+            columns["frame.stream"][rows] = stream_of(scene.streams, columns["frame.ordinal"][rows])
 
 
 def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -224,7 +239,7 @@ def _check_columns(
         for check in state.checks:
             pairs.setdefault(check.scene, []).append(check)
     agreements = [scene_agreement_of(pairs.get(number, [])) for number in range(len(scenes))]
-    motions = [camera_steps(columns["frame.world_to_cam"][rows]) for rows in scenes]
+    motions = [_largest_motion(columns["frame.world_to_cam"][rows], columns["frame.stream"][rows]) for rows in scenes]
     shares = columns["frame.valid_share"]
     return {
         "scene.agreement_median": [median for median, _ in agreements],
@@ -235,6 +250,13 @@ def _check_columns(
         "scene.largest_step": [step for step, _ in motions],
         "scene.largest_turn": [turn for _, turn in motions],
     }
+
+
+def _largest_motion(world_to_cam: np.ndarray, streams: np.ndarray) -> tuple[float, float]:
+    """`camera_steps` of the stream where the step is largest, and of that where the turn is."""
+    parts = np.split(world_to_cam, np.flatnonzero(streams[1:] != streams[:-1]) + 1)
+    steps, turns = zip(*map(camera_steps, parts), strict=True)
+    return tuple(max(found, key=lambda value: -1.0 if np.isnan(value) else value) for found in (steps, turns))
 
 
 def _fill_neighbours(

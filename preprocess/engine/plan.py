@@ -27,11 +27,18 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
 from zipmap_pl.preprocess.engine.raw_changes import Marks, usable_marks
 from zipmap_pl.preprocess.engine.settings import fingerprint
+from zipmap_pl.preprocess.engine.streams import check_streams, sizes_of, spans, stream_of, with_every_stream
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 
 PROBED_FRAMES = 16
 PROBED_PIXELS = 65536  # of each probed frame, on a regular grid
 NOT_OF_SHARDS = ("marks",)  # what a scene's plan holds and no shard depends on
+LATER = {
+    "streams": (),
+    "sizes": "one",
+    "stream_sizes": (),
+    "marks": (),
+}  # of a scene's plan, with what they were before
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class ScenePlan:
         split: its split.
         first: place of its first frame among the planned frames of the split.
         frames: original names of all frames, in order.
-        size: height, width that its raw pictures must have; None if no probed picture could be read.
+        size: height, width that its raw pictures must have; None if no probed picture could be read, or they may differ.
         unit: raw units per normalised unit.
         unit_source: see schema.
         world_frame: the frame whose camera is the world; None if no pose is usable, then every frame is a fault.
@@ -53,6 +60,9 @@ class ScenePlan:
         metres_per_unit: None where the dataset is not metric.
         troubled: a frame that the plan wanted to look at had a fault that may be fixed; the scene is planned anew while
             the dataset is incomplete.
+        streams: as in `RawScene`.
+        sizes: likewise.
+        stream_sizes: height, width that the raw images of each stream must have, if those of streams may differ.
         marks: ordinal -> what the frame looked like, of those that the plan looked at (`raw_changes`).
     """
 
@@ -69,12 +79,27 @@ class ScenePlan:
     raw_from_world: tuple[tuple[float, ...], ...]
     metres_per_unit: float | None
     troubled: bool
+    streams: tuple[tuple[str, int], ...] = ()
+    sizes: str = "one"
+    stream_sizes: tuple[tuple[int, int] | None, ...] = ()
     marks: tuple[tuple[int, Marks], ...] = ()
 
     @property
     def raw(self) -> RawScene:
         """The scene as its reader knows it."""
-        return RawScene(self.name, self.split, self.frames)
+        return RawScene(self.name, self.split, self.frames, streams=self.streams, sizes=self.sizes)
+
+    def stream_of(self, ordinal: int) -> int:
+        """Number of the stream that a frame belongs to."""
+        return int(stream_of(self.streams, np.array(ordinal)))
+
+    def size_of(self, ordinal: int) -> tuple[int, int] | None:
+        """Height, width that the raw image of a frame must have; None = any."""
+        return self.stream_sizes[self.stream_of(ordinal)] if self.stream_sizes else self.size
+
+    def written(self) -> dict[str, object]:
+        """All fields, but for those that older plans did not have and that say nothing here."""
+        return {key: value for key, value in vars(self).items() if key not in LATER or value != LATER[key]}
 
 
 @dataclass(frozen=True)
@@ -104,7 +129,7 @@ class ShardPlan:
         hashed = hashlib.sha256(f"{fingerprint} {self.number} {self.path}".encode())
         for span in self.spans:
             names = span.scene.frames[span.first : span.first + span.count]
-            about = {key: value for key, value in vars(span.scene).items() if key not in NOT_OF_SHARDS}
+            about = {key: value for key, value in span.scene.written().items() if key not in NOT_OF_SHARDS}
             hashed.update(json.dumps({**about, "frames": names, "span": span.first}).encode())
         return hashed.hexdigest()
 
@@ -199,6 +224,7 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
         frame, count = Counter(scene.frames).most_common(1)[0] if scene.frames else ("", 1)
         if count > 1:
             raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} {count} times")
+        check_streams(scene)
     return scenes
 
 
@@ -206,10 +232,10 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
     """Choose world and unit of one scene; looks at few of its frames."""
     probe = Probe(reader, scene)
     world_frame, raw_from_world = probe.world()
-    seen = dict(probe.frames(probed_places(len(scene.frames))))
-    probed = list(seen.values())
-    size = Counter(frame.image.shape[:2] for frame in probed).most_common(1)[0][0] if probed else None
-    unit, source = _unit(reader, scene, probed)
+    count = len(scene.frames)
+    seen = dict(probe.frames(with_every_stream(probed_places(count), scene.streams, count)))
+    size, stream_sizes = sizes_of(scene, seen)
+    unit, source = _unit(reader, scene, list(seen.values()))
     metres = reader.info.metres_per_raw_unit
     return ScenePlan(
         number=number,
@@ -225,6 +251,9 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
         raw_from_world=tuple(map(tuple, raw_from_world.tolist())),
         metres_per_unit=None if metres is None else metres * unit,
         troubled=probe.troubled,
+        streams=tuple((name, int(count)) for name, count in scene.streams),
+        sizes=scene.sizes,
+        stream_sizes=stream_sizes,
         marks=tuple((place, marks) for place, frame in seen.items() if (marks := usable_marks(frame)) is not None),
     )
 
@@ -283,9 +312,10 @@ def _grid_of_valid(frame: RawFrame) -> np.ndarray:
 
 
 def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
-    """Distances between the centres of cameras that follow each other, over usable poses."""
-    last = None
-    for frame in scene.frames:
+    """Distances between the centres of cameras of one stream that follow each other, over usable poses."""
+    last, starts = None, {span.start for span in spans(scene.streams, len(scene.frames))}
+    for place, frame in enumerate(scene.frames):
+        last = None if place in starts else last
         try:
             centre = usable_cam_to_world(frame, reader.camera(scene, frame))[:, 3]
         except RawFault:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from zipmap_pl.datasets.format.plan_file import PLAN_FILE, pack_plan, parse_plan, parse_summary
@@ -27,7 +26,7 @@ def save_plan(plan: Plan, output: Path) -> None:
         "shards": len(plan.shards()),
         "left_out": plan.left_out,
     }
-    write_exclusively(output / PLAN_FOLDER / PLAN_FILE, pack_plan(summary, [asdict(scene) for scene in plan.scenes]))
+    write_exclusively(output / PLAN_FOLDER / PLAN_FILE, pack_plan(summary, [scene.written() for scene in plan.scenes]))
 
 
 def has_plan(output: Path) -> bool:
@@ -71,5 +70,7 @@ def _scenes_of(lines: Iterable[bytes]) -> Iterator[ScenePlan]:
         fields["frames"] = tuple(fields["frames"])
         fields["size"] = fields["size"] and tuple(fields["size"])
         fields["raw_from_world"] = tuple(map(tuple, fields["raw_from_world"]))
+        fields["streams"] = tuple(map(tuple, fields.get("streams", ())))
+        fields["stream_sizes"] = tuple(size and tuple(size) for size in fields.get("stream_sizes", ()))
         fields["marks"] = tuple((place, tuple(marks)) for place, marks in fields.get("marks", ()))
         yield ScenePlan(**fields)

@@ -27,7 +27,8 @@ from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.state import Skipped, shard_state
 from zipmap_pl.preprocess.raw import RawFault, RawReader
 
-ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name}
+# What a sidecar has of the index; the rest follows from the plan, or needs the whole scene.
+ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name and name != "frame.stream"}
 BLOCK = tarfile.BLOCKSIZE
 
 
