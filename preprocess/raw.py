@@ -139,7 +139,11 @@ class DatasetInfo:
 
 
 class RawReader(Protocol):
-    """Reads one dataset. Instances are sent to worker processes: they hold options and paths, no open files."""
+    """Reads one dataset. Instances are sent to worker processes: they hold options and paths, no open files.
+
+    A reader of large containers may also have `containers() -> list[KeptTable]` (`preprocess.kept`): the tables of all its
+    containers, which the workers make before `scenes` is called. It looks at names only.
+    """
 
     @property
     def info(self) -> DatasetInfo:

@@ -21,14 +21,17 @@ def temporary_of(final: Path) -> Path:
 
 
 @contextmanager
-def exclusive_temporary(final: Path) -> Iterator[BinaryIO]:
+def exclusive_temporary(final: Path, wait: bool = True) -> Iterator[BinaryIO]:
     """Open the temporary of `final`, empty and locked; a second process waits until the first is done or dead.
 
     `commit` inside the block gives the file its final name; otherwise the temporary is removed at the end.
+
+    Raises:
+        HeldElsewhere: the first is not done, and we do not want to `wait`.
     """
     temporary = temporary_of(final)
     temporary.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(_lock_file(temporary), "wb") as stream:
+    with os.fdopen(_lock_file(temporary, wait), "wb") as stream:
         stream.truncate(0)
         try:
             yield stream
@@ -110,7 +113,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 class HeldElsewhere(Exception):
-    """Another process owns the file; the message is what that process wrote into it."""
+    """Another process has locked the file; of one that it owns, the message is what it wrote into it."""
 
 
 @contextmanager
@@ -155,14 +158,18 @@ def _own(file: Path) -> int | None:
         os.close(descriptor)
 
 
-def _lock_file(file: Path) -> int:
+def _lock_file(file: Path, wait: bool = True) -> int:
     """Open and lock; again, if the file was renamed or removed by its last holder while we waited."""
+    kind = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, kind)
             if _is_named(descriptor, file):
                 return descriptor
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise HeldElsewhere from error
         except BaseException:
             os.close(descriptor)
             raise

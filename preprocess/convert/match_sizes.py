@@ -42,9 +42,11 @@ def registered(
         raise RawFault(picture, text)
     if to == "picture":
         depth = depth_at(depth, *size)
-    elif size > wanted:
+    elif size == wanted:
+        pass
+    elif wanted[0] <= size[0] and wanted[1] <= size[1]:
         image, jpeg = shrink_image(image, *wanted), None
-    elif size < wanted:
+    else:  # larger, or, by rounding, one side larger and one smaller
         depth = resample_layer(depth, *size)
         shares = np.array(((size[1] / wanted[1],), (size[0] / wanted[0],), (1.0,)))
         camera = replace(camera, intrinsics=camera.intrinsics * shares)

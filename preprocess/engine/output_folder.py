@@ -7,11 +7,12 @@ from zipmap_pl.datasets.format.schema import DATASET_FILE, INDEX_FOLDER, PLAN_FO
 from zipmap_pl.datasets.format.shard_index import column_files
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import sync, temporary_of
-from zipmap_pl.preprocess.engine.plan import Plan, ShardPlan
-from zipmap_pl.preprocess.engine.saved_plan import has_plan, load_plan
+from zipmap_pl.preprocess.engine.plan import ShardPlan
+from zipmap_pl.preprocess.engine.saved_plan import DamagedPlan, has_plan, load_plan
 from zipmap_pl.preprocess.engine.state import ShardState, is_complete
 
 LOCK_FILE = ".lock"
+TABLES_FOLDER = f"{PLAN_FOLDER}/tables"  # of `preprocess.kept`
 
 
 def refuse_foreign_folder(output: Path) -> None:
@@ -32,28 +33,34 @@ def _left_over(folder: Path) -> bool:
 
 
 def remove_shards(output: Path) -> None:
-    """Remove what a plan made: dataset.json first, then shards, sidecars, index and plan; nothing else."""
+    """Remove what a plan made: dataset.json first, then shards, sidecars, index and plan; nothing else.
+
+    Tables stay: they are of raw files, whatever the plan.
+    """
     if not has_plan(output):
         return
     (output / DATASET_FILE).unlink(missing_ok=True)
-    plan = _load_plan_or_none(output)
-    for shard in plan.shards() if plan else []:
-        for file in (shard.tar(output), temporary_of(shard.tar(output))):
+    for tar in _tars(output):
+        for file in (tar, temporary_of(tar)):
             file.unlink(missing_ok=True)
-    for split in plan.splits if plan else []:
-        if (output / split).is_dir() and not any((output / split).iterdir()):
-            (output / split).rmdir()
-    for folder in (SIDECAR_FOLDER, INDEX_FOLDER, PLAN_FOLDER):
+        if tar.parent.is_dir() and not any(tar.parent.iterdir()):
+            tar.parent.rmdir()
+    for folder in (SIDECAR_FOLDER, INDEX_FOLDER):
         if (output / folder).is_dir():
             shutil.rmtree(output / folder)
+    for entry in (output / PLAN_FOLDER).iterdir():
+        if entry.is_file():
+            entry.unlink()
 
 
-def _load_plan_or_none(output: Path) -> Plan | None:
-    """The plan, or None if it is missing or damaged."""
+def _tars(output: Path) -> list[Path]:
+    """The tars that the plan names; if it is damaged, those that have a sidecar."""
     try:
-        return load_plan(output)
-    except UserError:
-        return None
+        plan = load_plan(output)
+    except DamagedPlan:
+        folder = output / SIDECAR_FOLDER
+        return [(output / file.relative_to(folder)).with_suffix(".tar") for file in folder.glob("*/*.npz")]
+    return [shard.tar(output) for shard in plan.shards()] if plan else []
 
 
 def shards_to_write(output: Path, shards: list[ShardPlan], states: dict[int, ShardState | None]) -> list[ShardPlan]:

@@ -1,7 +1,7 @@
 """Processes that do the engine's work: a pool, what each of its tasks is given, and how they end.
 
-The reader travels once per process. A task is a function of a module; its first argument is the `Job` of its process. A
-worker ends between two frames when the run is stopped, and at once when its parent is gone.
+The reader and the place of its tables travel once per process. A task is a function of a module; its first argument is the
+`Job` of its process. A worker ends between two frames when the run is stopped, and at once when its parent is gone.
 """
 
 import multiprocessing
@@ -17,6 +17,7 @@ from typing import Any
 
 import cv2
 
+from zipmap_pl.preprocess.kept import TablesFolder, keep_in, tables_folder
 from zipmap_pl.preprocess.raw import RawReader
 from zipmap_pl.processes import require_main_guard
 from zipmap_pl.progress import track
@@ -50,7 +51,9 @@ def workers_of(reader: RawReader, workers: int) -> Iterator[Run]:
     require_main_guard()
     context = multiprocessing.get_context("forkserver")
     stop = context.Event()
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(reader, stop)) as pool:
+    with ProcessPoolExecutor(
+        workers, context, initializer=_start_worker, initargs=(reader, stop, tables_folder())
+    ) as pool:
 
         def run(task: Callable[..., Any], arguments: list[tuple], name: str) -> Iterator[Any]:
             futures = [pool.submit(_run_task, task, a) for a in arguments]
@@ -69,7 +72,7 @@ def run_here(job: Job | None) -> Run:
     return lambda task, arguments, name: track((task(job, *a) for a in arguments), name, len(arguments))
 
 
-def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
+def _start_worker(reader: RawReader, stop: Any, tables: TablesFolder | None) -> None:  # noqa: ANN401
     """Leave Ctrl-C to the parent, which stops us between two frames; die with the parent if it is killed.
 
     One core each: OpenCV's own threads would only wait for each other.
@@ -81,6 +84,7 @@ def _start_worker(reader: RawReader, stop: Any) -> None:  # noqa: ANN401
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    keep_in(tables)
     _job = Job(reader, stop.is_set)
 
 

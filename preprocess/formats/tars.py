@@ -19,6 +19,7 @@ import numpy as np
 from zipmap_pl.preprocess.formats.gzip_index import Inflated, find_places
 from zipmap_pl.preprocess.formats.listing import Listing, listing_of
 from zipmap_pl.preprocess.formats.raw_file import RawFile
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.raw import RawFault
 
 # The first file of an archive: the whole, or the first of its parts. Groups: gz; digits; letters.
@@ -90,6 +91,11 @@ def table_of(archive: Path) -> dict[str, np.ndarray]:
         "parts": np.array([part.stat().st_size for part in parts], np.uint64),
         **index,
     }
+
+
+def kept_table_of(archive: Path) -> KeptTable:
+    """The same, kept. Raises RawFault if a part is missing."""
+    return KeptTable(archive, "tar", table_of, parts=tuple(_parts_of(archive)[1:]))
 
 
 class OpenTar:

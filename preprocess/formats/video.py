@@ -28,7 +28,7 @@ def table_of(file: Path) -> dict[str, np.ndarray]:
         raise RawFault(file, f"unreadable video ({error})") from error
     if not len(found.times):
         raise RawFault(file, "unreadable video (no frame can be decoded)")
-    return {"times": found.times, "missing": np.int64(found.missing).reshape(())}
+    return {"times": found.times, "missing": np.array(found.missing, np.int64)}
 
 
 class Frames:

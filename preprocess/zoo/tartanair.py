@@ -13,7 +13,6 @@ is a trajectory; its name is the last three folders'.
 import logging
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +28,8 @@ from zipmap_pl.preprocess.formats.sources import (
     join,
     names_in,
     places_of,
-    read_bytes,
 )
+from zipmap_pl.preprocess.formats.text_rows import numbers_of_row, text_rows
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
 from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
@@ -100,15 +99,7 @@ class TartanAir:
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera of a picture of the published size."""
         file = self._part(scene.name, POSES)
-        rows = read_rows(file)
-        if int(frame) >= len(rows):
-            raise RawFault(file, f"{len(rows)} lines, fewer than frames")
-        try:
-            values = np.array([float(word) for word in rows[int(frame)].split()])
-        except ValueError as error:
-            raise RawFault(file, f"line {int(frame) + 1}: {error}") from error
-        if values.size != 7:
-            raise RawFault(file, f"line {int(frame) + 1}: {values.size} numbers, expected tx ty tz qx qy qz qw")
+        values = numbers_of_row(file, int(frame), 7, "tx ty tz qx qy qz qw")
         return RawCamera(intrinsics(WIDTH, HEIGHT), to_opencv(matrix_of_quaternion(values), "ned"), file)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
@@ -155,15 +146,9 @@ def intrinsics(width: int, height: int) -> np.ndarray:
     return cameras.intrinsics_matrix(np.array((width / 2, width / 2, width / 2, height / 2)))
 
 
-@lru_cache(maxsize=2)
-def read_rows(file: Source) -> list[str]:
-    """The lines of a pose file."""
-    return read_bytes(file).decode("utf-8", "replace").splitlines()
-
-
 def _row_count(file: Source) -> int:
     try:
-        return len(read_rows(file))
+        return len(text_rows(file))
     except RawFault:
         return 0  # every frame will say so
 

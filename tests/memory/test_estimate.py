@@ -120,7 +120,7 @@ def test_a_step_takes_what_is_counted(profiled_bytes, changes: list[str], scenes
     ("changes", "scenes", "lowest", "highest"),
     [
         pytest.param([], 2, 0.98, 1.0, marks=pytest.mark.long),
-        (LEAN, 2, 0.999, 1.001),
+        pytest.param(LEAN, 2, 0.999, 1.001, marks=pytest.mark.long),
         pytest.param([*STREAMING, *LEAN], 1, 1.0, 1.04, marks=pytest.mark.long),
         pytest.param([*QUERY, *LEAN], 1, 1.0, 1.07, marks=pytest.mark.long),
     ],
@@ -217,7 +217,7 @@ def test_the_step_that_takes_most_has_the_largest_pictures() -> None:
 
 
 @pytest.mark.usefixtures("step_by_rule")
-@pytest.mark.parametrize("images", [2, 3, 8, 11, 16])
+@pytest.mark.parametrize("images", [2, *(pytest.param(few, marks=pytest.mark.long) for few in (3, 8, 16)), 11])
 def test_the_largest_number_of_images_that_fits(images: int) -> None:
     config = compose([])
     capacity = estimate_memory(with_images(config, images), ALONE, GIB).total + IMAGE // 2

@@ -1,5 +1,6 @@
 """What docs/adding-a-dataset.md shows of a reader beyond scenes and frames does what it says, on the turntable scans of own_data.md."""
 
+import gzip
 import json
 import types
 
@@ -53,3 +54,16 @@ def test_overlaps_that_the_data_give_are_the_neighbors(examples, scans, tmp_path
     (scans / "teapot/overlaps.json").write_text(json.dumps({"view0": {"view5": 0.2, "view3": 0.8}}))
     preprocess(examples.WithOverlaps(scans), tmp_path / "out", EngineSettings(), workers=1)
     assert ShardIndex.open(tmp_path / "out")["frame.neighbours"][0, :3].tolist() == [3, 5, -1]
+
+
+def test_the_table_of_a_container_is_kept(examples, scans, tmp_path):
+    preprocess(examples.Turntable(scans), tmp_path / "out", EngineSettings(), workers=1)
+    file = scans / "teapot/cameras.json"
+    cameras = json.loads(file.read_text())
+    rows = [{"frame": frame, **camera} for frame, camera in cameras.items()]
+    file.with_suffix(".jgz").write_bytes(gzip.compress(json.dumps(rows).encode()))
+    file.write_text(json.dumps(dict.fromkeys(cameras)))  # names only: the cameras come from the table
+    preprocess(examples.WithTables(scans), tmp_path / "boxed", EngineSettings(), workers=1)
+    poses = [ShardIndex.open(tmp_path / name)["frame.world_to_cam"] for name in ("out", "boxed")]
+    np.testing.assert_array_equal(*poses)
+    assert len([*(tmp_path / "boxed/plan/tables").iterdir()]) == 1

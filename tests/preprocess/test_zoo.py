@@ -18,11 +18,12 @@ NOT_PUBLISHED = {"rgbd_folder", "synthetic"}  # their raw data are the user's or
 PUBLISHED = set(dataset_names()) - NOT_PUBLISHED
 
 
-def rows() -> dict[str, list[str]]:
-    """The first table of the page: name -> its other cells."""
-    table = PAGE.split("\n\n")[2]
+def rows(section: str = "") -> list[list[str]]:
+    """The cells of the page's table, or of the one in a section; the name without its marks."""
+    text = PAGE[PAGE.index(section) :]
+    table = text[text.index("| name |") :].partition("\n\n")[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-    return {name.strip("`"): rest for name, *rest in cells}
+    return [[name.strip("`"), *rest] for name, *rest in cells]
 
 
 def without_reader() -> set[str]:
@@ -30,8 +31,12 @@ def without_reader() -> set[str]:
     return set(re.findall(r"`(\w+)`", sentence))
 
 
-def test_every_reader_has_a_row_in_the_table_of_datasets_and_no_other_name_has():
-    assert list(rows()) == dataset_names()
+def test_every_reader_has_one_row_in_the_table_of_datasets_and_no_other_name_has():
+    assert [name for name, *_ in rows()] == dataset_names()
+
+
+def test_every_published_dataset_has_one_row_in_the_table_of_conventions_and_faults():
+    assert [name for name, *_ in rows("## Raw conventions")] == sorted(PUBLISHED)
 
 
 def test_every_published_dataset_has_a_miniature_and_every_miniature_a_reader():
@@ -54,7 +59,8 @@ def test_every_published_dataset_has_settings_for_training():
 def test_the_table_says_what_the_reader_says(name):
     info = load_dataset(name).info
     assert info.slug == name.replace("_", "-")
-    _, _, commercial, where, *_ = rows()[name]
+    (cells,) = [cells for found, *cells in rows() if found == name]
+    _, _, commercial, where, *_ = cells
     if name != "rgbd_folder":
         assert commercial == {True: "yes", False: "no", None: "not stated"}[info.commercial]
     assert (info.url in where) if info.url else "http" not in where

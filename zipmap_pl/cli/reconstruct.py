@@ -18,6 +18,7 @@ OPTIONS = (
     "width",
     "views_per_chunk",
     "export",
+    "shared_camera",
     "upright",
     "device",
 )
@@ -54,6 +55,11 @@ def add_parser(subparsers) -> None:
         "--export",
         metavar="FORMAT[,FORMAT...]",
         help=f"what to write besides cameras.json, of {', '.join(names_in(exporters))} (default: {','.join(exporters.USUAL)})",
+    )
+    parser.add_argument(
+        "--shared-camera",
+        action="store_true",
+        help="one lens for all photos of one size: their median focal lengths (default: one for each photo)",
     )
     parser.add_argument(
         "--upright",
@@ -142,6 +148,7 @@ def reconstruct_photos(
     views_per_chunk: int | None = None,
     choice: "PointChoice | None" = None,
     export: str | None = None,
+    shared_camera: bool = False,
     upright: bool = True,
     device: str = "auto",
 ) -> dict[str, Path]:
@@ -156,6 +163,7 @@ def reconstruct_photos(
     from zipmap_pl.inference.export import find_exporters, new_folder, write_scene
     from zipmap_pl.inference.points import USUAL_POINTS
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
+    from zipmap_pl.inference.shared_camera import share_cameras
     from zipmap_pl.inference.sources.model_images import load_images
     from zipmap_pl.progress import working
 
@@ -171,6 +179,7 @@ def reconstruct_photos(
         pictures = load_images(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
         with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
             scene = reconstruct(model, pictures, chosen_device, views_per_chunk, tell=print)
+        scene = share_cameras(scene) if shared_camera else scene
         scene.folder = source if source.is_dir() else None
         if not upright:
             scene.down = np.array(FIRST_DOWN)

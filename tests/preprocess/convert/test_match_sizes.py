@@ -125,6 +125,16 @@ def test_without_a_word_both_are_brought_to_the_smaller():
     np.testing.assert_array_equal(finer.camera.intrinsics, INTRINSICS * ((0.5,), (0.5,), (1,)))
 
 
+@pytest.mark.parametrize("size", [(481, 636), (479, 650), (486, 640)])
+def test_a_picture_is_never_enlarged_where_one_side_of_the_depth_is_longer_by_rounding(size):
+    image = np.zeros((*LARGE, 3), np.uint8)
+    frame = registered(RawCamera(INTRINSICS, np.eye(4)), image, b"jpeg", np.ones(size, np.float32), "a.png")
+    assert frame.image is image and frame.jpeg == b"jpeg" and frame.depth.shape == LARGE
+    np.testing.assert_allclose(
+        frame.camera.intrinsics[:2] * np.array(size[::-1])[:, None], INTRINSICS[:2] * ((640,), (480,))
+    )
+
+
 @pytest.mark.parametrize("to", ["smaller", "picture"])
 def test_other_proportions_are_a_fault_of_the_picture(to):
     camera = RawCamera(INTRINSICS, np.eye(4))

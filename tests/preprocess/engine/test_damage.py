@@ -174,6 +174,13 @@ def test_a_damaged_plan_lets_no_other_settings_in(toys, reader, copy, complete, 
     assert toys.tree(copy) == before
 
 
+def test_with_a_damaged_plan_rebuild_starts_anew(toys, reader, finished, copy):
+    damage(copy / PLAN)
+    report = preprocess(reader, copy, replace(SETTINGS, max_side=32), workers=1, rebuild=True)
+    assert (report.complete, report.shards_written) == (True, 3)
+    assert toys.tree(copy).keys() == toys.tree(finished).keys()
+
+
 def test_finish_says_who_repairs_a_damaged_plan(copy, capsys):
     damage(copy / PLAN)
     assert main(["shards", "finish", str(copy)]) == 2
@@ -277,7 +284,7 @@ def test_frames_that_the_plan_could_not_use_may_be_mended(toys, tmp_path):
     good = (raw / "frame-000004.pose.txt").read_text()
     (raw / "frame-000004.pose.txt").write_text(" ".join(f"{2 * float(number)}" for number in good.split()))
     reader = RgbdFolder(raw, RgbdOptions("toy"))
-    with pytest.raises(UserError, match=r"1 of 6 frames .*no rotation"):
+    with pytest.raises(UserError, match=r"1 of 6 frames .*pose is"):
         preprocess(reader, tmp_path / "out", SETTINGS, workers=1)
     (raw / "frame-000004.pose.txt").write_text(good)
     assert preprocess(reader, tmp_path / "out", SETTINGS, workers=1).faults == ()

@@ -168,7 +168,7 @@ def test_finish_upgrades_the_index_of_schema_3_and_nothing_else(tmp_path):
     assert main(["shards", "finish", str(folder)]) == 0
     after = ShardIndex.open(folder)
     assert after.info["schema_version"] == 4 and (folder / "index/frame.stream.npy").is_file()
-    for name in NUMBER_COLUMNS:
+    for name in (name for name in NUMBER_COLUMNS if "agreement" not in name):  # what is told follows the rules of today
         np.testing.assert_array_equal(after[name], old[name], err_msg=name)
     for file in [*OLD.glob("*/*.tar"), *OLD.glob("sidecars/*/*"), OLD / "plan/plan.jsonl"]:
         assert (folder / file.relative_to(OLD)).read_bytes() == file.read_bytes()

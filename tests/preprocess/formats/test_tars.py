@@ -14,11 +14,12 @@ import pytest
 from miniatures.tars import written_parts, written_tar
 from traced_memory import taken_at_most
 
-from zipmap_pl.preprocess.formats import gzip_index, tars
+from zipmap_pl.preprocess.formats import gzip_index, sources, tars
 from zipmap_pl.preprocess.formats.gzip_index import Inflated, find_places, primed
 from zipmap_pl.preprocess.formats.raw_file import RawFile
 from zipmap_pl.preprocess.formats.sources import Tarred, exists, find_folders, folders_in, join, names_in, read_bytes
 from zipmap_pl.preprocess.formats.tars import OpenTar, is_tar, table_of
+from zipmap_pl.preprocess.kept import kept_in
 from zipmap_pl.preprocess.raw import RawFault
 
 NAMES = ["a.tar", "a.tar.gz", "a.tgz", "a.tar00", "a.tar.gz00", "a.tar.gz.partaa"]
@@ -97,6 +98,33 @@ def test_a_table_is_all_that_is_needed_to_read(tmp_path, name):
     assert {file: opened.read(file) for file in FILES} == FILES
     again = table_of(archive)
     assert all(np.array_equal(values, again[name]) for name, values in table.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_archive_is_gone_through_once_for_all_processes_until_a_part_changes(tmp_path, monkeypatch, name):
+    passes, real = [], table_of
+    monkeypatch.setattr(tars, "table_of", lambda archive: passes.append(archive) or real(archive))
+    (tmp_path / "raw").mkdir()
+    archive = written_tar(tmp_path / "raw" / name, FILES)
+    last = max((tmp_path / "raw").iterdir())
+    with kept_in(tmp_path / "tables", tmp_path / "raw"):
+        for _ in range(2):
+            sources._opened.cache_clear()  # as in another process
+            assert read_bytes(Tarred(archive, "a/1.txt")) == b"one"
+        assert passes == [archive]
+        os.utime(last, ns=(0, 0))
+        sources._opened.cache_clear()
+        assert read_bytes(Tarred(archive, "a/1.txt")) == b"one"
+        assert passes == [archive, archive]
+
+
+def test_a_reader_of_tars_lists_their_tables(tmp_path):
+    for name in ("b/y.tar", "b/x.tgz", "a.tar.gz00", "a.tar.gz01", "c.txt", "lost.tar00", "lost.tar02"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [table.source for table in sources.tar_tables(tmp_path)] == [
+        tmp_path / name for name in ("a.tar.gz00", "b/x.tgz", "b/y.tar")
+    ]
 
 
 def test_a_table_of_another_archive_is_refused(tmp_path):

@@ -21,6 +21,13 @@ def rgba_png(picture: np.ndarray, alpha: np.ndarray) -> bytes:
     return cv2.imencode(".png", np.dstack((picture[..., ::-1], alpha)))[1].tobytes()
 
 
+def float_png(values: np.ndarray) -> bytes:
+    """A PNG whose four channels, in OpenCV's order, are the bytes of floats [H, W]."""
+    return cv2.imencode(".png", np.ascontiguousarray(values, "<f4").view(np.uint8).reshape(*values.shape, 4))[
+        1
+    ].tobytes()
+
+
 def jpeg(picture: np.ndarray, quality: int) -> bytes:
     """A JPEG of [H, W, 3] uint8 RGB."""
     return cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()

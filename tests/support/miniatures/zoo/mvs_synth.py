@@ -92,7 +92,12 @@ MINIATURE = Miniature(
         found_twice(LONG, COPY, lambda raw: (raw / COPY).mkdir(parents=True), used=f"{TOP}/{LONG}"),
         *rare(
             _values("pose of texts", "extrinsic is a, expected a number", extrinsic=[["a"] * 4] * 4),
-            _values("principal point outside", "principal point 900, 18 is outside", c_x=900),
+            POSE_3.damage(
+                "principal point outside",
+                spoil.json_of(lambda found: found.update(c_x=900)),
+                "principal point 900, 18 is outside",
+                blamed=f"{LONG}/0003",
+            ),
         ),
     ),
 )
