@@ -158,10 +158,13 @@ def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Fol
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
 
 
-def tar_tables(raw: Path) -> list[KeptTable]:
-    """The tables of all tars below a folder: `containers()` of a reader that reads tars. None of one that lacks a part."""
+def tar_tables(raw: Path, pattern: re.Pattern[str] | None = None) -> list[KeptTable]:
+    """The tables of all tars below a folder: `containers()` of a reader that reads tars. None of one that lacks a part.
+
+    As in `find_folders`, folders whose whole path fits `pattern` are not looked into.
+    """
     tables = []
-    for folder, _, files in _tree(raw, None):
+    for folder, _, files in _tree(raw, pattern):
         for name in sorted(filter(is_tar, files)):
             with suppress(RawFault):  # reported when it is opened
                 tables.append(kept_table_of(folder / name))

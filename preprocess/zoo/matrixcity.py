@@ -30,7 +30,16 @@ from zipmap_pl.preprocess.convert.exact_angles import cosine_and_sine
 from zipmap_pl.preprocess.formats.exr import read_exr
 from zipmap_pl.preprocess.formats.json_files import number_in, read_json
 from zipmap_pl.preprocess.formats.pictures import read_picture
-from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in, places_of
+from zipmap_pl.preprocess.formats.sources import (
+    Source,
+    find_folders,
+    found_twice,
+    join,
+    names_in,
+    places_of,
+    tar_tables,
+)
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
@@ -82,6 +91,10 @@ class MatrixCity:
         if not blocks:
             raise UserError(f"{self.raw}: no block <small_city|big_city>/<aerial|street>/<train|test>/<block> in it")
         return [*(self._scene(name) for name in blocks), *found.unreadable]
+
+    def containers(self) -> list[KeptTable]:
+        """The tables of tars."""
+        return tar_tables(self.raw, BLOCK)
 
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera of an image of the published size."""

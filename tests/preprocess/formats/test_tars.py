@@ -125,6 +125,8 @@ def test_a_reader_of_tars_lists_their_tables(tmp_path):
     assert [table.source for table in sources.tar_tables(tmp_path)] == [
         tmp_path / name for name in ("a.tar.gz00", "b/x.tgz", "b/y.tar")
     ]
+    scenes = re.compile(".*/(b)")  # are not looked into
+    assert [table.source for table in sources.tar_tables(tmp_path, scenes)] == [tmp_path / "a.tar.gz00"]
 
 
 def test_a_table_of_another_archive_is_refused(tmp_path):
