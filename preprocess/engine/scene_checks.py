@@ -17,6 +17,7 @@ from zipmap_pl.datasets.inspection.agreement import (
     LEAST_COMPARED,
     THIN,
     THIN_SHARE,
+    THINNED,
     Agreement,
     DepthView,
     Rule,
@@ -74,17 +75,21 @@ class PairCheck:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """A frame that may be one of a pair: its depth in at most 65,536 pixels, and the median; see `PairCheck` for the rest.
+class KeptView:
+    """A frame that may be one of a pair.
 
-    `given` are overlaps that the raw data give, by the other frame's ordinal.
+    Attributes:
+        view: its depth in at most 65,536 pixels, and its camera.
+        median: of the known depths.
+        known, masked: see `PairCheck`.
+        given: overlaps that the raw data give, by the other frame's ordinal.
     """
 
     view: DepthView
     median: float
     known: float
-    masked: bool
-    given: Mapping[int, float]
+    masked: bool = False
+    given: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,7 +104,7 @@ class SpanCheck:
     scene: int
     first: int
     count: int
-    _kept: dict[int, _Kept] = field(default_factory=dict)
+    _kept: dict[int, KeptView] = field(default_factory=dict)
 
     def wants(self, ordinal: int) -> bool:
         """Return True if this frame may be one of a pair: few of a long span are."""
@@ -112,7 +117,7 @@ class SpanCheck:
         if depths.size and view.depth.size >= SMALLEST:
             known, masked = float(np.asarray(encoded.row["frame.valid_share"])), "dynamic" in encoded.parts
             given = zip(encoded.overlaps.ordinals.tolist(), (encoded.overlaps.shares / 255).tolist(), strict=True)
-            self._kept[ordinal] = _Kept(view, float(np.median(depths)), known, masked, dict(given))
+            self._kept[ordinal] = KeptView(view, float(np.median(depths)), known, masked, dict(given))
 
     def pairs(self) -> list[PairCheck]:
         """What the pairs of the span show."""
@@ -127,10 +132,7 @@ class SpanCheck:
     def _checked(self, ordinal: int, other: int) -> PairCheck | None:
         """Two frames; None if no pixel can be compared."""
         one, two = self._kept[ordinal], self._kept[other]
-        target = two.view
-        if two.known < THIN_SHARE:  # with cells as large as the gaps, or points would hardly ever meet
-            target = thinned(target, int(np.count_nonzero(target.depth)))
-        relative, slack = compare(thinned(one.view), target)
+        relative, slack = compare_kept(one, two)
         if not relative.size:
             return None
         good, near = (round(float(np.mean(relative <= within + slack)), 4) for within in (GOOD, THIN.within))
@@ -139,7 +141,15 @@ class SpanCheck:
         return PairCheck(self.scene, ordinal, relative.size, good, median, other, near, known, masked)
 
 
-def chosen_pairs(kept: Mapping[int, _Kept], starts: Iterable[int]) -> list[tuple[int, int]]:
+def compare_kept(source: KeptView, target: KeptView, pixels: int = THINNED) -> tuple[np.ndarray, np.ndarray]:
+    """`agreement.compare` of about so many pixels."""
+    view = target.view
+    if target.known < THIN_SHARE:  # with cells as large as the gaps, or points would hardly ever meet
+        view = thinned(view, int(np.count_nonzero(view.depth)))
+    return compare(thinned(source.view, pixels), view)
+
+
+def chosen_pairs(kept: Mapping[int, KeptView], starts: Iterable[int]) -> list[tuple[int, int]]:
     """Which frames to compare: each start (or the next frame that is there) with the one that shows most.
 
     That is the frame five later, if it has half of the picture in common and stands 5 to 50 % of the median depth away;
@@ -167,7 +177,7 @@ def chosen_pairs(kept: Mapping[int, _Kept], starts: Iterable[int]) -> list[tuple
     return sorted(pair for pair, worth in pairs.items() if worth >= least)
 
 
-def _in_common(frame: _Kept, others: list[DepthView]) -> tuple[np.ndarray, np.ndarray]:
+def _in_common(frame: KeptView, others: list[DepthView]) -> tuple[np.ndarray, np.ndarray]:
     """Share of the picture [n] that a frame has in common with others, if all it sees is at its median depth, and the
     distance of the cameras [n] in median depths.
     """

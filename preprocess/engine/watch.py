@@ -25,7 +25,7 @@ class Watch:
     Args:
         output: the dataset folder.
         plan: its plan.
-        accepted: never stop.
+        accepted: neither warn nor stop.
     """
 
     def __init__(self, output: Path, plan: Plan, accepted: bool) -> None:
@@ -36,13 +36,15 @@ class Watch:
     def see(self, pairs: list[PairCheck]) -> None:
         """Pairs of one more shard. Raises Disagreement."""
         self._pairs += pairs
+        if self._accepted:
+            return
         found = self._agreements()
         wrong = [scene for scene, agreement in found.items() if agreement.disagrees]
         if len(wrong) > FEW * len(found) and not self._warned:
             self._warned = True
             name = self._plan.scenes[wrong[0]].name
             log.warning("%s: scene %s: %s", self._output, name, _warning(found[wrong[0]]))
-        if len(found) >= FIRST_SCENES and len(wrong) >= MOST * len(found) and not self._accepted:
+        if len(found) >= FIRST_SCENES and len(wrong) >= MOST * len(found):
             raise Disagreement(
                 f"{self._output}: depth and cameras disagree in {len(wrong)} of the first {len(found)} scenes; stopped."
                 " `--check` in place of `--output DIR` looks for the mistake; with --yes the same command goes on"

@@ -139,7 +139,7 @@ def test_a_flag_that_the_file_does_not_carry_is_asked_for_in_one_line(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--width", "57"], "--width 57: expected a multiple of the patch size 14"),
+        (["--width", "57"], "width 57: expected a multiple of the patch size 14"),
         (["--width", "-14"], "--width -14: expected 1 or more"),
         (["--every", "0"], "--every 0: expected 1 or more"),
         (["--views-per-chunk", "0"], "--views-per-chunk 0: expected 1 or more"),

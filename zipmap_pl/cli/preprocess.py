@@ -12,6 +12,8 @@ from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
     from zipmap_pl.preprocess.engine.run import Report
+    from zipmap_pl.preprocess.engine.settings import EngineSettings
+    from zipmap_pl.preprocess.raw import RawReader
     from zipmap_pl.preprocess.registry import Dataset
 
 LISTED_FAULTS = 10
@@ -42,8 +44,12 @@ def run(args: argparse.Namespace) -> int:
     from zipmap_pl.preprocess.registry import load_dataset
 
     dataset = load_dataset(args.name)
-    options = dataset_parser(dataset).parse_args(args.rest)
-    refuse_output_in_raw(options)
+    parser = dataset_parser(dataset)
+    options = parser.parse_args(args.rest)
+    if options.output is None and not options.check:
+        parser.error("the following arguments are required: --output (or --check, to look at the raw data only)")
+    if options.output is not None:
+        refuse_output_in_raw(options)
 
     from zipmap_pl.preprocess.engine.run import preprocess
     from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -51,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
     settings = EngineSettings(options.max_side, options.frames_per_shard, options.lossless, options.max_fault_share)
     reader = dataset.reader_from(options)
+    if options.check:
+        return _check(args.name, reader, settings, options)
     try:
         report = preprocess(
             reader, options.output, settings, options.workers, options.part, options.rebuild, options.yes
@@ -60,6 +68,18 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_DISAGREEMENT
     print(report_text(report))
     return EXIT_DISAGREEMENT if disagrees(report) else 0
+
+
+def _check(name: str, reader: "RawReader", settings: "EngineSettings", options: argparse.Namespace) -> int:
+    """Look at the first scenes. Returns 3 if they are misread."""
+    from zipmap_pl.cli.check_text import check_text, is_wrong
+    from zipmap_pl.preprocess.engine.dry_run import look_at
+
+    if options.check_scenes < 1:
+        raise UserError(f"--check-scenes {options.check_scenes}: expected 1 or more")
+    look = look_at(reader, settings, options.workers, options.check_scenes)
+    print(check_text(name, look, options.workers))
+    return EXIT_DISAGREEMENT if is_wrong(look) else 0
 
 
 def disagrees(report: "Report") -> bool:
@@ -89,8 +109,12 @@ def dataset_parser(dataset: "Dataset") -> argparse.ArgumentParser:
     default = EngineSettings()
     group = parser.add_argument_group("shards")
     group.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="dataset folder, for example shards/NAME"
+        "--output", type=Path, metavar="DIR", help="dataset folder, for example shards/NAME; required without --check"
     )
+    text = "look at 64 frames of the first scenes of each split, print what to expect, whether the data are read rightly, and"
+    group.add_argument("--check", action="store_true", help=f"{text} which mistake fits if not; writes nothing")
+    text = "scenes of each split that --check looks at (default: %(default)s)"
+    group.add_argument("--check-scenes", type=int, default=3, metavar="N", help=text)
     group.add_argument(
         "--workers", type=int, default=usable_processors(), metavar="N", help="processes (default: %(default)s)"
     )
