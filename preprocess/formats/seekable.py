@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from zipmap_pl.preprocess.formats.raw_file import facts_of
 from zipmap_pl.preprocess.formats.sources import Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
@@ -18,17 +19,9 @@ def open_seekable(file: Source) -> BinaryIO:
     """
     if not isinstance(file, Path):
         return io.BytesIO(read_bytes(file))
-    try:
-        stream = file.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
-    if size_of(stream) == 0:
-        stream.close()
+    if facts_of(file).st_size == 0:
         raise RawFault(file, "empty file")
-    stream.seek(0)
-    return stream
+    return file.open("rb")
 
 
 def size_of(stream: BinaryIO) -> int:

@@ -39,6 +39,9 @@ def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo]]:
         log.warning("%s: left out %s", folder, beside)
 
     def read(number: int) -> Photo:
-        return open_photo((folder / names[number]).read_bytes())
+        file = folder / names[number]
+        if not file.is_file():  # what follows would wait for a named pipe, and read a device without end
+            raise ValueError("is no file" if file.exists() else "a link to nothing")
+        return open_photo(file.read_bytes())
 
     return names, read
