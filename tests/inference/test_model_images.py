@@ -12,9 +12,14 @@ from numbered_videos import cut, spoil_middle, written_video
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.images.photo import DecodedPhoto
-from zipmap_pl.inference.sources.model_images import fit_photo, load_images, model_size
+from zipmap_pl.inference.sources.model_images import choose_images, fit_photo, model_size
+from zipmap_pl.inference.sources.model_images import load_images as load_chosen
 
 LOAD = {"width": 56, "patch": 14, "aspect": (0.33, 1.0), "max_views": None, "every": 1}
+
+
+def load_images(source, width, patch, aspect, max_views, every):
+    return load_chosen(choose_images(source, max_views, every), width, patch, aspect)
 
 
 def write(path: Path, height: int, width: int, seed: int = 0) -> Path:

@@ -164,19 +164,20 @@ def reconstruct_photos(
     from zipmap_pl.inference.points import USUAL_POINTS
     from zipmap_pl.inference.reconstruct import choose_device, reconstruct
     from zipmap_pl.inference.shared_camera import share_cameras
-    from zipmap_pl.inference.sources.model_images import load_images
+    from zipmap_pl.inference.sources.model_images import choose_images, load_images
     from zipmap_pl.progress import working
 
     formats = find_exporters(exporters.USUAL if export is None else export.split(","))
     with new_folder(output) as folder:
         chosen_device = choose_device(device)
+        chosen = choose_images(source, max_views, every)
         with working(f"loading {checkpoint}"):
             model, seen = load_any(checkpoint, reference_view)
         patch = model.config.patch_size
         width = width or seen.width
         if width % patch:
             raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
-        pictures = load_images(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
+        pictures = load_images(chosen, width, patch, (seen.aspect[0], seen.aspect[1]))
         with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
             scene = reconstruct(model, pictures, chosen_device, views_per_chunk, tell=print)
         scene = share_cameras(scene) if shared_camera else scene

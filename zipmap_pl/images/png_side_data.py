@@ -18,7 +18,7 @@ def only_pixels(data: bytes) -> bytes:
     if not data.startswith(PNG_START):
         return data
     chunks = list(_chunks(data))
-    kind = data[25] if len(data) > 25 else None
+    kind = data[25] if len(data) > 25 else -1
     colors = sum(len(chunk) - 12 for name, chunk in chunks if name == b"PLTE") // 3
     lengths = {GREY: range(2, 3), COLOR: range(6, 7), PALETTE: range(1, colors + 1)}.get(kind, range(0))
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits
+from zipmap_pl.inference.exporters._npy import write_npy
 from zipmap_pl.inference.exporters._png import write_png
 from zipmap_pl.inference.points import PointCloud
 
@@ -16,6 +15,6 @@ def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
     below.mkdir(exist_ok=True)
     near, far = depth_limits(list(scene.depth))
     for stem, depth in zip(scene.stems, scene.depth, strict=True):
-        np.save(below / f"{stem}.npy", depth)
+        write_npy(below / f"{stem}.npy", depth)
         write_png(below / f"{stem}.png", colour_depth(depth, None, near, far))
     return {"depth": below}

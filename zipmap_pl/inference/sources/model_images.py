@@ -1,5 +1,6 @@
 """Photos or a video as the images that the model takes, and the way back to the pixels of the user's own images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,20 +31,30 @@ class ModelImage:
     source_from_model: tuple[float, float, float, float]
 
 
-def load_images(
-    source: Path, width: int, patch: int, aspect: tuple[float, float], max_views: int | None, every: int
-) -> list[ModelImage]:
-    """Read a folder of photos (sorted by name, numbers in names by value) or a video, all brought to one size that the model takes.
+@dataclass(frozen=True)
+class ChosenImages:
+    """The images of a source that are to be read.
 
-    The size follows the first image: `width` pixels wide, height a multiple of `patch`, height / width kept inside `aspect` (what
-    the model was trained on). What does not fit is cropped around the centre; nothing is padded or squeezed.
+    Attributes:
+        source: folder of photos or a video.
+        names: of the images.
+        read: opens one by its place in `names`, in rising order. Raises OSError, ValueError or UserError.
+    """
+
+    source: Path
+    names: list[str]
+    read: Callable[[int], Photo]
+
+
+def choose_images(source: Path, max_views: int | None = None, every: int = 1) -> ChosenImages:
+    """Look at a folder of photos (sorted by name, numbers in names by value) or a video; no photo is decoded.
 
     Args:
         max_views: keep at most that many, evenly spread; None keeps all.
         every: keep every n-th.
 
     Raises:
-        UserError: nothing there, or a file that cannot be decoded.
+        UserError: nothing there.
     """
     if source.is_file() and source.suffix.lower() in PHOTO_ENDINGS:
         raise UserError(f"{source}: a single photo, expected a folder of photos or a video; give its folder")
@@ -51,18 +62,30 @@ def load_images(
     chosen = list(range(0, len(names), every))
     if max_views is not None and len(chosen) > max_views:
         chosen = [chosen[position] for position in np.linspace(0, len(chosen) - 1, max_views).round().astype(int)]
-    images: list[ModelImage] = []
-    for number in track(chosen, "reading pictures", len(chosen)):
+    return ChosenImages(source, [names[number] for number in chosen], lambda place: read(chosen[place]))
+
+
+def load_images(images: ChosenImages, width: int, patch: int, aspect: tuple[float, float]) -> list[ModelImage]:
+    """Read images, all brought to one size that the model takes.
+
+    The size follows the first image: `width` pixels wide, height a multiple of `patch`, height / width kept inside `aspect` (what
+    the model was trained on). What does not fit is cropped around the centre; nothing is padded or squeezed.
+
+    Raises:
+        UserError: a file that cannot be decoded.
+    """
+    loaded: list[ModelImage] = []
+    for place, name in track(list(enumerate(images.names)), "reading images", len(images.names)):
         try:
-            photo = read(number)
-            if not images:
+            photo = images.read(place)
+            if not loaded:
                 size = model_size(*photo.size, width, patch, aspect)
-            images.append(fit_photo(names[number], photo, size))
+            loaded.append(fit_photo(name, photo, size))
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{source / names[number]}: not a picture that can be decoded ({error}); repair or remove it"
+                f"{images.source / name}: not a picture that can be decoded ({error}); repair or remove it"
             ) from error
-    return images
+    return loaded
 
 
 def model_size(height: int, width: int, model_width: int, patch: int, aspect: tuple[float, float]) -> tuple[int, int]:
