@@ -36,10 +36,10 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise UserError(f"{path}: not empty, expected a new folder for the results; choose another --output")
         path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path)
+        partial = _new_partial(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; choose another --output") from error
-    _remove_left_over(path)
-    partial = _new_partial(path)
     try:
         with owned(partial / MARK, "zipmap reconstruct"):
             yield partial
