@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zipmap_pl.images.photo import open_photo
+from zipmap_pl.images.photo import open_photo, photo_size
 from zipmap_pl.images.png_side_data import only_pixels
 
 IMAGE = np.random.default_rng(0).integers(256, size=(20, 30, 3), dtype=np.uint8)
@@ -56,7 +56,8 @@ SIDE_DATA = {
 @pytest.mark.parametrize("mode", ["RGB", "P"])
 @pytest.mark.parametrize("place", [b"IDAT", b"IEND"])
 def test_pixels_are_read_next_to_damaged_or_large_side_data(what, mode, place):
-    assert np.array_equal(pixels(png(mode, SIDE_DATA[what], place)), pixels(png(mode, b"")))
+    data = png(mode, SIDE_DATA[what], place)
+    assert np.array_equal(pixels(data), pixels(png(mode, b""))) and photo_size(data) == (20, 30)
 
 
 @pytest.mark.parametrize(("mode", "data"), [("RGB", b""), ("RGB", b"x"), ("L", b"x"), ("P", b""), ("P", bytes(300))])
@@ -69,7 +70,8 @@ def test_whole_transparency_and_whole_exif_count_next_to_damage():
     assert pixels(png("RGB", one_color + SIDE_DATA["a large color profile"]))[3, 4].tolist() == [255, 255, 255]
     turned = Image.Exif()
     turned[0x0112] = 6
-    assert open_photo(png("RGB", chunk(b"tEXt", b"key\0x"), exif=turned)).size == (30, 20)
+    data = png("RGB", SIDE_DATA["a large color profile"], exif=turned)
+    assert open_photo(data).size == photo_size(data) == (30, 20)
 
 
 def test_damaged_exif_of_a_jpeg_leaves_the_image_as_it_is():

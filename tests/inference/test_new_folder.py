@@ -118,7 +118,7 @@ def test_the_input_is_looked_at_before_the_model_is_loaded(tmp_path, monkeypatch
     def load(*_):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("zipmap_pl.checkpoints.load.load_any", load)
+    monkeypatch.setattr("zipmap_pl.inference.from_photos.load_any", load)
     for source in (tmp_path / "gone", tmp_path):
         with pytest.raises(UserError, match="expected photos|found no photos"):
             reconstruct.reconstruct_photos(source, tmp_path / "run", tmp_path / "result")

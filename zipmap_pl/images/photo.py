@@ -94,13 +94,23 @@ def open_photo(data: bytes) -> Photo:
         raise ValueError(str(error)) from error
 
 
+def photo_size(data: bytes) -> tuple[int, int]:
+    """Height, width of the photo that a file holds, upright, without decoding it. Raises ValueError if they cannot be read."""
+    if is_jpeg(data):
+        return open_photo(data).size
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _upright_size(data)
+    except Image.DecompressionBombError as error:
+        raise ValueError("too many pixels to decode at once; a JPEG of it would be decoded smaller") from error
+    except UNREADABLE as error:
+        raise ValueError(str(error)) from error
+
+
 def _jpeg(data: bytes) -> JpegPhoto:
     header = JpegImageFile(io.BytesIO(data))  # `Image.open` would refuse large ones
-    try:
-        orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
-    except UNREADABLE:
-        orientation = 1
-    return JpegPhoto(data, (header.height, header.width), orientation)
+    return JpegPhoto(data, (header.height, header.width), _orientation(header))
 
 
 def _decoded(data: bytes) -> DecodedPhoto:
@@ -120,6 +130,27 @@ def _turned_upright(file: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(file)
     except UNREADABLE:
         return file
+
+
+def _upright_size(data: bytes) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            # Pillow turns the size of a TIFF itself.
+            turned = file.format != "TIFF" and _orientation(file) in TRANSPOSED
+            return (file.width, file.height) if turned else (file.height, file.width)
+    except UNREADABLE:
+        pixels = only_pixels(data)
+        if pixels == data:
+            raise
+        return _upright_size(pixels)
+
+
+def _orientation(file: Image.Image) -> int:
+    """The orientation noted in EXIF, 1 to 8; 1 where that is damaged."""
+    try:
+        return file.getexif().get(ExifTags.Base.Orientation, 1)
+    except UNREADABLE:
+        return 1
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -4,14 +4,16 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from zipmap_pl.images.limits import PNG_CHECKSUM, PNG_CHUNK, PNG_START
+from PIL import ExifTags, Image
+
+from zipmap_pl.images.limits import PNG_CHECKSUM, PNG_CHUNK, PNG_START, UNREADABLE
 
 PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 GREY, COLOR, PALETTE = 0, 2, 3  # kinds of image that may have one transparent color, or a transparency of each color
 
 
 def only_pixels(data: bytes) -> bytes:
-    """The PNG with nothing but its pixels, their palette, and its transparency where that is whole; other data as they are.
+    """The PNG with nothing but its pixels and palette, and transparency and EXIF where these are whole; other data as they are.
 
     A damaged chunk of the pixels stays, for the decoder to refuse.
     """
@@ -24,9 +26,20 @@ def only_pixels(data: bytes) -> bytes:
 
     def is_kept(name: bytes, chunk: bytes) -> bool:
         whole = PNG_CHECKSUM.unpack(chunk[-4:]) == (zlib.crc32(chunk[4:-4]),)
-        return name in PIXELS or (name == b"tRNS" and whole and len(chunk) - 12 in lengths)
+        transparency = name == b"tRNS" and whole and len(chunk) - 12 in lengths
+        return name in PIXELS or transparency or (name == b"eXIf" and whole and _is_exif(chunk[8:-4]))
 
     return PNG_START + b"".join(chunk for name, chunk in chunks if is_kept(name, chunk))
+
+
+def _is_exif(data: bytes) -> bool:
+    try:
+        exif = Image.Exif()
+        exif.load(data)
+        exif.get(ExifTags.Base.Orientation)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
