@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from miniatures.rooms import Room, pinhole
 
 from zipmap_pl.cli.main import main
+from zipmap_pl.datasets.format.dataset_file import pack_dataset_file, parse_dataset_file
 from zipmap_pl.datasets.format.depth_coding import SKY, decode_depth, read_codes, read_png
 from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader
 from zipmap_pl.datasets.format.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
@@ -174,8 +175,8 @@ def test_incomplete_damaged_or_newer_datasets_are_refused_in_one_line(copy, tmp_
     with pytest.raises(UserError, match=r"uint32\[2\], expected uint32\[6\]|expected .*\[2"):
         ShardIndex.open(copy)
     column.write_bytes(data)
-    info = json.loads((copy / DATASET_FILE).read_text())
-    (copy / DATASET_FILE).write_text(json.dumps({**info, "schema_version": 99}))
+    info = parse_dataset_file((copy / DATASET_FILE).read_bytes(), "")
+    (copy / DATASET_FILE).write_bytes(pack_dataset_file({**info, "schema_version": 99}))
     with pytest.raises(UserError, match="schema version 99"):
         ShardIndex.open(copy)
     (copy / DATASET_FILE).unlink()
@@ -206,7 +207,10 @@ def test_info_verify_and_show_of_what_is_no_dataset(toys, tmp_path, capsys):
     capsys.readouterr()
     for name, line in (
         ("nowhere", "no such folder, expected a dataset in shards"),
-        ("raw", "no dataset.json, so this is no dataset in shards; make one with `zipmap preprocess NAME"),
+        (
+            "raw",
+            "no dataset.json, so this is no dataset in shards; if it holds raw data, make shards of them with `zipmap",
+        ),
         ("file", "is a file, expected the folder of a dataset"),
         (
             "half",
@@ -360,6 +364,8 @@ def altered(frame, **changes):
     [
         ({"pose": np.full((4, 4), np.nan)}, "pose holds nan, expected finite"),
         ({"pose": np.diag((1.0, 1, 1.01, 1))}, "orthonormal only to 0.02, expected 0.001"),
+        ({"pose": np.diag((1.2, 1.2, 1.2, 1))}, "pose is a rotation times 1.2, expected a rotation and a translation"),
+        ({"pose": np.eye(4) + 1e308 * np.eye(4, k=3)}, "pose holds 1e\\+308, expected at most 1e\\+12"),
         ({"pose": np.diag((1.0, 1, -1, 1))}, "determinant -1.000, expected \\+1"),
         ({"intrinsics": np.diag((0.0, 1, 1))}, "focal lengths 0, 1 do not fit"),
         ({"intrinsics": np.array(((150.0, 2, 99), (0, 150, 50), (0, 0, 1)))}, "skewed by 2"),
