@@ -1,10 +1,8 @@
 """`zipmap preprocess NAME RAW --check`: a look at the first scenes, before a night of work. Nothing is written that stays.
 
 Lists everything, turns at most 64 frames of a few scenes of each split into shards in a temporary folder, and compares how
-depth and cameras agree as they are read, with each common mistake undone, and in the ways that the reader offers:
-
-    def alternatives(self) -> dict[str, RawReader]:  # optional, of a RawReader
-        return {"poses of OpenGL": replace(self, axes="opengl")}
+depth and cameras agree as they are read, with each common mistake undone, and in the other ways that the reader offers
+(`alternatives`, see `preprocess.raw.RawReader`).
 """
 
 import math
