@@ -49,6 +49,7 @@ NEVER = {
     },
     "models.layers": {"models.mixers", "models.heads", "models.sequences", "models.zipmap"},
     "models.heads": {"models.mixers", "models.sequences", "models.zipmap"},
+    "training.settings": {f"training.{name}" for name in ("config", "step", "parallel", "module", "watching", *LAST)},
     # step -> parallel -> module -> watching -> stages, fit; the settings are above the step, whose settings are part of them.
     "training.step": {f"training.{name}" for name in ("config", "parallel", "module", "watching", *LAST)},
     "training.parallel": {f"training.{name}" for name in ("module", "watching", *LAST)},

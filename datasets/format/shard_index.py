@@ -202,6 +202,11 @@ def _why_no_dataset(folder: Path) -> str:
             f"no {DATASET_FILE}, so preprocessing is not complete; run its `zipmap preprocess` again"
             f" or, if all parts are done, `zipmap shards finish {folder}`"
         )
+    if any(folder.iterdir()):
+        return (
+            f"no {DATASET_FILE}, so this is no dataset in shards; if it holds raw data, make shards of them with"
+            f" `zipmap preprocess NAME {folder} --output shards/{folder.resolve().name}`"
+        )
     return f"no {DATASET_FILE}, so this is no dataset in shards; {make}"
 
 

@@ -16,10 +16,12 @@ from zipmap_pl.datasets.format.schema import (
     DATASET_FILE,
     FRAME_COLUMNS,
     INDEX_FOLDER,
+    PARTS,
     SCENE_COLUMNS,
     SCHEMA_VERSION,
 )
 from zipmap_pl.datasets.format.shard_index import column_files, pack_text
+from zipmap_pl.datasets.inspection.agreement import rule_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.files import commit, exclusive_temporary, write_exclusively
 from zipmap_pl.preprocess.engine.given_overlaps import GivenNeighbours, given_neighbours, unpack
@@ -209,28 +211,32 @@ def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.n
         "scene.unit_source": [scene.unit_source for scene in plan.scenes],
         "scene.raw_from_world": [scene.raw_from_world for scene in plan.scenes],
         "scene.metres_per_unit": [nan if s.metres_per_unit is None else s.metres_per_unit for s in plan.scenes],
-        **_check_columns(states, columns, [slice(*rows) for rows in zip(first, last, strict=True)]),
+        **_check_columns(plan, states, columns, [slice(*rows) for rows in zip(first, last, strict=True)]),
     }
     return {name: np.array(values[name], dtype).reshape(-1, *shape) for name, (dtype, shape) in SCENE_COLUMNS.items()}
 
 
 def _check_columns(
-    states: list[ShardState], columns: dict[str, np.ndarray], scenes: list[slice]
+    plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray], scenes: list[slice]
 ) -> dict[str, list[float]]:
     """What was checked of every scene, whose rows are `scenes`."""
     pairs: dict[int, list[PairCheck]] = {}
     for state in states:
         for check in state.checks:
             pairs.setdefault(check.scene, []).append(check)
-    agreements = [scene_agreement_of(pairs.get(number, [])) for number in range(len(scenes))]
+    known = [
+        float(columns["frame.valid_share"][rows].mean()) if rows.stop > rows.start else math.nan for rows in scenes
+    ]
+    agreements = []
+    for number, rows in enumerate(scenes):
+        masked = bool(np.any(columns["frame.part_length"][rows, PARTS.index("dynamic")]))
+        rule = rule_of(plan.settings["dataset"]["kind"], plan.settings["dataset"]["source"], masked, known[number])
+        agreements.append(scene_agreement_of(pairs.get(number, []), rule))
     motions = [camera_steps(columns["frame.world_to_cam"][rows]) for rows in scenes]
-    shares = columns["frame.valid_share"]
     return {
-        "scene.agreement_median": [median for median, _ in agreements],
-        "scene.agreement_good": [good for _, good in agreements],
-        "scene.valid_share": [
-            float(shares[rows].mean()) if rows.stop > rows.start else float("nan") for rows in scenes
-        ],
+        "scene.agreement_median": [agreement.median_relative for agreement in agreements],
+        "scene.agreement_good": [agreement.good_share for agreement in agreements],
+        "scene.valid_share": known,
         "scene.largest_step": [step for step, _ in motions],
         "scene.largest_turn": [turn for _, turn in motions],
     }

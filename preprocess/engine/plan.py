@@ -6,8 +6,8 @@ plan/plan.jsonl   first line: settings, fingerprint, counts and the checksum of 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -188,14 +188,36 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
             raise UserError(
                 f"split {split!r}: expected a name of lower-case letters, digits and dashes, not a folder of ours"
             )
-    name, count = Counter(scene.name for scene in scenes).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"scene {name!r}: the reader lists it {count} times; scene names must be unique")
+    if name := _first_repeated([scene.name for scene in scenes]):
+        raise UserError(f"scene {name!r}: the reader lists it more than once; scene names must be unique")
     for scene in scenes:
-        frame, count = Counter(scene.frames).most_common(1)[0] if scene.frames else ("", 1)
-        if count > 1:
-            raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} {count} times")
+        if frame := _first_repeated(scene.frames):
+            raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} more than once")
+        _refuse_other_letters(scene)
     return scenes
+
+
+def _first_repeated(names: Sequence[str]) -> str | None:
+    """A name that is there more than once, or None."""
+    return None if len(set(names)) == len(names) else Counter(names).most_common(1)[0][0]
+
+
+def _refuse_other_letters(scene: RawScene) -> None:
+    """Raise UserError for a name that cannot be stored as text: a file's, of letters that are not UTF-8."""
+    names = (scene.name, *scene.frames)
+    if _is_text("".join(names)):
+        return
+    name = next(name for name in names if not _is_text(name))
+    what = "its name" if name == scene.name else f"the name of frame {ascii(name)}"
+    raise UserError(f"scene {ascii(scene.name)}: {what} is not UTF-8; rename the raw files")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:
@@ -291,7 +313,7 @@ def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
 
 def save_plan(plan: Plan, output: Path) -> None:
     """Write the plan: one file, so that a kill leaves the old plan or the new one."""
-    lines = "".join(json.dumps(asdict(scene), sort_keys=True) + "\n" for scene in plan.scenes).encode()
+    lines = "".join(json.dumps(vars(scene), sort_keys=True) + "\n" for scene in plan.scenes).encode()
     summary = {
         "settings": plan.settings,
         "fingerprint": plan.fingerprint,

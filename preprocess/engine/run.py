@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zipmap_pl.datasets.format.schema import DATASET_FILE
-from zipmap_pl.datasets.inspection.agreement import FEW
 from zipmap_pl.errors import NO_ROOM, UserError
 from zipmap_pl.files import locked
 from zipmap_pl.preprocess.engine.finish import finish
@@ -29,7 +28,6 @@ from zipmap_pl.preprocess.engine.plan import (
     planned_settings,
     save_plan,
 )
-from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
 from zipmap_pl.preprocess.engine.state import (
     PassedOver,
@@ -41,6 +39,7 @@ from zipmap_pl.preprocess.engine.state import (
     shard_state,
 )
 from zipmap_pl.preprocess.engine.tables import make_tables
+from zipmap_pl.preprocess.engine.watch import Watch, result_of
 from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
 from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
 from zipmap_pl.preprocess.kept import kept_in
@@ -64,7 +63,9 @@ class Report:
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
         passed_over: frames that the dataset's own description says cannot be used, by reason and scene; likewise.
         left_out: what the reader left out while it listed scenes; of the whole dataset.
-        disagreeing: scenes in this run's shards whose depth and cameras do not agree.
+        disagreeing: scenes whose depth and cameras do not agree; of the whole dataset where it is complete, else of the
+            shards that this run wrote or found.
+        checked: number of the scenes that could be compared; likewise.
     """
 
     output: Path
@@ -78,6 +79,7 @@ class Report:
     passed_over: PassedOver
     left_out: tuple[Skipped, ...]
     disagreeing: tuple[str, ...]
+    checked: int
 
 
 def preprocess(
@@ -87,6 +89,7 @@ def preprocess(
     workers: int,
     part: tuple[int, int] = (1, 1),
     rebuild: bool = False,
+    accept_disagreement: bool = False,
 ) -> Report:
     """Turn raw data into a folder of shards, or go on where an earlier run stopped.
 
@@ -97,14 +100,16 @@ def preprocess(
         workers: processes; 1 = this process. The result does not depend on it.
         part: (i, n) with 1 <= i <= n: write every n-th shard only; whichever part comes last finishes the dataset.
         rebuild: throw away what is there (only what a plan of ours made) and start with a new plan.
+        accept_disagreement: go on even if depth and cameras disagree in most of the first ten scenes.
 
     Raises:
+        Disagreement: they do.
         UserError: nothing to read, other settings than before, too many faulty frames, or an error of the system.
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after workers have stopped between two frames.
     """
     try:
         with terminable():
-            return _preprocess(reader, output, settings, workers, part, rebuild)
+            return _preprocess(reader, output, settings, workers, part, rebuild, accept_disagreement)
     except OSError as error:
         place = error.filename or (output if error.errno in NO_ROOM else "")
         where = f"{place}: " if place else ""
@@ -125,7 +130,13 @@ def finish_folder(output: Path, max_fault_share: float) -> tuple[list[Skipped], 
 
 
 def _preprocess(
-    reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
+    reader: RawReader,
+    output: Path,
+    settings: EngineSettings,
+    workers: int,
+    part: tuple[int, int],
+    rebuild: bool,
+    accept_disagreement: bool,
 ) -> Report:
     _check_arguments(output, settings, workers, part)
     report = None if rebuild else _finished(output, reader, settings)
@@ -144,7 +155,8 @@ def _preprocess(
             todo = shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
         arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
-        faults, passed_over, checks = [], [], Watch(output, plan)
+        faults, passed_over, checks = [], [], Watch(output, plan, accept_disagreement)
+        checks.see([check for state in states.values() if state is not None for check in state.checks])
         for written in run(_write, arguments, "shards"):
             faults += written.faults
             passed_over += written.passed_over
@@ -154,10 +166,11 @@ def _preprocess(
             missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
             if not missing:
                 faults, passed_over = finish(output, settings.max_fault_share, run)
+    verdict = checks.result() if missing else result_of(output)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
     skipped = (tuple(faults), by_reason(passed_over), tuple(left_out_of(plan)))
-    return Report(output, not missing, *counts, *skipped, checks.disagreeing)
+    return Report(output, not missing, *counts, *skipped, *verdict)
 
 
 def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
@@ -183,34 +196,7 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
     ):
         return None
     skipped = (faults, info.get("passed_over", {}), left_out)
-    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, *skipped, ())
-
-
-class Watch:
-    """Looks at the checks of shards as they are written, and warns once, when more than a few scenes disagree."""
-
-    def __init__(self, output: Path, plan: Plan) -> None:
-        self._output, self._plan = output, plan
-        self._pairs: list[PairCheck] = []
-        self._warned = False
-
-    def see(self, pairs: list[PairCheck]) -> None:
-        """Pairs of one more shard."""
-        self._pairs += pairs
-        wrong, compared = disagreeing_scenes(self._pairs), len({pair.scene for pair in self._pairs})
-        if len(wrong) > FEW * compared and not self._warned:
-            self._warned = True
-            scene, share = next(iter(wrong.items()))
-            text = (
-                "%s: scene %s: depth and cameras DISAGREE: carried into later frames, only %.0f%% of the depth is within"
-                " 2 %% of what is there (right data: 90 %%). A wrong axis, pose direction, depth unit or focal length?"
-            )
-            log.warning(text, self._output, self._plan.scenes[scene].name, 100 * share)
-
-    @property
-    def disagreeing(self) -> tuple[str, ...]:
-        """Names of the scenes that disagree."""
-        return tuple(self._plan.scenes[scene].name for scene in disagreeing_scenes(self._pairs))
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, *skipped, *result_of(output))
 
 
 def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:

@@ -110,8 +110,8 @@ def write_shard(
                     raise Stopped
                 encoded = _write_frame(reader, archive, shard, span.scene, ordinal, settings, rows)
                 if encoded is not None and check.wants(ordinal):
-                    check.add(ordinal, encoded.depth_view())
-            rows.checks += check.pairs
+                    check.add(ordinal, encoded)
+            rows.checks += check.pairs()
         meta = {
             "digest": shard.digest(fingerprint),
             "planned": shard.frame_count,

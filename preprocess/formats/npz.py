@@ -11,7 +11,7 @@ import numpy as np
 
 from zipmap_pl.preprocess.formats.npy_header import MAX_HEADER, NpyHeader, read_header
 from zipmap_pl.preprocess.formats.seekable import open_seekable, size_of
-from zipmap_pl.preprocess.formats.sources import MAX_BYTES, Zipped
+from zipmap_pl.preprocess.formats.sources import MAX_BYTES, Source, Zipped
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP
 from zipmap_pl.preprocess.raw import RawFault
 
@@ -19,8 +19,8 @@ MOST_PER_BYTE = 1100  # bytes of an array for a byte in the archive, at most: de
 PIECE = 1 << 20  # bytes inflated at once
 
 
-def read_arrays(file: Path, *names: str) -> list[np.ndarray]:
-    """The arrays of these names in a .npz on disk, as stored: numbers, truth values or texts.
+def read_arrays(file: Source, *names: str) -> list[np.ndarray]:
+    """The arrays of these names in a .npz, as stored: numbers, truth values or texts.
 
     The archive may have any size. Of other members nothing is read.
 
@@ -36,8 +36,9 @@ def read_arrays(file: Path, *names: str) -> list[np.ndarray]:
             raise RawFault(file, f"unreadable npz ({str(error)[:200] or type(error).__name__})") from error
 
 
-def _array(file: Path, archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
+def _array(file: Source, archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
     member = f"{name}.npy"
+    blamed = Zipped(Path(str(file)), member)
     there = archive.namelist()
     if there.count(member) != 1:
         known = ", ".join(sorted(other.removesuffix(".npy") for other in there))
@@ -45,8 +46,8 @@ def _array(file: Path, archive: zipfile.ZipFile, name: str, size: int) -> np.nda
     info = archive.getinfo(member)
     with archive.open(info) as stream:
         head = stream.read(MAX_HEADER)
-        header = read_header(Zipped(file, member), io.BytesIO(head))
-        _refuse_lies(Zipped(file, member), header, info, size)
+        header = read_header(blamed, io.BytesIO(head))
+        _refuse_lies(blamed, header, info, size)
         values = np.empty(header.byte_count, np.uint8)
         place, piece = 0, head[header.start :]
         while piece:  # to the end, where the checksum is compared
@@ -54,9 +55,7 @@ def _array(file: Path, archive: zipfile.ZipFile, name: str, size: int) -> np.nda
             place += len(piece)
             piece = stream.read(PIECE)
     if place != len(values):
-        raise RawFault(
-            Zipped(file, member), f"unreadable numpy file (its header promises {header}, but {place} follow)"
-        )
+        raise RawFault(blamed, f"unreadable numpy file (its header promises {header}, but {place} follow)")
     return header.shaped(values)
 
 

@@ -54,7 +54,9 @@ def read_depth_in_16_bits(file: Source, per_unit: float) -> np.ndarray:
 
 def in_units(values: np.ndarray, per_unit: float) -> np.ndarray:
     """Stored values by how many of them are a unit, float32: the nearest to the exact quotient."""
-    wide = values.dtype.itemsize > 2 or per_unit != np.float32(per_unit)  # a quotient of small integers is exact enough
+    wide = values.dtype.itemsize > 2 or per_unit != float(
+        np.float32(per_unit)
+    )  # a quotient of small integers is exact enough
     return (values / (np.float64(per_unit) if wide else np.float32(per_unit))).astype(np.float32, copy=False)
 
 

@@ -9,14 +9,11 @@
 Lines that start with # and empty lines are left out. Poses are returned as they stand: no axes are changed here.
 """
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.formats.sources import Source, read_bytes
-from zipmap_pl.preprocess.raw import RawFault
 
 FORMATS = "16, 12, 8 or 7 numbers a line, or 5 lines a frame (trajectory.log)"
 
@@ -34,26 +31,6 @@ def matrix_of_quaternion(values: np.ndarray) -> np.ndarray:
             (0.0, 0.0, 0.0, 1.0),
         )
     )
-
-
-def pose_on_line(file: Source, number: int) -> np.ndarray:
-    """The [4, 4] matrix of tx ty tz qx qy qz qw on a line, counted from 0, of a file with a line per frame. Raises RawFault."""
-    lines = lines_of(file)
-    if number >= len(lines):
-        raise RawFault(file, f"{len(lines)} lines, fewer than frames")
-    try:
-        values = np.array([float(word) for word in lines[number].split()])
-    except ValueError as error:
-        raise RawFault(file, f"line {number + 1}: {error}") from error
-    if values.size != 7:
-        raise RawFault(file, f"line {number + 1}: {values.size} numbers, expected tx ty tz qx qy qz qw")
-    return matrix_of_quaternion(values)
-
-
-@lru_cache(maxsize=2)
-def lines_of(file: Source) -> list[str]:
-    """The lines of a text. Raises RawFault."""
-    return read_bytes(file).decode("utf-8", "replace").splitlines()
 
 
 def read_trajectory(file: Path) -> np.ndarray:
@@ -117,7 +94,7 @@ def read_numbers(file: Path) -> list[list[float]]:
 
 def _parse(data: bytes) -> list[list[float]]:
     rows = []
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
         words = line.replace(",", " ").split()
         if not words or words[0].startswith("#"):
             continue

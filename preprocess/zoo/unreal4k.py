@@ -27,7 +27,8 @@ from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.convert.axes import right_handed
 from zipmap_pl.preprocess.convert.depth_of import of_disparity
 from zipmap_pl.preprocess.formats.pictures import read_depth_npy, read_picture
-from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in, read_bytes
+from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in
+from zipmap_pl.preprocess.formats.text_rows import numbers_of_row, text_rows
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
 
@@ -47,6 +48,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://github.com/fabiotosi92/SMD-Nets",
     commercial=None,
+    raw_size="599 GB in nine zips",
 )
 
 
@@ -122,26 +124,14 @@ def _baseline(left: RawCamera, right: RawCamera) -> float:
 @lru_cache(maxsize=4)
 def _camera(file: Source) -> RawCamera:
     """The camera that a file tells, in the world with x and y swapped."""
-    lines = read_bytes(file).decode("utf-8", "replace").splitlines()
-    if len(lines) < 2:
-        raise RawFault(file, f"{len(lines)} lines, expected 2 (intrinsics, pose)")
-    intrinsics = _numbers(file, lines, 1, 9).reshape(3, 3)
+    if len(text_rows(file)) != 2:
+        raise RawFault(file, f"{len(text_rows(file))} lines, expected 2 (intrinsics, pose)")
+    intrinsics, pose = numbers_of_row(file, 0, 9, "K by rows"), numbers_of_row(file, 1, 12, "a 3x4 matrix")
+    if not np.isfinite(pose).all():
+        raise RawFault(file, f"pose holds {pose[~np.isfinite(pose)][0]}, expected finite numbers")
     cam_to_world = np.eye(4)
-    cam_to_world[:3] = cameras.invert_rigid(right_handed(_numbers(file, lines, 2, 12).reshape(3, 4)))
-    return RawCamera(intrinsics, cam_to_world, file)
-
-
-def _numbers(file: Source, lines: list[str], number: int, count: int) -> np.ndarray:
-    """The finite numbers [count] of a line, counted from 1."""
-    try:
-        values = np.array([float(word) for word in lines[number - 1].split()])
-    except ValueError as error:
-        raise RawFault(file, f"line {number}: {error}") from error
-    if values.size != count:
-        raise RawFault(file, f"line {number} has {values.size} numbers, expected {count}")
-    if not np.isfinite(values).all():
-        raise RawFault(file, f"line {number} holds {values[~np.isfinite(values)][0]}, expected finite numbers")
-    return values
+    cam_to_world[:3] = cameras.invert_rigid(right_handed(pose.reshape(3, 4)))
+    return RawCamera(intrinsics.reshape(3, 3), cam_to_world, file)
 
 
 READER = UnrealStereo4K

@@ -338,6 +338,7 @@ def test_a_scene_without_any_usable_pose_is_all_faults(toys, tmp_path):
     )
     index = ShardIndex.open(tmp_path / "out")
     assert len(report.faults) == 4
+    assert all("pose holds nan, expected finite numbers" in str(fault) for fault in report.faults)
     assert index["scene.frame_count"].tolist() == [4, 0]
 
 
