@@ -121,6 +121,7 @@ class DatasetInfo:
             that shards made before it are refused.
         url: where to register for the raw data, or to get them.
         commercial: the licence allows commercial use; None = it does not say, which counts as no.
+        raw_size: of what has to be downloaded, in a few words.
     """
 
     slug: str
@@ -132,10 +133,11 @@ class DatasetInfo:
     reader_version: int = 1
     url: str = ""
     commercial: bool | None = None
+    raw_size: str = ""
 
     def written(self) -> dict[str, object]:
-        """The part that dataset.json and the fingerprint hold: all but `url` and `commercial`, which shards do not depend on."""
-        return {name: value for name, value in asdict(self).items() if name not in ("url", "commercial")}
+        """The part that dataset.json and the fingerprint hold: all but what only `zipmap datasets` shows."""
+        return {name: value for name, value in asdict(self).items() if name not in ("url", "commercial", "raw_size")}
 
 
 class RawReader(Protocol):

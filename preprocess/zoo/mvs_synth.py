@@ -43,6 +43,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=None,
     url="https://phuang17.github.io/DeepMVS/mvs-synth.html",
     commercial=None,
+    raw_size="about 16 GB (GTAV_720; 9 for 540, 34 for 1080)",
 )
 
 

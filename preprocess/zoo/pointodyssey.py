@@ -60,6 +60,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://pointodyssey.com",
     commercial=False,
+    raw_size="181 GB compressed: train 135, val 20, test 27",
 )
 
 

@@ -52,6 +52,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://europe.naverlabs.com/proxy-virtual-worlds-vkitti-2/",
     commercial=False,
+    raw_size="about 15 GB: rgb, depth and textgt are needed",
 )
 
 

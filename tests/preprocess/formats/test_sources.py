@@ -113,6 +113,19 @@ def test_folders_are_found_in_the_order_of_their_names_above_first_and_once(tmp_
     assert find_folders(Path(), re.compile(".*/(s)")).places["s"][-1] == Path("s")
 
 
+def test_what_macos_leaves_in_archives_and_next_to_files_is_passed_over(tmp_path):
+    """`__MACOSX/a/b/._1.txt` would be found as another a/b, before the real one."""
+    files = {"a/b/1.txt": b"one", "a/b/._1.txt": b"\0\5", "__MACOSX/a/b/._1.txt": b"\0\5", "__MACOSX/a/b/2.txt": b""}
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+            (tmp_path / "disk" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "disk" / name).write_bytes(data)
+    (places,) = find_folders(tmp_path, re.compile(".*/(a/b)")).places.values()
+    assert set(places) == {Zipped(tmp_path / "all.zip", "a/b"), tmp_path / "disk/a/b"}
+    assert [names_in(place) for place in places] == [["1.txt"]] * 2
+
+
 def test_an_archive_that_was_replaced_is_read_afresh(places, tmp_path):
     file = join(places[1], "a/b/1.txt")
     assert read_bytes(file) == b"one"
