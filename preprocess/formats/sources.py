@@ -7,7 +7,7 @@ for all what `pathlib` does for a disk; `find_folders` looks for the folders of 
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -122,6 +122,11 @@ def folders_in(folder: Source) -> list[str]:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def first_holding(folders: Iterable[Source], ending: str) -> Source | None:
+    """The first of these folders that holds a file whose name ends so. RawFault if an archive is unreadable."""
+    return next((folder for folder in folders if any(name.endswith(ending) for name in names_in(folder))), None)
 
 
 @lru_cache(maxsize=2)  # a tree of pictures, and perhaps one of depth
