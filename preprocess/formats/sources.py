@@ -4,17 +4,19 @@
 for all what `pathlib` does for a disk; `find_folders` looks for the folders of scenes in a raw tree of folders and archives.
 """
 
+import io
 import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.formats.listing import OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.listing import MACOS, OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.raw_file import facts_of
 from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, kept_table_of
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
 from zipmap_pl.preprocess.kept import KeptTable
@@ -73,6 +75,38 @@ def read_bytes(source: Source) -> bytes:
     if not data:
         raise RawFault(source, "empty file")
     return data
+
+
+class TarMember(io.RawIOBase):
+    """A file in a tar, open for reading at any place. It may have any size, and is not compared with its checksum."""
+
+    def __init__(self, source: Tarred) -> None:
+        """Raises RawFault as `read_bytes`; so does reading."""
+        opened = _open_with(source)
+        assert isinstance(opened, OpenTar)
+        self._source, self._opened = source, opened
+        self._size, self._place = opened.size(source.name), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        wanted = place + (0, self._place, self._size)[whence]
+        if wanted < 0:
+            raise ValueError(f"place {wanted} is before the start of the file")
+        self._place = wanted
+        return wanted
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def, override]  # as in `RawFile`
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._place))
+        with _damage(self._source):
+            view[:count] = self._opened.read_part(self._source.name, self._place, count)
+        self._place += count
+        return count
 
 
 def join(folder: Source, name: str) -> Source:
@@ -163,11 +197,8 @@ def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Fol
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
 
 
-def tar_tables(raw: Path, pattern: re.Pattern[str] | None = None) -> list[KeptTable]:
-    """The tables of all tars below a folder: `containers()` of a reader that reads tars. None of one that lacks a part.
-
-    As in `find_folders`, folders whose whole path fits `pattern` are not looked into.
-    """
+def tar_tables(raw: Path, pattern: re.Pattern[str]) -> list[KeptTable]:
+    """The tables of the tars that `find_folders` opens: `containers()` of a reader of tars. None of one that lacks a part."""
     tables = []
     for folder, _, files in _tree(raw, pattern):
         for name in sorted(filter(is_tar, files)):
@@ -176,7 +207,7 @@ def tar_tables(raw: Path, pattern: re.Pattern[str] | None = None) -> list[KeptTa
     return tables
 
 
-def _tree(top: Path, leaf: re.Pattern[str] | None) -> Iterator[tuple[Path, re.Match[str] | None, list[str]]]:
+def _tree(top: Path, leaf: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str] | None, list[str]]]:
     """Every folder of a tree, whether it is a leaf, and the names of its files: folders by name, each before what is below it.
 
     Links are followed, and a folder with several of them comes once. A folder whose whole path fits `leaf` is not looked
@@ -187,7 +218,7 @@ def _tree(top: Path, leaf: re.Pattern[str] | None) -> Iterator[tuple[Path, re.Ma
     while waiting:
         below = waiting.pop()
         path = whole + below or "/"
-        match = leaf.fullmatch(path) if leaf else None
+        match = leaf.fullmatch(path)
         folders: list[str] = []
         files: list[str] = []
         try:
@@ -198,7 +229,8 @@ def _tree(top: Path, leaf: re.Pattern[str] | None) -> Iterator[tuple[Path, re.Ma
             if not match:
                 with os.scandir(path) as entries:
                     for entry in entries:
-                        (folders if _is_folder(entry) else files).append(entry.name)
+                        if entry.name != MACOS:
+                            (folders if _is_folder(entry) else files).append(entry.name)
         except OSError:
             continue  # not for us: lost+found, say
         yield top / below[1:], match, files
@@ -231,29 +263,38 @@ def found_twice(places: tuple[Source, ...]) -> list[LeftOut]:
 
 
 def _read_file(file: Path) -> bytes:
-    try:
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise RawFault(file, f"{size} bytes, expected at most {MAX_BYTES}")
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
+    size = facts_of(file).st_size
+    if size > MAX_BYTES:
+        raise RawFault(file, f"{size} bytes, expected at most {MAX_BYTES}")
+    return file.read_bytes()
 
 
 def _read_member(source: Zipped | Tarred) -> bytes:
+    opened = _open_with(source)
+    with _damage(source):
+        if (size := opened.size(source.name)) > MAX_BYTES:
+            raise RawFault(source, f"{size} bytes, expected at most {MAX_BYTES}")
+        return opened.read(source.name)
+
+
+def _open_with(source: Zipped | Tarred) -> OpenZip | OpenTar:
+    """The archive of a member. Raises RawFault if there is no such member, or if it is no file."""
     opened = _open(source)
     if source.name in opened.listing.repeated:
         raise RawFault(source, "two members of the archive have this name")
     if source.name not in opened.listing.members:
         raise RawFault(source, "missing")
-    try:
+    with _damage(source):
         if not opened.is_file(source.name):
             raise RawFault(source, "is a link, expected a file")
-        if (size := opened.size(source.name)) > MAX_BYTES:
-            raise RawFault(source, f"{size} bytes, expected at most {MAX_BYTES}")
-        return opened.read(source.name)
+    return opened
+
+
+@contextmanager
+def _damage(source: Zipped | Tarred) -> Iterator[None]:
+    """Raise RawFault for what damaged archives raise."""
+    try:
+        yield
     except (*DAMAGED_ZIP, *DAMAGED_TAR) as error:
         raise RawFault(source, f"unreadable in its archive ({str(error) or type(error).__name__})") from error
 

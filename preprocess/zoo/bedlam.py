@@ -87,6 +87,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://bedlam.is.tue.mpg.de",
     commercial=False,
+    raw_size="not known",
 )
 
 

@@ -55,6 +55,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://midair.ulg.ac.be",
     commercial=False,
+    raw_size="about 300 GB: left images and depth",
 )
 
 
@@ -93,6 +94,11 @@ class MidAir:
     def settings(self) -> dict[str, object]:
         """Where the camera is in the vehicle."""
         return settings_of(self)
+
+    def alternatives(self) -> dict[str, "MidAir"]:
+        """The other place of the camera."""
+        other, text = ((0.0, 0.0, 0.0), "none") if any(self.lever_arm) else (LEVER_ARM, ",".join(map(str, LEVER_ARM)))
+        return {f"--lever-arm {text}": replace(self, lever_arm=other)}
 
     def scenes(self) -> list[RawScene]:
         """One scene per flight and climate, sorted by name. Raises UserError if there is no climate."""

@@ -45,6 +45,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://spring-benchmark.org",
     commercial=None,
+    raw_size="not known",
 )
 
 

@@ -14,6 +14,7 @@ from zipmap_pl.version import __version__
 
 # Subcommand -> (module, what it does). Each module offers add_parser(subparsers) and run(arguments) -> exit status.
 COMMANDS = {
+    "datasets": ("zipmap_pl.cli.datasets", "the published datasets: terms, size, and which of them are here"),
     "preprocess": ("zipmap_pl.cli.preprocess", "turn a raw dataset into shards"),
     "shards": ("zipmap_pl.cli.shards", "look at, check and finish datasets in shards"),
     "fetch": ("zipmap_pl.cli.fetch", "published weights into the caches of this machine"),

@@ -43,6 +43,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://huggingface.co/datasets/BoDai/MatrixCity",
     commercial=False,
+    raw_size="more than 1 TB (one large block from the air: 86 GB of images)",
 )
 
 
@@ -65,6 +66,10 @@ class MatrixCity:
         """Nothing can be chosen."""
         return settings_of(self)
 
+    def containers(self) -> list[KeptTable]:
+        """What is in the tars."""
+        return tar_tables(self.raw, BLOCK)
+
     def scenes(self) -> list[RawScene]:
         """One scene per block, sorted by name. Raises UserError if there are none."""
         found = find_folders(self.raw, BLOCK, tars=True)
@@ -72,10 +77,6 @@ class MatrixCity:
         if not blocks:
             raise UserError(f"{self.raw}: no block <small_city|big_city>/<aerial|street>/<train|test>/<block> in it")
         return [*(self._scene(name) for name in blocks), *found.unreadable]
-
-    def containers(self) -> list[KeptTable]:
-        """The tables of tars."""
-        return tar_tables(self.raw, BLOCK)
 
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera of an image of the published size."""

@@ -13,7 +13,8 @@ from miniatures.tars import written_tar
 from miniatures.zoo import tartanair
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.preprocess.formats import sources
+from zipmap_pl.preprocess.formats import sens, sources
+from zipmap_pl.preprocess.formats.seekable import open_seekable
 from zipmap_pl.preprocess.formats.sources import (
     Tarred,
     Zipped,
@@ -116,6 +117,19 @@ def test_folders_are_found_in_the_order_of_their_names_above_first_and_once(tmp_
     assert find_folders(Path(), re.compile(".*/(s)")).places["s"][-1] == Path("s")
 
 
+def test_what_macos_leaves_in_archives_and_next_to_files_is_passed_over(tmp_path):
+    """`__MACOSX/a/b/._1.txt` would be found as another a/b, before the real one."""
+    files = {"a/b/1.txt": b"one", "a/b/._1.txt": b"\0\5", "__MACOSX/a/b/._1.txt": b"\0\5", "__MACOSX/a/b/2.txt": b""}
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+            (tmp_path / "disk" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "disk" / name).write_bytes(data)
+    (places,) = find_folders(tmp_path, re.compile(".*/(a/b)")).places.values()
+    assert set(places) == {Zipped(tmp_path / "all.zip", "a/b"), tmp_path / "disk/a/b"}
+    assert [names_in(place) for place in places] == [["1.txt"]] * 2
+
+
 def test_an_archive_that_was_replaced_is_read_afresh(places, tmp_path):
     file = join(places[1], "a/b/1.txt")
     assert read_bytes(file) == b"one"
@@ -214,3 +228,30 @@ def test_a_process_that_was_forked_does_not_disturb_the_archives_of_the_other(tm
             read_bytes(Zipped(tmp_path / "a.zip", "39.bin"))
             os._exit(0)
         os.waitpid(child, 0)
+
+
+def no_files(folder):
+    """What a folder may hold that is no file: reading it would wait without end, or never come to one."""
+    os.mkfifo(folder / "pipe")
+    (folder / "link to a pipe").symlink_to("pipe")
+    (folder / "device").symlink_to("/dev/zero")
+    (folder / "terminal").symlink_to("/dev/null")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_a_fault_and_is_not_read(tmp_path):
+    for file in no_files(tmp_path):
+        for read in (read_bytes, open_seekable, sens.frame_index):
+            with pytest.raises(RawFault, match="is no file"):
+                read(file)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("archive", [Zipped, Tarred])
+def test_an_archive_that_is_no_file_is_a_fault(tmp_path, archive):
+    for number, file in enumerate(no_files(tmp_path)):
+        named = tmp_path / f"{number}.{'zip' if archive is Zipped else 'tar'}"
+        named.symlink_to(file)
+        with pytest.raises(RawFault, match="is no file"):
+            read_bytes(archive(named, "a/b/1.txt"))
