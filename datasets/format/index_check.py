@@ -1,6 +1,7 @@
 """The index against the checksums in dataset.json: done once, by the process that starts a run, and remembered."""
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.files import write_file
 
 CHECKED_FOLDER = "checked"  # of the cache of this machine
+TOLD_BYTES = 1e9  # of an index that takes so long to check that it is logged
+
+log = logging.getLogger(__name__)
 
 
 def open_checked(location: str | os.PathLike, remote: RemoteConfig | None = None) -> ShardIndex:
@@ -61,6 +65,9 @@ def _first_damaged(index: ShardIndex, cache: Path) -> str | None:
     with suppress(OSError):
         if memory.read_bytes() == state:
             return None
+    size = sum(column.nbytes for column in index.columns.values())
+    if size > TOLD_BYTES:
+        log.info("%s: reading the index once to check it, %.1f GB", index.location, size / 1e9)
     damaged = next(damaged_columns(index.folder, index.info), None)
     if damaged is None:
         with suppress(OSError):

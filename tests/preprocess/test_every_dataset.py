@@ -390,6 +390,7 @@ def check_against_truth(index, truth, miniature, lost=(), with_pictures=False):
     for scene, frames in kept:
         rows = index.scene_rows(planned[scene.name]) if scene.name in planned else range(0)
         assert [index.text("frame.name", row) for row in rows] == [frame.name for frame in frames]
+        assert [int(index["frame.stream"][row]) for row in rows] == [frame.stream for frame in frames]
         if frames:
             assert index.splits[index["scene.split"][planned[scene.name]]] == scene.split
         for row, frame in zip(rows, frames, strict=True):

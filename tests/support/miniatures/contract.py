@@ -28,6 +28,7 @@ class TrueFrame:
         seen: where pictures are rectified (by the engine or the reader), what a camera at the same place with the
             intrinsics [3, 3] that come out sees. Then `intrinsics` is not compared, and `image`, `depth` and `sky` only
             say the size and what there is: picture and depth must be those of `seen`, to the accuracy of resampling.
+        stream: number of the stream of its scene, counted over all streams that the reader lists.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TrueFrame:
     dynamic: np.ndarray | None = None
     object: np.ndarray | None = None
     seen: Callable[[np.ndarray], View] | None = None
+    stream: int = 0
 
 
 @dataclass(frozen=True)
