@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from zipmap_pl.preprocess.formats.raw_file import open_raw
 from zipmap_pl.preprocess.formats.sources import Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
@@ -18,12 +19,7 @@ def open_seekable(file: Source) -> BinaryIO:
     """
     if not isinstance(file, Path):
         return io.BytesIO(read_bytes(file))
-    try:
-        stream = file.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
+    stream = io.BufferedReader(open_raw(file))
     if size_of(stream) == 0:
         stream.close()
         raise RawFault(file, "empty file")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats.listing import MACOS, OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.raw_file import open_raw
 from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, kept_table_of
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
 from zipmap_pl.preprocess.kept import KeptTable
@@ -224,15 +225,11 @@ def found_twice(places: tuple[Source, ...]) -> list[LeftOut]:
 
 
 def _read_file(file: Path) -> bytes:
-    try:
-        size = file.stat().st_size
+    with open_raw(file) as stream:
+        size = os.fstat(stream.fileno()).st_size
         if size > MAX_BYTES:
             raise RawFault(file, f"{size} bytes, expected at most {MAX_BYTES}")
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
+        return stream.readall()
 
 
 def _read_member(source: Zipped | Tarred) -> bytes:
