@@ -159,17 +159,17 @@ def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Fol
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
 
 
-def tar_tables(raw: Path) -> list[KeptTable]:
-    """The tables of all tars below a folder: `containers()` of a reader that reads tars. None of one that lacks a part."""
+def tar_tables(raw: Path, pattern: re.Pattern[str]) -> list[KeptTable]:
+    """The tables of the tars that `find_folders` opens: `containers()` of a reader of tars. None of one that lacks a part."""
     tables = []
-    for folder, _, files in _tree(raw, None):
+    for folder, _, files in _tree(raw, pattern):
         for name in sorted(filter(is_tar, files)):
             with suppress(RawFault):  # reported when it is opened
                 tables.append(kept_table_of(folder / name))
     return tables
 
 
-def _tree(top: Path, leaf: re.Pattern[str] | None) -> Iterator[tuple[Path, re.Match[str] | None, list[str]]]:
+def _tree(top: Path, leaf: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str] | None, list[str]]]:
     """Every folder of a tree, whether it is a leaf, and the names of its files: folders by name, each before what is below it.
 
     Links are followed, and a folder with several of them comes once. A folder whose whole path fits `leaf` is not looked
@@ -180,7 +180,7 @@ def _tree(top: Path, leaf: re.Pattern[str] | None) -> Iterator[tuple[Path, re.Ma
     while waiting:
         below = waiting.pop()
         path = whole + below or "/"
-        match = leaf.fullmatch(path) if leaf else None
+        match = leaf.fullmatch(path)
         folders: list[str] = []
         files: list[str] = []
         try:
