@@ -133,7 +133,13 @@ def opened(file: Path) -> Iterator[Parquet]:
         UserError: pyarrow is not installed.
     """
     parquet = library("pyarrow.parquet", "waymo", "reading Parquet")
-    with RawFile([file]) as stream:
+    try:
+        stream = RawFile([file])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RawFault(file, "missing") from error
+    except IsADirectoryError as error:
+        raise RawFault(file, "is a folder, expected a file") from error
+    with stream:
         with _damage(file, stream):
             contents = Parquet(file, parquet.ParquetFile(stream, buffer_size=BUFFER, pre_buffer=False), stream)
         yield contents

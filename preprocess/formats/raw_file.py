@@ -2,29 +2,8 @@
 
 import io
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
-
-from zipmap_pl.preprocess.raw import RawFault
-
-
-def open_raw(file: Path) -> io.FileIO:
-    """A raw file, open for reading. Never waits for the other end of a pipe, and reads no device.
-
-    Raises:
-        RawFault: missing, or no file. Other errors of the system stay what they are.
-    """
-    try:
-        stream = io.FileIO(file, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise RawFault(file, "is no file, but a pipe, a socket or a device")
-    return stream
 
 
 class RawFile(io.RawIOBase):
@@ -32,7 +11,7 @@ class RawFile(io.RawIOBase):
 
     A place before its start is a ValueError, never an OSError: libraries seek to what a damaged file says, and an OSError
     has to mean that the system failed. Where a library raises OSError for damage all the same, `failed` tells the two apart.
-    Raises as `open_raw`.
+    Raises OSError if a part cannot be opened.
     """
 
     def __init__(self, parts: Sequence[Path]) -> None:
@@ -42,7 +21,7 @@ class RawFile(io.RawIOBase):
         self.failed = False  # the system could not read
         try:
             for part in parts:
-                self._streams.append(open_raw(part))
+                self._streams.append(io.FileIO(part))
                 self._ends.append(self.size + os.fstat(self._streams[-1].fileno()).st_size)
         except BaseException:
             self.close()

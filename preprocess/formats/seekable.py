@@ -4,7 +4,6 @@ import io
 import os
 from typing import BinaryIO
 
-from zipmap_pl.preprocess.formats.raw_file import open_raw
 from zipmap_pl.preprocess.formats.sources import Source, TarMember, Tarred, Zipped, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
@@ -18,7 +17,12 @@ def open_seekable(file: Source) -> BinaryIO:
     """
     if isinstance(file, Zipped):
         return io.BytesIO(read_bytes(file))
-    stream = io.BufferedReader(TarMember(file) if isinstance(file, Tarred) else open_raw(file))
+    try:
+        stream = io.BufferedReader(TarMember(file)) if isinstance(file, Tarred) else file.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RawFault(file, "missing") from error
+    except IsADirectoryError as error:
+        raise RawFault(file, "is a folder, expected a file") from error
     if size_of(stream) == 0:
         stream.close()
         raise RawFault(file, "empty file")

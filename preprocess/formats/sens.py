@@ -7,7 +7,6 @@ then as many times 128 bytes. Nothing that the file promises is believed before 
 """
 
 import logging
-import os
 import struct
 import zlib
 from array import array
@@ -18,7 +17,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zipmap_pl.preprocess.formats.raw_file import open_raw
 from zipmap_pl.preprocess.raw import RawFault
 
 log = logging.getLogger(__name__)
@@ -127,8 +125,12 @@ def inflate_depth(file: Path, data: bytes, size: tuple[int, int]) -> np.ndarray:
 
 def _version_of(file: Path) -> tuple[int, int]:
     """Size and time of the last change: what is remembered of a file holds for these."""
-    with open_raw(file) as stream:
-        found = os.fstat(stream.fileno())
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RawFault(file, "missing") from error
+    if file.is_dir():
+        raise RawFault(file, "is a folder, expected a file")
     if found.st_size == 0:
         raise RawFault(file, "empty file")
     return found.st_size, found.st_mtime_ns

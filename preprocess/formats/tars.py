@@ -76,6 +76,10 @@ def table_of(archive: Path) -> dict[str, np.ndarray]:
                 while contents.read(PIECE):  # to the checksum at the end
                     pass
             index = find_places(file) if compressed else {}
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RawFault(archive, "missing") from error
+    except IsADirectoryError as error:
+        raise RawFault(archive, "is a folder, expected a file") from error
     except DAMAGED_TAR as error:
         raise RawFault(archive, f"unreadable tar ({str(error)[:200] or type(error).__name__})") from error
     names = b"".join(member.name.encode("utf-8", "surrogateescape") + b"\0" for member in members)

@@ -1,6 +1,5 @@
 """Photos reach the model at one size, and pixels find the way back."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -156,12 +155,6 @@ def test_a_text_that_names_other_files_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_text("ffconcat version 1.0\nfile secret.avi\n")
     with pytest.raises(UserError, match="begins with b'ffconcat"):
         load_images(tmp_path / "film.mp4", **LOAD)
-
-
-def test_a_pipe_among_photos_is_no_photo(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg: not a picture that can be decoded \(it is no file\)"):
-        load_images(tmp_path, **LOAD)
 
 
 def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:

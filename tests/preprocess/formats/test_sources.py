@@ -13,8 +13,7 @@ from miniatures.tars import written_tar
 from miniatures.zoo import tartanair
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.preprocess.formats import sens, sources, video
-from zipmap_pl.preprocess.formats.seekable import open_seekable
+from zipmap_pl.preprocess.formats import sources
 from zipmap_pl.preprocess.formats.sources import (
     Tarred,
     Zipped,
@@ -125,22 +124,6 @@ def test_what_macos_leaves_in_archives_and_next_to_files_is_passed_over(tmp_path
     (places,) = find_folders(tmp_path, re.compile(".*/(a/b)")).places.values()
     assert set(places) == {Zipped(tmp_path / "all.zip", "a/b"), tmp_path / "disk/a/b"}
     assert [names_in(place) for place in places] == [["1.txt"]] * 2
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
-def test_a_pipe_or_a_device_is_no_file(tmp_path, make):
-    """Reading one would wait for ever, or take all memory."""
-    for name, read in (
-        ("a.png", read_bytes),
-        ("a.hdf5", open_seekable),
-        ("a.zip", lambda path: read_bytes(Zipped(path, "a"))),
-        ("a.tar", lambda path: read_bytes(Tarred(path, "a"))),
-        ("a.mkv", video.table_of),
-        ("a.sens", sens.read_header),
-    ):
-        make(tmp_path / name)
-        with pytest.raises(RawFault, match="is no file, but a pipe, a socket or a device"):
-            read(tmp_path / name)
 
 
 def test_an_archive_that_was_replaced_is_read_afresh(places, tmp_path):

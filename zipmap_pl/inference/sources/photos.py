@@ -41,16 +41,9 @@ def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo], Callab
         log.warning("%s: left out %s", folder, beside)
 
     def read(number: int) -> Photo:
-        return open_photo(_bytes_of(folder / names[number]))
+        return open_photo((folder / names[number]).read_bytes())
 
     def size(number: int) -> tuple[int, int]:
-        return photo_size(_bytes_of(folder / names[number]))
+        return photo_size((folder / names[number]).read_bytes())
 
     return names, read, size
-
-
-def _bytes_of(photo: Path) -> bytes:
-    """The bytes of a file. Raises OSError, and ValueError for a pipe or a device, which would never end."""
-    if photo.exists() and not photo.is_file():
-        raise ValueError("it is no file")
-    return photo.read_bytes()
