@@ -16,6 +16,7 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats.listing import MACOS, OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.raw_file import facts_of
 from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, kept_table_of
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
 from zipmap_pl.preprocess.kept import KeptTable
@@ -257,15 +258,10 @@ def found_twice(places: tuple[Source, ...]) -> list[LeftOut]:
 
 
 def _read_file(file: Path) -> bytes:
-    try:
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise RawFault(file, f"{size} bytes, expected at most {MAX_BYTES}")
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
+    size = facts_of(file).st_size
+    if size > MAX_BYTES:
+        raise RawFault(file, f"{size} bytes, expected at most {MAX_BYTES}")
+    return file.read_bytes()
 
 
 def _read_member(source: Zipped | Tarred) -> bytes:
