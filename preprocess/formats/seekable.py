@@ -19,7 +19,7 @@ def open_seekable(file: Source) -> BinaryIO:
     if isinstance(file, Zipped):
         return io.BytesIO(read_bytes(file))
     if isinstance(file, Tarred):
-        stream = io.BufferedReader(TarMember(file))
+        stream: BinaryIO = io.BufferedReader(TarMember(file))
     else:
         facts_of(file)
         stream = file.open("rb")
