@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zipmap_pl.preprocess.formats.extras import library
-from zipmap_pl.preprocess.formats.raw_file import RawFile
+from zipmap_pl.preprocess.formats.raw_file import RawFile, facts_of
 from zipmap_pl.preprocess.formats.sources import MAX_BYTES
 from zipmap_pl.preprocess.raw import RawFault
 
@@ -133,13 +133,8 @@ def opened(file: Path) -> Iterator[Parquet]:
         UserError: pyarrow is not installed.
     """
     parquet = library("pyarrow.parquet", "waymo", "reading Parquet")
-    try:
-        stream = RawFile([file])
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
-    with stream:
+    facts_of(file)
+    with RawFile([file]) as stream:
         with _damage(file, stream):
             contents = Parquet(file, parquet.ParquetFile(stream, buffer_size=BUFFER, pre_buffer=False), stream)
         yield contents

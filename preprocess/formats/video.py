@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.images import video
+from zipmap_pl.preprocess.formats.raw_file import facts_of
 from zipmap_pl.preprocess.raw import RawFault
 
 
@@ -18,12 +19,9 @@ def table_of(file: Path) -> dict[str, np.ndarray]:
     Raises:
         RawFault: missing, no video, damaged so that nothing can be decoded.
     """
+    facts_of(file)
     try:
         found = video.find_times(file)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
     except ValueError as error:
         raise RawFault(file, f"unreadable video ({error})") from error
     if not len(found.times):
