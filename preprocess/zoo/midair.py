@@ -95,6 +95,11 @@ class MidAir:
         """Where the camera is in the vehicle."""
         return settings_of(self)
 
+    def alternatives(self) -> dict[str, "MidAir"]:
+        """The camera in the middle of the vehicle, as in the published training."""
+        middle = lever_arm("none")
+        return {"--lever-arm none": replace(self, lever_arm=middle)} if self.lever_arm != middle else {}
+
     def scenes(self) -> list[RawScene]:
         """One scene per flight and climate, sorted by name. Raises UserError if there is no climate."""
         found = find_folders(self.raw, CLIMATE)
