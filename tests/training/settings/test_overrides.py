@@ -3,6 +3,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from zipmap_pl.cli.fit import prepare
 from zipmap_pl.cli.main import main
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import RunConfig, compose
@@ -196,3 +197,11 @@ def test_aliases_that_are_used_as_meant_are_read(tmp_path):
     (tmp_path / "data" / "mine.yaml").write_text(text)
     data = compose(["stage=own", "data=mine"], config_dir=str(tmp_path)).data
     assert data.aspect == [2, 2] and data.train["b"].weight == 2.0
+
+
+def test_commands_that_prepare_data_know_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    seen = []
+    monkeypatch.setattr("zipmap_pl.cli.preprocess.run", lambda arguments: seen.extend(arguments.rest))
+    prepare(["synthetic --scenes 1 --output ~/shards/rooms"])
+    assert seen == ["--scenes", "1", "--output", "/home/me/shards/rooms"]
