@@ -8,7 +8,7 @@ from zipmap_pl.cli.main import main
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import RunConfig, compose
 from zipmap_pl.training.settings.overrides import GROUPS, prepared
-from zipmap_pl.training.settings.yaml_groups import check_groups
+from zipmap_pl.training.settings.yaml_groups import check_groups, check_interpolations
 
 TEXTS = [
     "runs/日本",
@@ -180,6 +180,23 @@ def test_yaml_of_every_group_is_looked_at(tmp_path, place):
     (tmp_path / place).write_text(BOMB)
     with pytest.raises(UserError, match=place):
         check_groups(tmp_path, GROUPS)
+
+
+@pytest.mark.parametrize("reference", ["${a.t%d.path}", "${..t%d.path}"])
+def test_interpolations_that_lead_to_ever_more_others_are_refused_at_once(reference):
+    chain = {"t0": {"path": "x"}} | {f"t{n}": {"path": 2 * (reference % (n - 1))} for n in range(1, 40)}
+    with pytest.raises(UserError, match=r"settings: a\.t\d+\.path leads to too many interpolations"):
+        check_interpolations({"a": chain})
+    long = {"t0": {"path": "x"}} | {f"t{n}": {"path": reference % (n - 1)} for n in range(1, 400)}
+    with pytest.raises(UserError, match="too many"):
+        check_interpolations({"a": dict(reversed(long.items()))})
+
+
+def test_interpolations_as_settings_have_them_and_circles_are_left_to_omegaconf():
+    check_interpolations(
+        {"shards": "~", "train": {f"d{n}": {"path": "${shards}/x", "all": "${train}"} for n in range(29)}}
+    )
+    check_interpolations({"a": "${b}", "b": "${a}", "c": "${c}", "home": "${oc.env:HOME}"})
 
 
 def test_the_folder_is_checked_before_it_is_read(tmp_path):
