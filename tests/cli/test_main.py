@@ -133,9 +133,12 @@ def test_train_py_is_fit() -> None:
 
 
 def test_reconstruct_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, message = run_and_read(
-        capsys, "reconstruct", str(tmp_path), "--checkpoint", str(tmp_path / "none"), "--output", str(tmp_path / "out")
-    )
+    run = ["--checkpoint", str(tmp_path / "none"), "--output", str(tmp_path / "out")]
+    status, message = run_and_read(capsys, "reconstruct", str(tmp_path), *run)
+    assert status == 2
+    assert "found no photos" in message  # which are looked at first
+    (tmp_path / "photo.jpg").touch()
+    status, message = run_and_read(capsys, "reconstruct", str(tmp_path), *run)
     assert status == 2
     assert "expected a checkpoint" in message
     (tmp_path / "full").mkdir()

@@ -146,7 +146,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> Run
 
     from zipmap_pl.training.settings.composition_errors import explained
     from zipmap_pl.training.settings.overrides import GROUPS, prepared, quoted
-    from zipmap_pl.training.settings.yaml_groups import check_groups
+    from zipmap_pl.training.settings.yaml_groups import check_groups, check_interpolations
 
     ready = [prepared(text, RunConfig) for text in overrides]
     search_path = []
@@ -160,6 +160,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> Run
     try:
         with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
             composed = hydra.compose("train", overrides=[*search_path, *ready])
+        check_interpolations(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False)))
         # Merged once more, because `+key=value` gets past the schema.
         values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
         retired = take_out(values)

@@ -3,11 +3,12 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from zipmap_pl.cli.fit import prepare
 from zipmap_pl.cli.main import main
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import RunConfig, compose
 from zipmap_pl.training.settings.overrides import GROUPS, prepared
-from zipmap_pl.training.settings.yaml_groups import check_groups
+from zipmap_pl.training.settings.yaml_groups import check_groups, check_interpolations
 
 TEXTS = [
     "runs/日本",
@@ -181,6 +182,23 @@ def test_yaml_of_every_group_is_looked_at(tmp_path, place):
         check_groups(tmp_path, GROUPS)
 
 
+@pytest.mark.parametrize("reference", ["${a.t%d.path}", "${..t%d.path}"])
+def test_interpolations_that_lead_to_ever_more_others_are_refused_at_once(reference):
+    chain = {"t0": {"path": "x"}} | {f"t{n}": {"path": 2 * (reference % (n - 1))} for n in range(1, 40)}
+    with pytest.raises(UserError, match=r"settings: a\.t\d+\.path leads to too many interpolations"):
+        check_interpolations({"a": chain})
+    long = {"t0": {"path": "x"}} | {f"t{n}": {"path": reference % (n - 1)} for n in range(1, 400)}
+    with pytest.raises(UserError, match="too many"):
+        check_interpolations({"a": dict(reversed(long.items()))})
+
+
+def test_interpolations_as_settings_have_them_and_circles_are_left_to_omegaconf():
+    check_interpolations(
+        {"shards": "~", "train": {f"d{n}": {"path": "${shards}/x", "all": "${train}"} for n in range(29)}}
+    )
+    check_interpolations({"a": "${b}", "b": "${a}", "c": "${c}", "home": "${oc.env:HOME}"})
+
+
 def test_the_folder_is_checked_before_it_is_read(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.yaml").write_text(BOMB)
@@ -196,3 +214,11 @@ def test_aliases_that_are_used_as_meant_are_read(tmp_path):
     (tmp_path / "data" / "mine.yaml").write_text(text)
     data = compose(["stage=own", "data=mine"], config_dir=str(tmp_path)).data
     assert data.aspect == [2, 2] and data.train["b"].weight == 2.0
+
+
+def test_commands_that_prepare_data_know_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    seen = []
+    monkeypatch.setattr("zipmap_pl.cli.preprocess.run", lambda arguments: seen.extend(arguments.rest))
+    prepare(["synthetic --scenes 1 --output ~/shards/rooms"])
+    assert seen == ["--scenes", "1", "--output", "/home/me/shards/rooms"]
