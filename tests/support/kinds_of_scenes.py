@@ -18,11 +18,11 @@ Poses = Callable[[np.random.Generator], np.ndarray]
 
 
 def turning_in_places(rng: np.random.Generator) -> np.ndarray:
-    """Panoramas: four places, eight directions at each."""
-    places = np.repeat(np.array(((-0.5, -0.4), (0.3, -0.5), (0.5, 0.4), (-0.3, 0.5))), 8, axis=0)
-    positions = np.column_stack((places, np.full(32, 1.5)))
-    headings = np.tile(np.arange(8) * np.pi / 4, 4) + np.repeat(rng.uniform(0, 0.5, 4), 8)
-    return look(positions, headings, np.full(32, -0.1), np.zeros(32))
+    """Panoramas: three places, 18 directions at each, so that the most similar images are of one place."""
+    places = np.repeat(np.array(((-0.5, -0.4), (0.5, -0.3), (0.0, 0.5))), 18, axis=0)
+    positions = np.column_stack((places, np.full(54, 1.5)))
+    headings = np.tile(np.arange(18) * np.pi / 9, 3) + np.repeat(rng.uniform(0, 0.3, 3), 18)
+    return look(positions, headings, np.full(54, -0.1), np.zeros(54))
 
 
 def anywhere(rng: np.random.Generator) -> np.ndarray:
