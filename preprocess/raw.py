@@ -80,6 +80,10 @@ class LeftOut:
     reason: str
 
 
+# How many sizes the images of a scene may have: one, one per stream, or as many as there are images.
+SIZES = ("one", "of streams", "any")
+
+
 @dataclass(frozen=True)
 class RawScene:
     """A scene by name.
@@ -90,12 +94,17 @@ class RawScene:
         frames: their names in order; none = nothing of the scene can be used, and `left_out` says why.
         left_out: what cannot be used and is no matter of single frames. Frames that are merely damaged or incomplete
             are listed in `frames`, and `RawReader.frame` raises RawFault for them.
+        streams: name and number of frames of each sequence or device, one after the other as they lie in `frames`; none =
+            all are one stream. Videos are drawn from one stream, groups of frames that see the same from all.
+        sizes: one of `SIZES`. An image of another size than most is a fault.
     """
 
     name: str
     split: str
     frames: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    streams: tuple[tuple[str, int], ...] = ()
+    sizes: str = "one"
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,9 @@ class RawReader(Protocol):
 
     A reader of large containers may also have `containers() -> list[KeptTable]` (`preprocess.kept`): the tables of all its
     containers, which the workers make before `scenes` is called. It looks at names only.
+
+    Where a description leaves more than one reading possible, it may have `alternatives() -> dict[str, RawReader]`: the same
+    data read in the other ways, by a name that says how ("--axes opengl"). `zipmap preprocess NAME RAW --check` tries them.
     """
 
     @property

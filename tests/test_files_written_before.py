@@ -96,6 +96,8 @@ def test_the_index_of_a_shard_written_again_differs_in_the_check_of_its_scenes_o
     assert preprocess(old / "shards") == 0
     after = contents(index)
     assert {name for name in before if before[name] != after[name]} <= checked
+    assert after.keys() - before.keys() == {"frame.stream.npy"}  # since schema 4
+    assert verify(old / "shards") == []
 
 
 @pytest.mark.usefixtures("same_libraries")

@@ -25,8 +25,8 @@ def of_disparity(disparity: np.ndarray, focal: float, baseline: float) -> np.nda
     Returns:
         0 = unknown; so is a depth that float32 cannot hold.
     """
-    disparity = np.asarray(disparity, np.float64)
-    known = disparity > 0
+    depth = np.zeros(disparity.shape, np.float32)
     with np.errstate(over="ignore"):
-        depth = (focal * baseline / np.where(known, disparity, 1.0)).astype(np.float32)
-    return np.where(known & np.isfinite(depth), depth, np.float32(0))
+        np.divide(focal * baseline, disparity, out=depth, where=disparity > 0, dtype=np.float64, casting="same_kind")
+    depth[np.isinf(depth)] = 0
+    return depth

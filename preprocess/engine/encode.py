@@ -66,7 +66,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     """Check, resize, normalise and code one frame. Raises RawFault if it cannot be used."""
     name = scene.frames[ordinal]
     file = f"{scene.name}/{name}"
-    usable_layers(file, frame, scene.size)
+    usable_layers(file, frame, scene.size_of(ordinal))
     usable_distortion(file, frame.camera)
     overlaps = usable_overlaps(file, frame, ordinal, scene.frames)
     cam_to_world = usable_cam_to_world(file, frame.camera)  # says what is wrong with this one
@@ -104,7 +104,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     if frame.object is not None:
         seen = resample_layer(frame.object, height, width)
         parts["object"] = (EXTENSIONS["object"], write_png(seen.astype(np.uint8) * 255))
-    parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
+    parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, ordinal, row))
     return EncodedFrame(parts, row, thumbnail, still, overlaps)
 
 
@@ -159,11 +159,11 @@ def _thumbnail(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(thumbnail > 0, np.clip(thumbnail, SMALLEST_HALF, LARGEST_HALF), 0).astype(np.float16)
 
 
-def _camera_json(scene: ScenePlan, frame: str, row: dict[str, object]) -> bytes:
+def _camera_json(scene: ScenePlan, ordinal: int, row: dict[str, object]) -> bytes:
     """The camera part: what someone who streams the tar needs, and the way back to the raw numbers."""
     values = {
         "scene": scene.name,
-        "frame": frame,
+        "frame": scene.frames[ordinal],
         "size": row["frame.size"],
         "intrinsics": np.asarray(row["frame.intrinsics"]).tolist(),
         "world_to_cam": np.asarray(row["frame.world_to_cam"]).tolist(),
@@ -172,4 +172,6 @@ def _camera_json(scene: ScenePlan, frame: str, row: dict[str, object]) -> bytes:
         "raw_from_world": scene.raw_from_world,
         "metres_per_unit": scene.metres_per_unit,
     }
+    if scene.streams:
+        values["stream"] = scene.streams[scene.stream_of(ordinal)][0]
     return json.dumps(values, sort_keys=True).encode()

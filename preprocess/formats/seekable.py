@@ -2,28 +2,27 @@
 
 import io
 import os
-from pathlib import Path
 from typing import BinaryIO
 
-from zipmap_pl.preprocess.formats.sources import Source, read_bytes
+from zipmap_pl.preprocess.formats.raw_file import facts_of
+from zipmap_pl.preprocess.formats.sources import Source, TarMember, Tarred, Zipped, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
 
 def open_seekable(file: Source) -> BinaryIO:
-    """A raw file, open for reading at any place. A file on disk may have any size; a member of an archive is read whole.
+    """A raw file, open for reading at any place. On disk or in a tar it may have any size; a member of a zip is read whole.
 
     Raises:
         RawFault: missing, empty, no file; and what `read_bytes` raises for members of archives. Other errors of the
             system stay what they are.
     """
-    if not isinstance(file, Path):
+    if isinstance(file, Zipped):
         return io.BytesIO(read_bytes(file))
-    try:
+    if isinstance(file, Tarred):
+        stream = io.BufferedReader(TarMember(file))
+    else:
+        facts_of(file)
         stream = file.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
     if size_of(stream) == 0:
         stream.close()
         raise RawFault(file, "empty file")

@@ -124,16 +124,19 @@ class OpenTar:
 
     def read(self, name: str) -> bytes:
         """The bytes of a member. Raises `DAMAGED_TAR`, and errors of the system."""
-        row = self._row(name)
-        start, size = self._places[row].tolist()
+        data = self.read_part(name, 0, self.size(name))
+        if self._inflated and zlib.crc32(data) != self._checksums[self._row(name)]:
+            raise ValueError("its bytes changed after they were listed")
+        return data
+
+    def read_part(self, name: str, start: int, count: int) -> bytes:
+        """Bytes of a member, which has them, from a place in it; they are not compared with the checksum. Raises as `read`."""
+        place = int(self._places[self._row(name), 0]) + start
         if self._inflated:
-            data = self._inflated.read(start, size)
-            if zlib.crc32(data) != self._checksums[row]:
-                raise ValueError("its bytes changed after they were listed")
-            return data
-        self._file.seek(start)
-        data = self._file.read(size) or b""
-        if len(data) != size:
+            return self._inflated.read(place, count)
+        self._file.seek(place)
+        data = self._file.read(count) or b""
+        if len(data) != count:
             raise EOFError("cut off")
         return data
 

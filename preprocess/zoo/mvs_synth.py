@@ -7,7 +7,9 @@
         depths/0000.exr           channel Y, planar; infinity is the sky, 0 unknown
         poses/0000.json           f_x, f_y, c_x, c_y; extrinsic: 4x4, world to camera, left-handed world
 
-The published training uses the size 720. All clips are for training. People and cars move, and nothing marks them.
+Unpacked, or in the .tar.gz as downloaded, which is read in place: give the folder of one of the two. Reading through the
+archive takes minutes, once. The published training uses the size 720. All clips are for training. People and cars move, and
+nothing marks them.
 
 The world is mirrored (its rotations have the determinant -1), so its x and y are swapped. Only where the determinant is
 negative: published code swaps without looking, which mirrors a pose that is right.
@@ -25,7 +27,8 @@ from zipmap_pl.preprocess.convert.axes import right_handed
 from zipmap_pl.preprocess.formats.exr import read_exr
 from zipmap_pl.preprocess.formats.json_files import number_in, read_json
 from zipmap_pl.preprocess.formats.pictures import read_picture
-from zipmap_pl.preprocess.formats.sources import Folders, Source, find_folders, found_twice, join, names_in
+from zipmap_pl.preprocess.formats.sources import Folders, Source, find_folders, found_twice, join, names_in, tar_tables
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, RawCamera, RawFault, RawFrame, RawScene
 
@@ -51,7 +54,7 @@ INFO = DatasetInfo(
 class MvsSynth:
     """The reader."""
 
-    raw: Path = raw_folder("folder of clips 0000 to 0119 of one size, unpacked or zipped")
+    raw: Path = raw_folder("folder of clips 0000 to 0119 of one size, unpacked, or in a tar or zip")
 
     @property
     def info(self) -> DatasetInfo:
@@ -62,9 +65,13 @@ class MvsSynth:
         """There are no options."""
         return settings_of(self)
 
+    def containers(self) -> list[KeptTable]:
+        """The tables of all tars."""
+        return tar_tables(self.raw, CLIP)
+
     def scenes(self) -> list[RawScene]:
         """One scene per clip, sorted by name. Raises UserError if there are none, or if there are several sizes."""
-        found = find_folders(self.raw, CLIP)
+        found = find_folders(self.raw, CLIP, tars=True)
         if not found.places:
             raise UserError(f"{self.raw}: no clip <nnnn>, such as 0000, in folders or archives")
         refuse_several_sizes(self.raw, found)
@@ -104,7 +111,7 @@ class MvsSynth:
         return RawScene(name, "train", tuple(sorted(numbers)), tuple(found_twice(places)))
 
     def _file(self, scene: RawScene, frame: str, part: str) -> Source:
-        places = find_folders(self.raw, CLIP).places.get(scene.name)
+        places = find_folders(self.raw, CLIP, tars=True).places.get(scene.name)
         if not places:
             raise RawFault(self.raw / scene.name, "missing")
         return join(places[0], f"{part}/{frame}{ENDINGS[part]}")

@@ -5,9 +5,11 @@
       depths/depth_00000.png      16 bits, 1000/65535 m, planar; 0 is unknown, 65535 the sky
       anno.npz                    intrinsics [T, 3, 3], from the first pixel's center; extrinsics [T, 4, 4], world to camera, meters
 
-Such folders may lie at any depth, or in zips. A frame's number is its row in the arrays. The tracks in anno.npz are not read.
-A scene is a sequence, <split>/<sequence>. Of the split `train`, the 33 sequences of the published training are read (--all
-reads every one); the splits `val` and `test` are read whole.
+Unpacked, or in archives as downloaded (train.tar.gz.partaa and its other parts, val.tar.gz, test.tar.gz), which are read in
+place: give the folder of one of the two. Reading through the archives takes some ten minutes, once.
+
+A frame's number is its row in the arrays. The tracks in anno.npz are not read. A scene is a sequence, <split>/<sequence>. Of
+the split `train`, the 33 sequences of the published training are read (--all reads every one); `val` and `test` are read whole.
 
 Depth ends at 65535, which is exactly 1,000 m: there it is the sky, or anything farther. The published training cuts what is
 *over* 1,000 m, so its skies stay in as 1,000 m. A frame without any depth, whose camera is inside of something, is passed over.
@@ -27,7 +29,8 @@ from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.convert.rectify import HALF
 from zipmap_pl.preprocess.formats.npz import read_arrays
 from zipmap_pl.preprocess.formats.pictures import read_depth_in_16_bits, read_picture
-from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, found_twice, join, names_in
+from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, found_twice, join, names_in, tar_tables
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
@@ -73,7 +76,7 @@ class PointOdyssey:
         all: every sequence for training is read, not only those of the published training.
     """
 
-    raw: Path = raw_folder("folder with train, val and test, unpacked or zipped")
+    raw: Path = raw_folder("folder with train, val and test, unpacked, or in tars or zips")
     all: bool = option(False, "read every sequence of train (default: the 33 of the published training)")
 
     @property
@@ -85,9 +88,13 @@ class PointOdyssey:
         """Which sequences."""
         return settings_of(self)
 
+    def containers(self) -> list[KeptTable]:
+        """The tables of all tars."""
+        return tar_tables(self.raw, SEQUENCE)
+
     def scenes(self) -> list[RawScene]:
         """One scene per sequence, sorted by name. Raises UserError if there are none."""
-        found = find_folders(self.raw, SEQUENCE)
+        found = find_folders(self.raw, SEQUENCE, tars=True)
         kept = [name for name in found.places if self.all or not name.startswith("train/") or name[6:] in TRAINED]
         if not kept:
             raise UserError(f"{self.raw}: no sequence <train|val|test>/<name> of the published training; see --all")
@@ -128,7 +135,7 @@ class PointOdyssey:
         return RawScene(name, name.split("/")[0], tuple(numbers), tuple(left_out))
 
     def _folder(self, scene: RawScene) -> Source:
-        places = find_folders(self.raw, SEQUENCE).places.get(scene.name)
+        places = find_folders(self.raw, SEQUENCE, tars=True).places.get(scene.name)
         if not places:
             raise RawFault(self.raw / scene.name, "missing")
         return places[0]

@@ -6,8 +6,9 @@
       extrinsic.txt                     header; frame, camera, then 4x4 by rows, world to camera, meters
       intrinsic.txt                     header; frame, camera, fx fy cx cy, from the first pixel's center
 
-The three downloads (rgb, depth, textgt) may lie in one tree or side by side. A scene is what one camera sees of one
-variation: <scene>/<variation>/Camera_<k>. All are for training. To hold a drive out, leave out its ten variations.
+The three downloads (rgb, depth, textgt) may lie in one tree or side by side, unpacked or as tars, which are read in place.
+A scene is what one camera sees of one variation: <scene>/<variation>/Camera_<k>. All are for training. To hold a drive out,
+leave out its ten variations.
 
 Some published code takes the poses for camera to world. The two cameras are 0.532725 m apart along x, which tells:
 it is compared before anything is read. Half a pixel is added to the principal point, which published code ignores.
@@ -25,8 +26,17 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.convert.rectify import HALF
 from zipmap_pl.preprocess.formats.pictures import read_depth_in_16_bits, read_picture
-from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in, places_of
+from zipmap_pl.preprocess.formats.sources import (
+    Source,
+    find_folders,
+    found_twice,
+    join,
+    names_in,
+    places_of,
+    tar_tables,
+)
 from zipmap_pl.preprocess.formats.tables import number_of, read_csv
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
@@ -61,7 +71,7 @@ class VirtualKitti2:
     """The reader."""
 
     raw: Path = raw_folder(
-        "folder of the downloads rgb, depth and textgt, unpacked or zipped, in one tree or side by side"
+        "folder of the downloads rgb, depth and textgt, unpacked, in tars or zips, in one tree or side by side"
     )
 
     @property
@@ -73,9 +83,13 @@ class VirtualKitti2:
         """There are no options."""
         return settings_of(self)
 
+    def containers(self) -> list[KeptTable]:
+        """The tables of all tars."""
+        return tar_tables(self.raw, VARIATION)
+
     def scenes(self) -> list[RawScene]:
         """One scene per variation and camera, sorted by name. Raises UserError if there are none, or poses are camera to world."""
-        found = find_folders(self.raw, VARIATION)
+        found = find_folders(self.raw, VARIATION, tars=True)
         if not found.places:
             raise UserError(f"{self.raw}: no variation Scene<nn>/<variation> in folders or archives")
         refuse_camera_to_world(file for folders in found.places.values() for file in places_of(folders, EXTRINSIC)[:1])
@@ -122,7 +136,7 @@ class VirtualKitti2:
         return places[0]
 
     def _places(self, variation: str, part: str) -> tuple[Source, ...]:
-        return places_of(find_folders(self.raw, VARIATION).places.get(variation, ()), part)
+        return places_of(find_folders(self.raw, VARIATION, tars=True).places.get(variation, ()), part)
 
 
 def refuse_camera_to_world(files: Iterable[Source]) -> None:

@@ -52,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from zipmap_pl.datasets.format.shard_index import ShardIndex
+    from zipmap_pl.datasets.format.index_check import open_checked
 
     if args.step is not None and args.step < 1:
         raise UserError(f"--step {args.step}: expected 1 or more")
-    print(info_text(ShardIndex.open(args.folder), args.step))
+    print(info_text(open_checked(args.folder), args.step))
     return 0
 
 

@@ -358,14 +358,6 @@ def test_finish_says_what_is_missing(reader, tmp_path):
         finish_folder(reader.raw, 0.01)
 
 
-def test_a_damaged_plan_is_named(reader, tmp_path):
-    preprocess(reader, tmp_path, SETTINGS, workers=1)
-    plan = tmp_path / "plan/plan.jsonl"
-    plan.write_bytes(plan.read_bytes()[:-10])
-    with pytest.raises(UserError, match="damaged plan"):
-        preprocess(reader, tmp_path, SETTINGS, workers=1)
-
-
 def test_tars_have_fixed_time_owner_and_mode(unbroken, tmp_path):
     for name, data in unbroken.items():
         if name.endswith(".tar"):

@@ -94,7 +94,7 @@ def test_what_is_lost_or_cut_off_afterwards_is_noticed(toys, reader, unbroken, t
         assert toys.tree(tmp_path) == unbroken
 
 
-@pytest.mark.parametrize("change", [("SCHEMA_VERSION", 99, "schema_version: "), ("cv2", None, "libraries.opencv: ")])
+@pytest.mark.parametrize("change", [("SHARD_VERSION", 99, "schema_version: "), ("cv2", None, "libraries.opencv: ")])
 def test_shards_of_another_format_or_codec_are_refused(reader, tmp_path, monkeypatch, change):
     preprocess(reader, tmp_path, SETTINGS, workers=1)
     name, value, told = change

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from miniatures.rooms import Room, pinhole
 
 from zipmap_pl.cli.main import main
+from zipmap_pl.datasets.format.dataset_file import pack_dataset_file, parse_dataset_file
 from zipmap_pl.datasets.format.depth_coding import SKY, decode_depth, read_codes, read_png
 from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader
 from zipmap_pl.datasets.format.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
@@ -174,8 +175,8 @@ def test_incomplete_damaged_or_newer_datasets_are_refused_in_one_line(copy, tmp_
     with pytest.raises(UserError, match=r"uint32\[2\], expected uint32\[6\]|expected .*\[2"):
         ShardIndex.open(copy)
     column.write_bytes(data)
-    info = json.loads((copy / DATASET_FILE).read_text())
-    (copy / DATASET_FILE).write_text(json.dumps({**info, "schema_version": 99}))
+    info = parse_dataset_file((copy / DATASET_FILE).read_bytes(), "")
+    (copy / DATASET_FILE).write_bytes(pack_dataset_file({**info, "schema_version": 99}))
     with pytest.raises(UserError, match="schema version 99"):
         ShardIndex.open(copy)
     (copy / DATASET_FILE).unlink()

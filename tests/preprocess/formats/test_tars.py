@@ -16,7 +16,9 @@ from traced_memory import taken_at_most
 
 from zipmap_pl.preprocess.formats import gzip_index, sources, tars
 from zipmap_pl.preprocess.formats.gzip_index import Inflated, find_places, primed
+from zipmap_pl.preprocess.formats.npz import read_arrays
 from zipmap_pl.preprocess.formats.raw_file import RawFile
+from zipmap_pl.preprocess.formats.seekable import open_seekable
 from zipmap_pl.preprocess.formats.sources import Tarred, exists, find_folders, folders_in, join, names_in, read_bytes
 from zipmap_pl.preprocess.formats.tars import OpenTar, is_tar, table_of
 from zipmap_pl.preprocess.kept import kept_in
@@ -36,6 +38,26 @@ def test_members_are_read(tmp_path, name):
         ["a", "b"],
         False,
     )
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz.partaa"])
+def test_arrays_of_an_npz_that_is_too_large_to_be_read_whole_are_read(tmp_path, name, monkeypatch):
+    """PointOdyssey's cameras lie behind gigabytes of tracks, in an archive of archives."""
+    npz = io.BytesIO()
+    np.savez(npz, tracks=np.random.default_rng(0).random(5000), poses=np.eye(4), times=np.arange(3))
+    file = Tarred(written_tar(tmp_path / name, {"before": b"1" * 700, "a.npz": npz.getvalue(), "after": b"2"}), "a.npz")
+    monkeypatch.setattr(sources, "MAX_BYTES", 20_000)
+    with pytest.raises(RawFault, match="expected at most 20000"):
+        read_bytes(file)
+    times, poses = read_arrays(file, "times", "poses")
+    assert times.tolist() == [0, 1, 2] and (poses == np.eye(4)).all()
+
+
+def test_members_that_are_opened_are_refused_as_those_that_are_read(tmp_path):
+    archive = written_tar(tmp_path / "a.tar", {"empty": b""}, (odd("link", tarfile.SYMTYPE, "empty"),))
+    for name, reason in (("empty", "empty file"), ("link", "is a link"), ("other", "missing")):
+        with pytest.raises(RawFault, match=reason):
+            open_seekable(Tarred(archive, name))
 
 
 @pytest.mark.parametrize("options", [[], ["--format=posix"], ["--format=v7"], ["--format=gnu", "-z"]])

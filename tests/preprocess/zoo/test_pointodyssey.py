@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from miniatures import spoil
-from miniatures.zoo.pointodyssey import HALF, LONG, OTHER, SHORT, VALIDATION, write
+from miniatures.zoo.pointodyssey import HALF, IN_PARTS, LONG, OTHER, SHORT, VALIDATION, write
 from readers import reader_of
 
 from zipmap_pl.errors import UserError
@@ -22,8 +22,8 @@ def names(reader):
 
 def test_the_sequences_of_the_published_training_are_read_unless_all_are_asked_for(raw):
     assert len(TRAINED) == 33
-    assert names(reader_of("pointodyssey", raw)) == [LONG, SHORT, VALIDATION]
-    assert names(reader_of("pointodyssey", raw, "--all")) == [OTHER, LONG, SHORT, VALIDATION]
+    assert names(reader_of("pointodyssey", raw)) == [LONG, IN_PARTS, SHORT, VALIDATION]
+    assert names(reader_of("pointodyssey", raw, "--all")) == [OTHER, LONG, IN_PARTS, SHORT, VALIDATION]
 
 
 def test_without_a_sequence_of_the_published_training_all_is_named(tmp_path):

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from miniatures.zoo.vkitti2 import EXTRINSIC, IN_ROOTS, IN_ZIPS, ROOTS, write
+from miniatures.zoo.vkitti2 import EXTRINSIC, IN_ROOTS, IN_TARS, ROOTS, write
 from readers import reader_of
 
 from zipmap_pl.errors import UserError
@@ -45,4 +45,4 @@ def test_a_camera_that_was_not_unpacked_is_no_scene(raw):
         shutil.rmtree(raw / ROOTS[part] / IN_ROOTS / "frames" / part / "Camera_1")
     names = [scene.name for scene in reader_of("vkitti2", raw).scenes()]
     assert f"{IN_ROOTS}/Camera_0" in names and f"{IN_ROOTS}/Camera_1" not in names
-    assert f"{IN_ZIPS}/Camera_1" in names
+    assert f"{IN_TARS}/Camera_1" in names

@@ -1,4 +1,4 @@
-"""MVS-Synth in small: a clip with sky, a short one, one with a pose of NaN; a mirrored world, half floats, infinity."""
+"""MVS-Synth in small: a clip with sky, a short one in a tar, one with a pose of NaN; a mirrored world, half floats, infinity."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,14 @@ from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScen
 from miniatures.damage import Target, exr_damages, found_twice, picture_damages, rare
 from miniatures.files import exr, png, rgba_png, to_folder
 from miniatures.rooms import Room, pinhole, turned
+from miniatures.tars import written_tar
 
 HEIGHT, WIDTH, FOCAL = 36, 64, 40.0
 K = pinhole(FOCAL, WIDTH / 2, HEIGHT / 2)
 MIRROR = np.eye(4)[[1, 0, 2, 3]]  # the game's world has x and y swapped, and so it is left-handed
 WORLD = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))
 TOP = "GTAV_720"
+ARCHIVE = f"{TOP}.tar.gz"
 LONG, SHORT, LOST = "0000", "0001", "0017"
 
 
@@ -32,7 +34,10 @@ def write(raw: Path) -> list[TrueScene]:
             pose["extrinsic"][0][3] = float("nan")  # JSON of Python's kind
             files["poses/0001.json"] = json.dumps(pose).encode()
             del frames[1]
-        to_folder(raw / TOP / name, files)
+        if name == SHORT:
+            written_tar(raw / ARCHIVE, {f"{TOP}/{name}/{file}": data for file, data in files.items()})
+        else:
+            to_folder(raw / TOP / name, files)
         scenes.append(TrueScene(name, "train", tuple(frames)))
     counts = [12, 3, *[100] * 118]  # by the clip's number
     (raw / TOP / "num_images.json").write_text(json.dumps(counts))
@@ -89,6 +94,7 @@ MINIATURE = Miniature(
         DEPTH_4.damage(
             "depth of another size", spoil.exr(Y=np.ones((18, 32), np.float16)), "depth is 32x18", blamed=f"{LONG}/0004"
         ),
+        Target(ARCHIVE, ARCHIVE).damage("unreadable tar", spoil.truncate, "unreadable tar", scenes=(SHORT,)),
         found_twice(LONG, COPY, lambda raw: (raw / COPY).mkdir(parents=True), used=f"{TOP}/{LONG}"),
         *rare(
             _values("pose of texts", "extrinsic is a, expected a number", extrinsic=[["a"] * 4] * 4),

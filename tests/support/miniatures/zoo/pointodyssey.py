@@ -1,4 +1,4 @@
-"""PointOdyssey in small: two sequences that are trained on, one that is not, one for validation; saturated depth is sky."""
+"""PointOdyssey in small: sequences in folders and in tars, one that is not trained on; saturated depth is sky."""
 
 from pathlib import Path
 
@@ -9,13 +9,12 @@ from miniatures.damage import (
     Target,
     found_twice,
     matrix_damages,
-    member_damages,
     picture_damages,
     rare,
-    unreadable_archive,
 )
-from miniatures.files import jpeg, npz, png, to_folder, to_zip
+from miniatures.files import jpeg, npz, png, to_folder
 from miniatures.rooms import Room, pinhole, turned
+from miniatures.tars import written_tar
 from scipy.spatial.transform import Rotation
 
 HEIGHT, WIDTH, FOCAL = 36, 64, 40.0
@@ -24,6 +23,8 @@ HALF = np.array(((0, 0, 0.5), (0, 0, 0.5), (0, 0, 0)))  # the file counts from t
 WORLD = Rotation.from_euler("xyz", (0.4, -1.0, 0.2)).as_matrix()
 SKY = 65535
 LONG, SHORT, OTHER, VALIDATION = "train/dancing", "train/kg_ego1", "train/animal_smpl_000", "val/ani10_new_f"
+IN_PARTS = "train/girl"
+ARCHIVES = {IN_PARTS: "train.tar.gz.partaa", VALIDATION: "val.tar.gz"}
 INSIDE = "00001"  # a frame of SHORT whose camera is inside of something
 
 
@@ -33,6 +34,7 @@ def write(raw: Path) -> list[TrueScene]:
     for name, room, count in (
         (LONG, Room((60.0, 30.0, 90.0), open_sky=True, seed=1), 8),
         (SHORT, Room((20.0, 14.0, 25.0), seed=2), 4),
+        (IN_PARTS, Room(seed=5), 2),
         (OTHER, Room(seed=3), 2),
         (VALIDATION, Room((30.0, 20.0, 40.0), seed=4), 3),
     ):
@@ -40,12 +42,12 @@ def write(raw: Path) -> list[TrueScene]:
         if name == SHORT:
             files[f"depths/depth_{INSIDE}.png"] = png(np.zeros((HEIGHT, WIDTH), np.uint16))
             del frames[int(INSIDE)]
-        if name == VALIDATION:
-            to_zip(raw / "val.zip", files, top=name)
+        if name in ARCHIVES:
+            written_tar(raw / ARCHIVES[name], {f"{name}/{file}": data for file, data in files.items()})
         else:
             to_folder(raw / name, files)
         scenes[name] = TrueScene(name, name.split("/")[0], tuple(frames))
-    return [scenes[name] for name in (LONG, SHORT, VALIDATION)]
+    return [scenes[name] for name in (LONG, IN_PARTS, SHORT, VALIDATION)]
 
 
 def sequence(room: Room, count: int) -> tuple[dict[str, bytes], list[TrueFrame]]:
@@ -106,6 +108,11 @@ def _version_1(raw: Path) -> list[Expected]:
     return [Expected(LONG, f"{LONG}/anno.npz", "missing; annot.npz is of version 1.0", lost_scenes=(LONG,))]
 
 
+def _without_part(raw: Path) -> list[Expected]:
+    (raw / "train.tar.gz.partab").unlink()
+    return [Expected("train.tar.gz.partaa", "train.tar.gz.partaa", "one is missing", lost_scenes=(IN_PARTS,))]
+
+
 MINIATURE = Miniature(
     name="pointodyssey",
     write=write,
@@ -114,7 +121,6 @@ MINIATURE = Miniature(
     damages=(
         *picture_damages(RGB_2),
         *picture_damages(DEPTH_4, "depth", "cut off or altered|unreadable picture"),
-        *member_damages(Target(f"{VALIDATION}/depths/depth_00001.png", VALIDATION, ("00001",)), "val.zip"),
         *matrix_damages(POSE_3, _pose_of_3),
         DEPTH_4.damage("depth of 8 bits", spoil.put_picture(np.ones((HEIGHT, WIDTH), np.uint8)), "depth is uint8"),
         DEPTH_4.damage("depth of another size", spoil.other_size, "depth is 32x18", blamed=f"{LONG}/00004"),
@@ -128,7 +134,10 @@ MINIATURE = Miniature(
         ),
         Damage("cameras of version 1.0", _version_1),
         found_twice(LONG, COPY, lambda raw: (raw / COPY).mkdir(parents=True), used=f"/{LONG}"),
-        unreadable_archive("val.zip", scenes=(VALIDATION,)),
+        Target("val.tar.gz", "val.tar.gz").damage(
+            "unreadable tar", spoil.truncate, "unreadable tar", scenes=(VALIDATION,)
+        ),
+        Damage("a part of a tar missing", _without_part),
         *rare(
             RGB_2.damage("picture of another size", spoil.other_size, "picture is 32x18", blamed=f"{LONG}/00002"),
             _arrays(

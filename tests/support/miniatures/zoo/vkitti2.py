@@ -1,4 +1,4 @@
-"""Virtual KITTI 2 in small: a drive in three roots side by side, one in one tree, one in zips; both cameras of each."""
+"""Virtual KITTI 2 in small: drives in three roots side by side, in one tree, in tars as published; both cameras of each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
-from miniatures.damage import Target, found_twice, member_damages, picture_damages, rare, unreadable_archive
-from miniatures.files import jpeg, png, to_folder, to_zip
+from miniatures.damage import Target, found_twice, picture_damages, rare
+from miniatures.files import jpeg, png, to_folder
 from miniatures.rooms import Room, pinhole, turned
+from miniatures.tars import written_tar
 from scipy.spatial.transform import Rotation
 
 HEIGHT, WIDTH, FOCAL = 30, 64, 36.0
@@ -17,7 +18,7 @@ SKY = 65535
 K = pinhole(FOCAL, WIDTH / 2, HEIGHT / 2)
 WORLD = Rotation.from_euler("xyz", (0.3, 2.0, -0.2)).as_matrix()  # the room's axes in the drive's world
 ROOTS = {"rgb": "vkitti_2.0.3_rgb", "depth": "vkitti_2.0.3_depth", "textgt": "vkitti_2.0.3_textgt"}
-IN_ROOTS, IN_ONE_TREE, IN_ZIPS = "Scene01/clone", "Scene06/15-deg-left", "Scene20/rain"
+IN_ROOTS, IN_ONE_TREE, IN_TARS = "Scene01/clone", "Scene06/15-deg-left", "Scene20/rain"
 
 
 @dataclass
@@ -34,12 +35,13 @@ def write(raw: Path) -> list[TrueScene]:
     for name, room, count in (
         (IN_ROOTS, Room((9.0, 6.0, 14.0), open_sky=True, seed=1), 6),
         (IN_ONE_TREE, Room((9.0, 6.0, 14.0), seed=2), 2),
-        (IN_ZIPS, Room((12.0, 5.0, 20.0), open_sky=True, seed=3), 3),
+        (IN_TARS, Room((12.0, 5.0, 20.0), open_sky=True, seed=3), 4),
     ):
         drive = drive_of(room, count)
         for part, files in drive.files.items():
-            if name == IN_ZIPS:
-                to_zip(raw / f"{ROOTS[part]}.zip", files, top=name)
+            if name == IN_TARS:
+                ending = "tar.gz" if part == "textgt" else "tar"
+                written_tar(raw / f"{ROOTS[part]}.{ending}", {f"{name}/{file}": data for file, data in files.items()})
             else:
                 to_folder(raw / ROOTS[part] / name if name == IN_ROOTS else raw / name, files)
         scenes += [TrueScene(f"{name}/Camera_{k}", "train", tuple(drive.frames[k])) for k in (0, 1)]
@@ -82,7 +84,6 @@ EXTRINSIC, INTRINSIC = (f"{ROOTS['textgt']}/{IN_ROOTS}/{kind}.txt" for kind in (
 POSE_3 = Target(EXTRINSIC, RIGHT, ("00003",))  # on line 8, counted from 0
 K_3 = Target(INTRINSIC, RIGHT, ("00003",))
 ALL = tuple(f"{k:05d}" for k in range(6))
-ZIPPED = f"{IN_ZIPS}/Camera_0"
 
 
 def _row(*values: float) -> str:
@@ -107,6 +108,14 @@ def _without_line(number: int) -> spoil.Harm:
     )
 
 
+def _lost_tar(raw: Path) -> list[Expected]:
+    archive = f"{ROOTS['rgb']}.tar"
+    spoil.truncate(raw / archive)
+    lost = [(f"{IN_TARS}/Camera_{k}", f"{IN_TARS}/frames/rgb/Camera_{k}") for k in (0, 1)]
+    missing = (Expected(name, images, "missing", lost_scenes=(name,)) for name, images in lost)
+    return [Expected(archive, archive, "unreadable tar"), *missing]
+
+
 COPY = f"z/{IN_ROOTS}/frames/rgb/Camera_0"
 
 MINIATURE = Miniature(
@@ -116,9 +125,6 @@ MINIATURE = Miniature(
     damages=(
         *picture_damages(RGB_2),
         *picture_damages(DEPTH_4, "depth", "cut off or altered|unreadable picture"),
-        *member_damages(
-            Target(f"{IN_ZIPS}/frames/rgb/Camera_0/rgb_00001.jpg", ZIPPED, ("00001",)), f"{ROOTS['rgb']}.zip"
-        ),
         POSE_3.damage(
             "pose nan", spoil.line(8, _row(1, 0, 0, "nan", *[0] * 12)), "t1 is 'nan', expected a finite number"
         ),
@@ -136,18 +142,7 @@ MINIATURE = Miniature(
         _of_both("poses missing", EXTRINSIC, spoil.remove, "missing, in every folder", scenes_go=True),
         _of_both("poses without the header", EXTRINSIC, _without_line(0), "no column cameraID"),
         found_twice(LEFT, COPY, lambda raw: (raw / COPY).mkdir(parents=True), "images found twice"),
-        unreadable_archive(
-            f"{ROOTS['depth']}.zip",
-            *(
-                Expected(
-                    f"{IN_ZIPS}/Camera_{k}",
-                    f"{IN_ZIPS}/frames/depth/Camera_{k}",
-                    "missing",
-                    lost_scenes=(f"{IN_ZIPS}/Camera_{k}",),
-                )
-                for k in (0, 1)
-            ),
-        ),
+        Damage("unreadable tar", _lost_tar),
         *rare(
             POSE_3.damage("pose garbage", spoil.line(8, "3 1 a b c"), "r1,1 is 'a', expected a finite number"),
             POSE_3.damage("pose cut off", spoil.line(8, "3 1 1 0 0 4"), "r2,1 is '', expected a finite number"),
