@@ -18,6 +18,7 @@ def open_seekable(file: Source) -> BinaryIO:
     """
     if isinstance(file, Zipped):
         return io.BytesIO(read_bytes(file))
+    stream: BinaryIO
     if isinstance(file, Tarred):
         stream = io.BufferedReader(TarMember(file))
     else:

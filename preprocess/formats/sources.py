@@ -8,7 +8,7 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -156,6 +156,11 @@ def folders_in(folder: Source) -> list[str]:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def first_holding(folders: Iterable[Source], ending: str) -> Source | None:
+    """The first of these folders that holds a file whose name ends so. RawFault if an archive is unreadable."""
+    return next((folder for folder in folders if any(name.endswith(ending) for name in names_in(folder))), None)
 
 
 @lru_cache(maxsize=2)  # a tree of pictures, and perhaps one of depth

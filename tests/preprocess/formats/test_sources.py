@@ -20,6 +20,7 @@ from zipmap_pl.preprocess.formats.sources import (
     Zipped,
     exists,
     find_folders,
+    first_holding,
     folders_in,
     join,
     names_in,
@@ -50,6 +51,8 @@ def test_an_archive_reads_like_a_folder(places):
         assert str(top) == str(top if isinstance(top, Path) else top.archive)
         assert names_in(join(top, "a/b")) == ["1.txt", "2.txt"]
         assert names_in(join(top, "a")) == names_in(join(top, "nowhere")) == []
+        assert first_holding((join(top, name) for name in ("x", "a", "a/b", "a/c/d")), ".txt") == join(top, "a/b")
+        assert first_holding((top, join(top, "a/b")), ".png") is None
         assert folders_in(join(top, "a")) == ["b", "c"]
         assert folders_in(parent(join(top, "a"))) == ["a"]
         assert folders_in(join(top, "a/b")) == folders_in(join(top, "nowhere")) == []
