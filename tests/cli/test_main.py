@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from photos_and_model import two_photos
 
 from zipmap_pl.cli.main import COMMANDS, EXIT_NOBODY_READS, main
 
@@ -133,8 +134,9 @@ def test_train_py_is_fit() -> None:
 
 
 def test_reconstruct_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = str(two_photos(tmp_path))
     status, message = run_and_read(
-        capsys, "reconstruct", str(tmp_path), "--checkpoint", str(tmp_path / "none"), "--output", str(tmp_path / "out")
+        capsys, "reconstruct", photos, "--checkpoint", str(tmp_path / "none"), "--output", str(tmp_path / "out")
     )
     assert status == 2
     assert "expected a checkpoint" in message
