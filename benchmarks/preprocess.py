@@ -30,11 +30,12 @@ from peak_memory import LongScene, in_new_process, peaks, write_archive
 from raw_layouts import Raw, lay_out_tartanair, lay_out_tum
 
 from zipmap_pl.datasets.format.depth_coding import encode_depth, write_codes
-from zipmap_pl.datasets.format.schema import DATASET_FILE
+from zipmap_pl.datasets.format.schema import DATASET_FILE, SCHEMA_VERSION
 from zipmap_pl.images.resample import resample_layer
 from zipmap_pl.preprocess.engine.encode import JPEG_SETTINGS, stored_size
-from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan, save_plan
+from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan
 from zipmap_pl.preprocess.engine.run import preprocess
+from zipmap_pl.preprocess.engine.saved_plan import save_plan
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings
 from zipmap_pl.preprocess.engine.state import ShardState, finished_of, save_finished
 from zipmap_pl.preprocess.engine.writer import ShardRows, pack_sidecar
@@ -172,7 +173,9 @@ def write_job(folder: Path, shards: int, frames: int) -> None:
             file.write_bytes(data)
         states.append(ShardState(shard, meta))
     save_finished(folder, finished_of(folder, plan, states))
-    (folder / DATASET_FILE).write_text(json.dumps({"faults": [], "left_out": []}))
+    (folder / DATASET_FILE).write_text(
+        json.dumps({"schema_version": SCHEMA_VERSION, "splits": [], "faults": [], "left_out": []})
+    )
 
 
 def resume(folder: Path, shards: int, frames: int) -> tuple[list[str], bool]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningDataModule
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zipmap_pl.contracts.batch import Batch
@@ -19,6 +20,7 @@ from zipmap_pl.datasets.config import DataConfig, DatasetConfig
 from zipmap_pl.datasets.draws.draw import stage_number
 from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.datasets.draws.step_batches import TrainBatches, ValidationBatches
+from zipmap_pl.datasets.format.index_check import open_checked
 from zipmap_pl.datasets.format.remote_index import MissingDataset
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.datasets.loading.faults import FaultTally
@@ -88,6 +90,8 @@ class ZooDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Open the datasets and log what was found, what is missing and the mixture that this makes.
 
+        The process that starts a run checks their indexes (see `open_checked`), for all ranks and workers.
+
         Raises:
             UserError: a dataset is damaged or cannot be used, or is missing or unfinished and that is not allowed.
         """
@@ -95,8 +99,9 @@ class ZooDataModule(LightningDataModule):
             return
         _allow_many_files()
         missing: dict[str, str] = {}
+        check = self._starts_the_run()
         train, self._validation = (
-            _open(group, self.config.remote, missing) for group in (self.config.train, self.config.validation)
+            _open(group, self.config.remote, missing, check) for group in (self.config.train, self.config.validation)
         )
         if missing and not self.config.allow_missing:
             raise UserError(_not_there(missing))
@@ -143,6 +148,11 @@ class ZooDataModule(LightningDataModule):
             name = dataset.index.text("scene.name", scene)
             lines.append(f"worker {process} was at step {step}, slot {slot}: {dataset.slug}, scene {name}")
         return lines
+
+    def lost_index(self) -> str | None:
+        """What became of an index that is shorter now than when it was opened, in a line; None if none is."""
+        opened = [*(self._train or []), *self._validation]
+        return next((lost for dataset in opened if (lost := dataset.index.lost())), None)
 
     def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         """The fixed view sets of this rank; an empty list without validation datasets."""
@@ -210,6 +220,10 @@ class ZooDataModule(LightningDataModule):
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         return 0, 1
 
+    def _starts_the_run(self) -> bool:
+        """Return True in rank 0; also before there is a trainer, when the environment says which rank this will be."""
+        return self._rank_and_world()[0] == 0 and getattr(rank_zero_only, "rank", 0) == 0
+
     def _loader(self, samples: Dataset, batches: Sampler[Any] | None = None) -> DataLoader:
         """A loader of samples by requests, or of a dataset that makes batches by itself."""
         workers = self.config.workers
@@ -243,12 +257,14 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (granted, granted))
 
 
-def open_dataset(config: DatasetConfig, remote: RemoteConfig | None = None) -> SceneList:
-    """The scenes of a dataset in shards. Raises UserError that says how to make or finish it."""
-    return SceneList(config, ShardIndex.open(config.path, remote))
+def open_dataset(config: DatasetConfig, remote: RemoteConfig | None = None, check: bool = False) -> SceneList:
+    """The scenes of a dataset in shards, if asked for with its index checked. Raises UserError that says what to do."""
+    return SceneList(config, (open_checked if check else ShardIndex.open)(config.path, remote))
 
 
-def _open(group: dict[str, DatasetConfig], remote: RemoteConfig, missing: dict[str, str]) -> list[SceneList]:
+def _open(
+    group: dict[str, DatasetConfig], remote: RemoteConfig, missing: dict[str, str], check: bool
+) -> list[SceneList]:
     """The datasets of a group; those that are not there, or unfinished, go to `missing` with the reason.
 
     By name: in which order a configuration lists its datasets must not change what is drawn.
@@ -256,7 +272,7 @@ def _open(group: dict[str, DatasetConfig], remote: RemoteConfig, missing: dict[s
     opened = []
     for name in sorted(name for name, config in group.items() if config.weight > 0):
         try:
-            opened.append(open_dataset(group[name], remote))
+            opened.append(open_dataset(group[name], remote, check))
         except MissingDataset as error:
             missing[name] = str(error)
     return opened

@@ -80,6 +80,10 @@ class LeftOut:
     reason: str
 
 
+# How many sizes the images of a scene may have: one, one per stream, or as many as there are images.
+SIZES = ("one", "of streams", "any")
+
+
 @dataclass(frozen=True)
 class RawScene:
     """A scene by name.
@@ -90,12 +94,17 @@ class RawScene:
         frames: their names in order; none = nothing of the scene can be used, and `left_out` says why.
         left_out: what cannot be used and is no matter of single frames. Frames that are merely damaged or incomplete
             are listed in `frames`, and `RawReader.frame` raises RawFault for them.
+        streams: name and number of frames of each sequence or device, one after the other as they lie in `frames`; none =
+            all are one stream. Videos are drawn from one stream, groups of frames that see the same from all.
+        sizes: one of `SIZES`. An image of another size than most is a fault.
     """
 
     name: str
     split: str
     frames: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    streams: tuple[tuple[str, int], ...] = ()
+    sizes: str = "one"
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ class DatasetInfo:
             that shards made before it are refused.
         url: where to register for the raw data, or to get them.
         commercial: the licence allows commercial use; None = it does not say, which counts as no.
+        raw_size: of what has to be downloaded, in a few words.
     """
 
     slug: str
@@ -123,10 +133,11 @@ class DatasetInfo:
     reader_version: int = 1
     url: str = ""
     commercial: bool | None = None
+    raw_size: str = ""
 
     def written(self) -> dict[str, object]:
-        """The part that dataset.json and the fingerprint hold: all but `url` and `commercial`, which shards do not depend on."""
-        return {name: value for name, value in asdict(self).items() if name not in ("url", "commercial")}
+        """The part that dataset.json and the fingerprint hold: all but what only `zipmap datasets` shows."""
+        return {name: value for name, value in asdict(self).items() if name not in ("url", "commercial", "raw_size")}
 
 
 class RawReader(Protocol):

@@ -16,12 +16,20 @@ from pathlib import Path
 
 from zipmap_pl import discovery
 from zipmap_pl.preprocess import options, zoo
+from zipmap_pl.preprocess.not_built import NOT_BUILT
 from zipmap_pl.preprocess.raw import DatasetInfo, RawReader
 
 
 def dataset_names() -> list[str]:
     """Names of all datasets, sorted. Imports none of their readers."""
     return discovery.names_in(zoo)
+
+
+def published() -> dict[str, DatasetInfo]:
+    """What is known of each dataset of the published recipes by its name, sorted, with a reader or without."""
+    built = {name: load_dataset(name).info for name in dataset_names()}
+    found = {name: info for name, info in built.items() if info.url} | NOT_BUILT  # others are made here, or the user's
+    return dict(sorted(found.items()))
 
 
 def first_lines() -> dict[str, str]:

@@ -9,11 +9,14 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from shared_files import SHARED, there
+
+from zipmap_pl.datasets.format import index_check
 
 # How long an example takes says something about the machine only.
 settings.register_profile("no deadline", deadline=None)
@@ -46,6 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, file in enumerate(LONGEST) if name.endswith(f"tests/{file}")), len(LONGEST))
 
     items.sort(key=place)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _checked_indexes_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Which indexes were checked is remembered in a folder of the tests, and not in the cache of this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_check, "CHECKED_FOLDER", str(tmp_path_factory.mktemp("checked")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "losses": {"contracts", "geometry", "models"},
     "metrics": {"contracts", "geometry"},
     "checkpoints": {"models"},
-    "inference": {"contracts", "models", "geometry", "images", "drawing"},
+    "inference": {"contracts", "models", "geometry", "images", "drawing", "checkpoints"},
     "training": {"contracts", "models", "losses", "metrics", "datasets", "geometry", "drawing", "checkpoints"},
     "memory": {"contracts", "models", "losses", "datasets", "training"},
 }
@@ -44,9 +44,12 @@ NEVER = {
     "datasets.view_sampling": {"datasets.config", "datasets.loading", "datasets.inspection", "datasets.data_module"},
     "datasets.draws": {"datasets.config", "datasets.loading", "datasets.inspection", "datasets.data_module"},
     "datasets.inspection": {"datasets.loading", "datasets.data_module"},
-    "inference.exporters": {"inference.export", "inference.reconstruct", "inference.sources"},
+    "inference.exporters": {
+        f"inference.{name}" for name in ("export", "reconstruct", "reconstruction", "from_photos", "sources")
+    },
     "models.layers": {"models.mixers", "models.heads", "models.sequences", "models.zipmap"},
     "models.heads": {"models.mixers", "models.sequences", "models.zipmap"},
+    "training.settings": {f"training.{name}" for name in ("config", "step", "parallel", "module", "watching", *LAST)},
     # step -> parallel -> module -> watching -> stages, fit; the settings are above the step, whose settings are part of them.
     "training.step": {f"training.{name}" for name in ("config", "parallel", "module", "watching", *LAST)},
     "training.parallel": {f"training.{name}" for name in ("module", "watching", *LAST)},

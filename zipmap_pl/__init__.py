@@ -9,14 +9,19 @@ from zipmap_pl.version import __version__
 
 if TYPE_CHECKING:
     from zipmap_pl.checkpoints.published import from_published
+    from zipmap_pl.inference.from_photos import reconstruct
 
-__all__ = ["__version__", "from_published"]
+__all__ = ["__version__", "from_published", "reconstruct"]
 
 
 def __getattr__(name: str) -> Any:
-    """`zipmap_pl.from_published`, imported when it is asked for: it needs torch."""
+    """`zipmap_pl.from_published` and `zipmap_pl.reconstruct`, imported when they are asked for: they need torch."""
     if name == "from_published":
         from zipmap_pl.checkpoints.published import from_published
 
         return from_published
+    if name == "reconstruct":
+        from zipmap_pl.inference.from_photos import reconstruct
+
+        return reconstruct
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,9 @@ class MissingDataset(UserError):
     """A dataset that is not there, or not finished."""
 
 
-def fetch_index(url: str, columns: Sequence[str], parse: Callable[[bytes, str], dict], files: RemoteFiles) -> Path:
+def fetch_index(
+    url: str, columns_of: Callable[[dict], Sequence[str]], parse: Callable[[bytes, str], dict], files: RemoteFiles
+) -> Path:
     """A local folder with dataset.json and index/ of the dataset at `url`.
 
     dataset.json is fetched each time; the columns only if the folder of this very dataset.json is not there yet. Several
@@ -24,7 +26,7 @@ def fetch_index(url: str, columns: Sequence[str], parse: Callable[[bytes, str], 
 
     Args:
         url: of the dataset folder.
-        columns: file names below index/.
+        columns_of: file names below index/, from the contents of dataset.json.
         parse: makes a dict of the bytes of dataset.json, which lie at the place it is told; raises UserError.
         files: how to fetch.
 
@@ -41,7 +43,8 @@ def fetch_index(url: str, columns: Sequence[str], parse: Callable[[bytes, str], 
         raise MissingDataset(
             f"{where}: {error.strerror}, expected a complete dataset in shards; is the URL right?"
         ) from error
-    checksums = parse(contents, where).get("index_sha256", {})
+    info = parse(contents, where)
+    columns, checksums = columns_of(info), info.get("index_sha256", {})
     if missing := sorted(set(columns) - checksums.keys()):
         raise UserError(f"{where}: index_sha256 says nothing of {missing[0]}; run its `zipmap preprocess` again")
     folder = files.config.folder / "indexes" / hashlib.sha256(url.encode() + b"\n" + contents).hexdigest()[:32]

@@ -20,7 +20,11 @@ from typing import Final
 
 import numpy as np
 
-SCHEMA_VERSION: Final = 3
+# Of dataset.json and the index. Older ones that can be read: schema 3 has no streams and no checksum of dataset.json.
+SCHEMA_VERSION: Final = 4
+READABLE_VERSIONS: Final = (3, 4)
+# Of plans, tars and sidecars, a part of the fingerprint: the bytes of a scene with one stream are those of schema 3.
+SHARD_VERSION: Final = 3
 
 DATASET_FILE: Final = "dataset.json"
 PLAN_FOLDER: Final = "plan"
@@ -38,6 +42,7 @@ EXTENSIONS: Final = {
 
 DEPTH_PERCENTILES: Final = (0.1, 90.0, 95.0, 96.0, 97.0, 98.0, 99.0)
 MAX_NEIGHBOURS: Final = 32
+MAX_STREAMS: Final = 256
 SLUG_LENGTH: Final = 40
 
 # Where a scene's unit (raw units per normalised unit) comes from, and how people are told.
@@ -51,6 +56,7 @@ UNIT_SOURCES: Final = ("median depth", "median distance of neighbouring cameras"
 FRAME_COLUMNS: Final = {
     "frame.scene": (np.uint32, ()),
     "frame.ordinal": (np.uint32, ()),  # place in the planned order of the scene; gaps are faulty frames
+    "frame.stream": (np.uint8, ()),  # which stream of the scene: another sequence or device; never falls within a scene
     "frame.shard": (np.uint32, ()),
     "frame.size": (np.uint16, (2,)),  # height, width of the stored picture
     "frame.intrinsics": (np.float64, (4,)),  # fx, fy, cx, cy in pixels of the stored picture
@@ -80,6 +86,7 @@ SCENE_COLUMNS: Final = {
     "scene.largest_step": (np.float32, ()),  # between frames that follow each other, in median steps
     "scene.largest_turn": (np.float32, ()),  # between frames that follow each other, degrees
 }
+SINCE_SCHEMA_4: Final = ("frame.stream",)  # missing in older ones: 0
 SCENE_TEXT_COLUMNS: Final = ("scene.name",)
 SHARD_TEXT_COLUMNS: Final = ("shard.path", "shard.sha256")  # path relative to the dataset folder
 
@@ -98,3 +105,8 @@ def sample_key(scene_number: int, scene_slug: str, ordinal: int) -> str:
 def shard_path(split: str, slug: str, number: int) -> str:
     """Path of a shard below its dataset folder."""
     return f"{split}/{slug}-{number:06d}.tar"
+
+
+def sidecar_path(shard: str) -> str:
+    """Path of a shard's sidecar below its dataset folder, from the shard's path."""
+    return f"{SIDECAR_FOLDER}/{shard.removesuffix('.tar')}.npz"

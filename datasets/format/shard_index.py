@@ -1,6 +1,5 @@
 """The index of a dataset in shards: memory-mapped columns over all its frames, scenes and shards."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from tokenize import TokenError
 
 import numpy as np
 
+from zipmap_pl.datasets.format.dataset_file import parse_dataset_file
 from zipmap_pl.datasets.format.remote_index import MissingDataset, fetch_index
 from zipmap_pl.datasets.format.schema import (
     DATASET_FILE,
@@ -19,6 +19,7 @@ from zipmap_pl.datasets.format.schema import (
     SCENE_TEXT_COLUMNS,
     SCHEMA_VERSION,
     SHARD_TEXT_COLUMNS,
+    SINCE_SCHEMA_4,
     UNIT_SOURCES,
 )
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig, RemoteFiles, is_url
@@ -30,10 +31,15 @@ BROKEN_HEADER = (ValueError, EOFError, TokenError, SyntaxError, TypeError, KeyEr
 TEXT_COLUMNS = (*FRAME_TEXT_COLUMNS, *SCENE_TEXT_COLUMNS, *SHARD_TEXT_COLUMNS)
 
 
-def column_files() -> list[str]:
-    """File names of all columns below the index folder, in a fixed order."""
+def column_files(info: dict | None = None) -> list[str]:
+    """File names of all columns below the index folder, in a fixed order; with the contents of a dataset.json, those that
+    its schema version has."""
     texts = [f"{name}.{kind}.npy" for name in TEXT_COLUMNS for kind in ("bytes", "offsets")]
-    return sorted([f"{name}.npy" for name in NUMBER_COLUMNS] + texts)
+    return sorted([f"{name}.npy" for name in NUMBER_COLUMNS if not _too_new(name, info)] + texts)
+
+
+def _too_new(name: str, info: dict | None) -> bool:
+    return info is not None and info["schema_version"] < SCHEMA_VERSION and name in SINCE_SCHEMA_4
 
 
 def pack_text(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +71,10 @@ class ShardIndex:
         self.folder = folder
         self.location = str(folder) if location is None else location
         self.info = info
-        self.columns = {name: _map(folder, f"{name}.npy") for name in NUMBER_COLUMNS}
+        self._sizes = {name: _size(folder, name) for name in column_files(info)}
+        self.columns = {name: _map(folder, f"{name}.npy") for name in NUMBER_COLUMNS if not _too_new(name, info)}
+        for name in NUMBER_COLUMNS.keys() - self.columns.keys():
+            self.columns[name] = np.broadcast_to(np.zeros((), NUMBER_COLUMNS[name][0]), self.frame_count)
         self._texts = {
             name: (_map(folder, f"{name}.bytes.npy"), _map(folder, f"{name}.offsets.npy")) for name in TEXT_COLUMNS
         }
@@ -82,7 +91,7 @@ class ShardIndex:
         if is_url(str(location)):
             url = str(location).rstrip("/")
             files = RemoteFiles(replace(remote or RemoteConfig(), cache_gigabytes=0.0))
-            return cls._mapped(fetch_index(url, column_files(), _parsed, files), url)
+            return cls._mapped(fetch_index(url, column_files, parse_dataset_file, files), url)
         folder = Path(location)
         if not (folder / DATASET_FILE).is_file():
             raise MissingDataset(f"{folder}: {_why_no_dataset(folder)}")
@@ -92,7 +101,7 @@ class ShardIndex:
     def _mapped(cls, folder: Path, location: str | None = None) -> "ShardIndex":
         """The index of a local folder, whose shards may be elsewhere."""
         file = folder / DATASET_FILE
-        return cls(folder, _parsed(file.read_bytes(), str(file)), location)
+        return cls(folder, parse_dataset_file(file.read_bytes(), str(file)), location)
 
     def __reduce__(self) -> tuple:
         return (ShardIndex._mapped, (self.folder, self.location))
@@ -161,6 +170,20 @@ class ShardIndex:
             )
         return self.folder / self.text("shard.path", shard)
 
+    def lost(self) -> str | None:
+        """What became of a column that is shorter now than when it was mapped, in a line; None if none is.
+
+        Reading on in it ends the process with a bus error.
+        """
+        for name, size in self._sizes.items():
+            now = _size(self.folder, name)
+            if now is not None and size is not None and now < size:
+                return (
+                    f"{self.folder / INDEX_FOLDER / name}: has {now} bytes, {size} when this run opened it; something"
+                    f" else writes there. When that is done, `zipmap shards finish {self.folder}` writes the index again"
+                )
+        return None
+
     def _check(self) -> None:
         """Columns have the types, row shapes and lengths of the schema."""
         for name, (dtype, shape) in NUMBER_COLUMNS.items():
@@ -169,25 +192,9 @@ class ShardIndex:
             if column.dtype != dtype or column.shape != (rows, *shape):
                 raise UserError(
                     f"{self.folder / INDEX_FOLDER / name}.npy: {column.dtype}{list(column.shape)}, expected"
-                    f" {np.dtype(dtype)}{[rows, *shape]}; delete {DATASET_FILE} and run"
-                    f" `zipmap shards finish {self.folder}`"
+                    f" {np.dtype(dtype)}{[rows, *shape]};"
+                    f" `zipmap shards finish {self.folder}` writes it again"
                 )
-
-
-def _parsed(contents: bytes, where: str) -> dict:
-    """dataset.json as a dict. Raises UserError if it is none, or of another schema version."""
-    try:
-        info = json.loads(contents)
-        version = info["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{where}: not readable as JSON of a dataset ({error}); run its `zipmap preprocess` again"
-        ) from error
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{where}: schema version {version}, this program reads {SCHEMA_VERSION}; preprocess with --rebuild"
-        )
-    return info
 
 
 def _why_no_dataset(folder: Path) -> str:
@@ -202,7 +209,20 @@ def _why_no_dataset(folder: Path) -> str:
             f"no {DATASET_FILE}, so preprocessing is not complete; run its `zipmap preprocess` again"
             f" or, if all parts are done, `zipmap shards finish {folder}`"
         )
+    if any(folder.iterdir()):
+        return (
+            f"no {DATASET_FILE}, so this is no dataset in shards; if it holds raw data, make shards of them with"
+            f" `zipmap preprocess NAME {folder} --output shards/{folder.resolve().name}`"
+        )
     return f"no {DATASET_FILE}, so this is no dataset in shards; {make}"
+
+
+def _size(folder: Path, name: str) -> int | None:
+    """Bytes of a column; None if it is not there."""
+    try:
+        return (folder / INDEX_FOLDER / name).stat().st_size
+    except OSError:
+        return None
 
 
 def _map(folder: Path, name: str) -> np.ndarray:
@@ -211,7 +231,5 @@ def _map(folder: Path, name: str) -> np.ndarray:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, *BROKEN_HEADER) as error:
-        raise UserError(
-            f"{file}: missing or damaged; delete {folder / DATASET_FILE} and run `zipmap shards finish {folder}`"
-        ) from error
+        raise UserError(f"{file}: missing or damaged; `zipmap shards finish {folder}` writes it again") from error
     return np.asarray(array)

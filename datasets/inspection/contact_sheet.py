@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from zipmap_pl.datasets.format.frame_reader import Frame, FrameReader
+from zipmap_pl.datasets.format.index_check import open_checked
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.drawing.cameras_from_above import CameraPath, cameras_from_above
 from zipmap_pl.drawing.cloud import draw_cloud
@@ -21,6 +22,7 @@ CELL_WIDTH = 168
 ABOVE_HEIGHT = 400  # of the cameras from above, and of the points beside them
 MIN_WIDTH = 700  # of the sheet, however few frames there are
 DYNAMIC_COLOUR, OBJECT_COLOUR, SKY_COLOUR = (235, 40, 160), (250, 190, 40), (60, 170, 240)
+NAMED_SIZES = 3
 POINTS_PER_FRAME = 10_000  # of the points drawn
 
 
@@ -38,7 +40,7 @@ def contact_sheet(dataset_folder: str | Path, scene: str | int | None = None, fr
     Raises:
         UserError: no such dataset or scene, nothing to draw, or a damaged shard.
     """
-    index = ShardIndex.open(dataset_folder)
+    index = open_checked(dataset_folder)
     number = _scene_number(index, scene)
     rows = np.array(index.scene_rows(number))
     if not len(rows):
@@ -102,7 +104,8 @@ def _scene_number(index: ShardIndex, scene: str | int | None) -> int:
 
 
 def _title(index: ShardIndex, scene: int, views: list[_View]) -> str:
-    height, width = views[0].frame.depth.shape
+    sizes = list(dict.fromkeys(f"{w} x {h}" for h, w in (view.frame.depth.shape for view in views)))
+    size = ", ".join(sizes[:NAMED_SIZES]) + ", ..." * (len(sizes) > NAMED_SIZES)
     rows = np.array(index.scene_rows(scene))
     valid = float(index["frame.valid_share"][rows].mean())
     split, name = index.splits[int(index["scene.split"][scene])], index.text("scene.name", scene)
@@ -110,7 +113,7 @@ def _title(index: ShardIndex, scene: int, views: list[_View]) -> str:
     besides = f" ({passed_over} more were passed over)" if passed_over else ""
     return (
         f"{index.info['slug']} / {split} / {name}\n"
-        f"{len(views)} of {len(rows)} frames{besides}, {width} x {height} pixels; 1 unit = {index.unit_text(scene)};"
+        f"{len(views)} of {len(rows)} frames{besides}, {size} pixels; 1 unit = {index.unit_text(scene)};"
         f" depth known in {valid:.0%} of the pixels"
     )
 

@@ -1,4 +1,4 @@
-"""Checks a dataset in shards against its index, byte for byte and picture for picture."""
+"""Checks a dataset in shards, byte for byte and image for image: index, shards, and what the writer keeps for itself."""
 
 import hashlib
 import tarfile
@@ -8,29 +8,42 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader
-from zipmap_pl.datasets.format.schema import EXTENSIONS, INDEX_FOLDER, PARTS, sample_key, slug_of
+from zipmap_pl.datasets.format.index_check import damaged_columns
+from zipmap_pl.datasets.format.plan_file import PLAN_FILE, check_plan
+from zipmap_pl.datasets.format.schema import (
+    EXTENSIONS,
+    PARTS,
+    PLAN_FOLDER,
+    SIDECAR_FOLDER,
+    sample_key,
+    sidecar_path,
+    slug_of,
+)
 from zipmap_pl.datasets.format.shard_index import ShardIndex
-from zipmap_pl.errors import UserError
+from zipmap_pl.datasets.format.sidecar import DamagedSidecar, read_arrays
 from zipmap_pl.progress import track
 
 NAMED_SAMPLES = 3
 
 
 def verify(folder: str | Path) -> list[str]:
-    """Check index columns, and of each shard: size, checksum, members, and that every part decodes to its size.
+    """Check dataset.json, index, plan and sidecars, and of each shard: size, checksum, members, and that every part decodes.
+
+    A copy without plan and sidecars, which only the writer needs, is whole without them.
 
     Returns:
         one line per problem, naming shard and sample; empty if all is well.
 
     Raises:
-        UserError: the folder is no complete dataset.
+        UserError: the folder is no complete dataset, or its dataset.json was changed.
     """
     index = ShardIndex.open(folder)
-    problems = list(_check_columns(index))
+    problems = list(damaged_columns(index.folder, index.info))
     if problems:  # shards cannot be judged by a damaged index
         return problems
+    problems += _check_plan(index.folder)
     for shard in track(range(index.shard_count), "verify", index.shard_count):
-        problems += verify_shard(index, shard)
+        problems += [*verify_shard(index, shard), *_check_sidecar(index, shard)]
     return problems
 
 
@@ -48,11 +61,30 @@ def verify_shard(index: ShardIndex, shard: int) -> list[str]:
     return problems
 
 
-def _check_columns(index: ShardIndex) -> Iterator[str]:
-    for name, wanted in index.info["index_sha256"].items():
-        file = index.folder / INDEX_FOLDER / name
-        if _sha256(file) != wanted:
-            yield f"{file}: checksum differs from dataset.json; delete dataset.json and run `zipmap shards finish`"
+def _check_plan(folder: Path) -> list[str]:
+    file = folder / PLAN_FOLDER / PLAN_FILE
+    if not file.parent.is_dir():
+        return []
+    try:
+        check_plan(file)
+    except FileNotFoundError:
+        return [f"{file}: missing; run the same `zipmap preprocess` again"]
+    except ValueError as error:
+        return [f"{file}: damaged ({error}); run the same `zipmap preprocess` again, which plans anew"]
+    return []
+
+
+def _check_sidecar(index: ShardIndex, shard: int) -> list[str]:
+    file = index.folder / sidecar_path(index.text("shard.path", shard))
+    if not (index.folder / SIDECAR_FOLDER).is_dir():
+        return []
+    try:
+        read_arrays(file)
+    except FileNotFoundError:
+        return [f"{file}: missing; run the same `zipmap preprocess` again"]
+    except DamagedSidecar as damage:
+        return [str(damage)]
+    return []
 
 
 def _check_frame(reader: FrameReader, row: int) -> Iterator[str]:
@@ -99,8 +131,5 @@ def _image_extension(data: bytes | None) -> str:
 
 
 def _sha256(file: Path) -> str:
-    try:
-        with open(file, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise UserError(f"{file}: missing; run `zipmap shards finish` after deleting dataset.json") from error
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -280,9 +280,11 @@ def _room(dtype: torch.dtype, *shape: int) -> torch.Tensor:
 def start_worker(_worker: int) -> None:
     """First thing in a loader's worker: one thread, because there is a worker per core already; signals are the trainer's.
 
-    Terminals and SLURM send Ctrl-C, SIGTERM and the warning SIGUSR1 to the whole process group.
+    Terminals and SLURM send Ctrl-C, SIGTERM and the warning SIGUSR1 to the whole process group. torch blames a bus error on
+    shared memory, before it is known whether an index was cut: the trainer finds out.
     """
     cv2.setNumThreads(0)
     os.setpgid(0, 0)
+    signal.signal(signal.SIGBUS, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -54,6 +54,7 @@ class Window:
             len(self.rows),
             np.where(neighbours >= 0, place[neighbours], -1),
             np.asarray(index["frame.neighbour_overlap"][self.rows]),
+            np.asarray(index["frame.stream"][self.rows]),
         )
 
 

@@ -19,19 +19,37 @@ class SceneFrames:
         frame_count: number of frames.
         neighbour_rows: [frame_count, k] integers, for each frame the frames that see the same, -1 = none.
         overlap_rows: [frame_count, k] uint8, the share of the frame's pixels that the neighbour sees too, 255 = all.
+        streams: [frame_count] integers that never fall, the number of each frame's stream; None = all are one stream.
     """
 
     frame_count: int
     neighbour_rows: np.ndarray
     overlap_rows: np.ndarray
+    streams: np.ndarray | None = None
 
     @classmethod
     def of_index(cls, index: ShardIndex, scene: int) -> "SceneFrames":
         """The frames of scene number `scene` of an index; nothing is read before it is asked for."""
         rows = index.scene_rows(scene)
         here = slice(rows.start, rows.stop)
-        columns = (index[f"frame.{name}"][here] for name in ("neighbours", "neighbour_overlap"))
+        columns = (index[f"frame.{name}"][here] for name in ("neighbours", "neighbour_overlap", "stream"))
         return cls(len(rows), *map(np.asarray, columns))  # rows of a plain array are found faster than of a memmap
+
+    def stream_at(self, frame: int) -> range:
+        """All frames of the stream that a frame belongs to."""
+        if self.streams is None:
+            return range(self.frame_count)
+        return range(*(int(np.searchsorted(self.streams, self.streams[frame], side)) for side in ("left", "right")))
+
+    def draw_stream(self, rng: np.random.Generator, other: bool = False) -> range:
+        """The stream of a random frame, or another one; its frames. With one stream only, the generator is not asked."""
+        if self.streams is None or self.streams[0] == self.streams[-1]:
+            return range(self.frame_count)
+        stream = self.stream_at(int(rng.integers(self.frame_count)))
+        if not other:
+            return stream
+        place = int(rng.integers(self.frame_count - len(stream)))
+        return self.stream_at(place if place < stream.start else place + len(stream))
 
     def neighbours(self, frame: int) -> list[tuple[int, float]]:
         """(frame, overlap in 0 .. 1) of all that the index knows to overlap with a frame, the best first."""

@@ -1,7 +1,7 @@
 """Rules by name: from `sampling` in conf/data to a rule."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -69,18 +69,31 @@ def with_fields(settings: Mapping[str, Any], common: Mapping[str, Any]) -> dict[
 
 
 def check_common(common: Mapping[str, Any], where: str) -> None:
-    """Raise UserError for a field that no rule has. Values are checked where a dataset's rule takes them."""
+    """Raise UserError for a field that no rule has. Values are checked where a dataset's rule takes them.
+
+    The file of a rule that cannot be used does not matter here: another rule may have the fields.
+    """
     if "rule" in common:
         make_rule(common, where)
         return
-    known = {"reverse"}.union(*(_field_names(_kind(name)) for name in names_in(rules)))
+    known, broken = {"reverse"}, []
+    for name in names_in(rules):
+        try:
+            known.update(_field_names(_kind(name)))
+        except Exception as error:  # whatever somebody's own file raises
+            broken.append(f"; rule {name} cannot be used ({type(error).__name__}: {error})")
     unknown = sorted(common.keys() - known)
     if unknown:
-        raise UserError(f"{where}: no rule has a field {unknown[0]!r}, expected one of {', '.join(sorted(known))}")
+        expected = ", ".join(sorted(known)) + "".join(broken)
+        raise UserError(f"{where}: no rule has a field {unknown[0]!r}, expected one of {expected}")
 
 
 def _kind(name: str) -> type:
-    return load(rules, name, "rule", ["RULE"]).RULE
+    """The class of a rule. Raises UserError if its file offers something else."""
+    module = load(rules, name, "rule", ["RULE"])
+    if not (isinstance(module.RULE, type) and is_dataclass(module.RULE) and hasattr(module.RULE, "draw")):
+        raise UserError(f"{module.__file__}: RULE is {module.RULE!r}, expected a dataclass with a method draw")
+    return module.RULE
 
 
 def _field_names(kind: type) -> list[str]:

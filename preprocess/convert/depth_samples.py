@@ -39,9 +39,11 @@ def sampled_depth(depth: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> n
 
 def halved_depth(depth: np.ndarray) -> np.ndarray:
     """A depth map [2h, 2w] at [h, w] float32: the median of each four where they agree to 2 %, else the first of them."""
-    four = np.sort(np.stack([depth[i::2, j::2] for i in (0, 1) for j in (0, 1)]), axis=0)
-    median = (four[1] + four[2]) / 2
-    return np.where(agree(four[0], four[3]), median, depth[::2, ::2]).astype(np.float32)
+    first, *others = (depth[i::2, j::2] for i in (0, 1) for j in (0, 1))
+    low, high = np.minimum(first, others[0]), np.maximum(first, others[0])  # of the upper two; then of the lower two
+    lower, higher = np.minimum(others[1], others[2]), np.maximum(others[1], others[2])
+    median = (np.maximum(low, lower) + np.minimum(high, higher)) / 2
+    return np.where(agree(np.minimum(low, lower), np.maximum(high, higher)), median, first).astype(np.float32)
 
 
 def _bilinear(depth: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

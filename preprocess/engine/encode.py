@@ -11,7 +11,7 @@ from zipmap_pl.datasets.format.depth_coding import SKY, UNKNOWN, decode_depth, e
 from zipmap_pl.datasets.format.schema import DEPTH_PERCENTILES, EXTENSIONS
 from zipmap_pl.datasets.inspection.agreement import DepthView
 from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.images.resample import fitting_size, resample_depth, resample_layer, shrink_image
+from zipmap_pl.images.resample import fitting_size, nearest_in_cells, resample_depth, resample_layer, shrink_image
 from zipmap_pl.preprocess.convert.rectify import rectified
 from zipmap_pl.preprocess.engine.frame_checks import (
     usable_cam_to_world,
@@ -66,14 +66,13 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     """Check, resize, normalise and code one frame. Raises RawFault if it cannot be used."""
     name = scene.frames[ordinal]
     file = f"{scene.name}/{name}"
-    usable_layers(file, frame, scene.size)
+    usable_layers(file, frame, scene.size_of(ordinal))
     usable_distortion(file, frame.camera)
     overlaps = usable_overlaps(file, frame, ordinal, scene.frames)
+    cam_to_world = usable_cam_to_world(file, frame.camera)  # says what is wrong with this one
     if scene.world_frame is None:
-        raise RawFault(file, "no pose of the scene is usable")
-    world_to_cam = cameras.normalized_world_to_cam(
-        usable_cam_to_world(file, frame.camera), np.array(scene.raw_from_world), scene.unit
-    )
+        raise RawFault(file, "no pose of the scene was usable when it was planned; run the same command again")
+    world_to_cam = cameras.normalized_world_to_cam(cam_to_world, np.array(scene.raw_from_world), scene.unit)
     raw_height, raw_width = frame.image.shape[:2]
     usable_intrinsics(file, frame.camera, raw_height, raw_width)
     frame = rectified(frame)
@@ -105,7 +104,7 @@ def encode_frame(frame: RawFrame, scene: ScenePlan, ordinal: int, settings: Engi
     if frame.object is not None:
         seen = resample_layer(frame.object, height, width)
         parts["object"] = (EXTENSIONS["object"], write_png(seen.astype(np.uint8) * 255))
-    parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, name, row))
+    parts["camera"] = (EXTENSIONS["camera"], _camera_json(scene, ordinal, row))
     return EncodedFrame(parts, row, thumbnail, still, overlaps)
 
 
@@ -151,19 +150,20 @@ def _percentiles(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def _thumbnail(depth: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """See `EncodedFrame`: known depths stay positive and finite in half precision."""
+    """See `EncodedFrame`: known depths stay positive and finite in half precision. Of scattered points, the nearest of each cell."""
     height, width = depth.shape
     size = fitting_size(height, width, THUMBNAIL_SIDE)
-    codes = resample_layer(codes, *size)
-    known = (codes != UNKNOWN) & (codes != SKY)
-    return np.where(known, np.clip(resample_layer(depth, *size), SMALLEST_HALF, LARGEST_HALF), 0).astype(np.float16)
+    known = np.where((codes != UNKNOWN) & (codes != SKY), depth, np.float32(0))
+    cells = ((2 * np.arange(old) + 1) * new // (2 * old) for old, new in zip(depth.shape, size, strict=True))
+    thumbnail = nearest_in_cells(known, resample_layer(known, *size), *cells)
+    return np.where(thumbnail > 0, np.clip(thumbnail, SMALLEST_HALF, LARGEST_HALF), 0).astype(np.float16)
 
 
-def _camera_json(scene: ScenePlan, frame: str, row: dict[str, object]) -> bytes:
+def _camera_json(scene: ScenePlan, ordinal: int, row: dict[str, object]) -> bytes:
     """The camera part: what someone who streams the tar needs, and the way back to the raw numbers."""
     values = {
         "scene": scene.name,
-        "frame": frame,
+        "frame": scene.frames[ordinal],
         "size": row["frame.size"],
         "intrinsics": np.asarray(row["frame.intrinsics"]).tolist(),
         "world_to_cam": np.asarray(row["frame.world_to_cam"]).tolist(),
@@ -172,4 +172,6 @@ def _camera_json(scene: ScenePlan, frame: str, row: dict[str, object]) -> bytes:
         "raw_from_world": scene.raw_from_world,
         "metres_per_unit": scene.metres_per_unit,
     }
+    if scene.streams:
+        values["stream"] = scene.streams[scene.stream_of(ordinal)][0]
     return json.dumps(values, sort_keys=True).encode()

@@ -1,42 +1,47 @@
 """Merges finished shards into the index and writes dataset.json last. Idempotent: always the same files."""
 
 import hashlib
-import json
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from zipmap_pl.datasets.format.dataset_file import pack_dataset_file
+from zipmap_pl.datasets.format.index_check import damaged_columns
 from zipmap_pl.datasets.format.schema import (
     DATASET_FILE,
     FRAME_COLUMNS,
     INDEX_FOLDER,
+    PARTS,
     SCENE_COLUMNS,
     SCHEMA_VERSION,
 )
-from zipmap_pl.datasets.format.shard_index import column_files, pack_text
+from zipmap_pl.datasets.format.shard_index import column_files
+from zipmap_pl.datasets.format.sidecar import DamagedSidecar, read_arrays
+from zipmap_pl.datasets.inspection.agreement import rule_of
 from zipmap_pl.errors import UserError
-from zipmap_pl.files import commit, exclusive_temporary, write_exclusively
+from zipmap_pl.files import write_exclusively
+from zipmap_pl.preprocess.engine.columns import mapped_columns, write_column, write_text
 from zipmap_pl.preprocess.engine.given_overlaps import GivenNeighbours, given_neighbours, unpack
 from zipmap_pl.preprocess.engine.neighbours import ComparedScene, SceneViews, compared, neighbours_of
-from zipmap_pl.preprocess.engine.plan import Plan, load_plan
+from zipmap_pl.preprocess.engine.plan import Plan
+from zipmap_pl.preprocess.engine.saved_plan import load_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, camera_steps, scene_agreement_of
 from zipmap_pl.preprocess.engine.state import (
     ShardState,
     Skipped,
     by_reason,
+    dataset_info,
     finished_of,
-    is_complete,
     left_out_of,
+    load_finished,
     named_once,
     save_finished,
     shard_state,
 )
+from zipmap_pl.preprocess.engine.streams import stream_of
 from zipmap_pl.preprocess.engine.workers import Run
 from zipmap_pl.preprocess.engine.writer import ROW_COLUMNS
 
@@ -49,12 +54,24 @@ CONVENTIONS = {
     "depth": "planar z in normalised units; code 0 unknown, 65535 sky",
 }
 NAMED_KINDS = 3
-WRITTEN_AT_ONCE = 1 << 24  # bytes
 NEIGHBOURS_AT_ONCE = 1024  # frames of a task
+
+
+class DamagedSidecars(UserError):
+    """Sidecars that are not what was written: their shards have to be written again."""
+
+    def __init__(self, output: Path, files: list[Path]) -> None:
+        super().__init__(
+            f"{output}: {len(files)} damaged sidecars, first {files[0]}; run the same `zipmap preprocess` again, which writes"
+            " their shards again"
+        )
+        self.files = files
 
 
 def finish(output: Path, max_fault_share: float, run: Run) -> tuple[list[Skipped], list[Skipped]]:
     """Merge the sidecars of all shards into the index; write dataset.json. The caller holds the folder's lock.
+
+    What is there and whole is left alone; a damaged index or dataset.json is written again.
 
     Args:
         output: the dataset folder.
@@ -66,6 +83,7 @@ def finish(output: Path, max_fault_share: float, run: Run) -> tuple[list[Skipped
 
     Raises:
         UserError: no plan, shards missing, or a larger share of faulty frames than `max_fault_share`.
+        DamagedSidecars: some are not what was written.
     """
     plan = load_plan(output)
     if plan is None:
@@ -88,14 +106,27 @@ def finish(output: Path, max_fault_share: float, run: Run) -> tuple[list[Skipped
         )
     check_fault_share(output, plan.frame_count - len(passed_over), faults, max_fault_share)
     check_lost_scenes(output, plan, max_fault_share)
-    if not is_complete(output):
+    if not _has_index(output):
         load_sidecar.cache_clear()
         _compared_scene.cache_clear()
         _given_neighbours.cache_clear()
         _write_index(output, plan, whole, run)
         save_finished(output, finished_of(output, plan, whole))
         _write_dataset_file(output, plan, whole, faults, passed_over)
+    elif load_finished(output) is None:
+        save_finished(output, finished_of(output, plan, whole))
     return faults, passed_over
+
+
+def _has_index(output: Path) -> bool:
+    """Return True if dataset.json and the index that it was written for are there, every byte of them.
+
+    Those of an older schema are written again.
+    """
+    info = dataset_info(output)
+    if info is None or info["schema_version"] < SCHEMA_VERSION:
+        return False
+    return info["schema_version"] > SCHEMA_VERSION or next(damaged_columns(output, info), None) is None
 
 
 def check_fault_share(output: Path, planned: int, faults: list[Skipped], max_fault_share: float) -> None:
@@ -143,16 +174,23 @@ def _first_of_each_kind(faults: list[Skipped]) -> str:
 def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -> None:
     total = sum(state.frame_count for state in states)
     folder = output / INDEX_FOLDER
-    with _mapped_columns(folder, FRAME_COLUMNS, total) as columns:
+    with mapped_columns(folder, FRAME_COLUMNS, total) as columns:
         texts, lengths = [np.zeros(0, np.uint8)], [np.zeros(1, np.int64)]
-        start = 0
+        start, damaged = 0, []
         for state in states:
-            arrays = load_sidecar(state.plan.sidecar(output))
+            try:
+                arrays = load_sidecar(state.plan.sidecar(output))
+            except DamagedSidecar as damage:
+                damaged.append(damage.file)
+                continue
             for name in ROW_COLUMNS:
                 columns[name][start : start + state.frame_count] = arrays[name]
             texts.append(arrays["frame.name.bytes"])
             lengths.append(np.diff(arrays["frame.name.offsets"]))
             start += state.frame_count
+        if damaged:
+            raise DamagedSidecars(output, damaged)
+        _fill_streams(plan, columns)
         scenes = _scene_columns(plan, states, columns)
         unused = _fill_neighbours(output, states, columns, scenes, run)
     if unused:
@@ -161,39 +199,20 @@ def _write_index(output: Path, plan: Plan, states: list[ShardState], run: Run) -
         )
         log.warning(text, output, len(unused), plan.scenes[min(unused)].name)
     for name, column in scenes.items():
-        _write_column(folder / f"{name}.npy", column)
-    _write_column(folder / "frame.name.bytes.npy", np.concatenate(texts))
-    _write_column(folder / "frame.name.offsets.npy", np.cumsum(np.concatenate(lengths)))
-    _write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
-    _write_text(folder, "shard.path", [state.plan.path for state in states])
-    _write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
+        write_column(folder / f"{name}.npy", column)
+    write_column(folder / "frame.name.bytes.npy", np.concatenate(texts))
+    write_column(folder / "frame.name.offsets.npy", np.cumsum(np.concatenate(lengths)))
+    write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
+    write_text(folder, "shard.path", [state.plan.path for state in states])
+    write_text(folder, "shard.sha256", [state.meta["sha256"] for state in states])
 
 
-@contextmanager
-def _mapped_columns(folder: Path, specs: dict[str, tuple], rows: int) -> Iterator[dict[str, np.ndarray]]:
-    """Columns of zeros that are files and take no memory; at the end of the block they get their final names."""
-    with ExitStack() as stack:
-        files = {name: folder / f"{name}.npy" for name in specs}
-        streams = {name: stack.enter_context(exclusive_temporary(file)) for name, file in files.items()}
-        columns = {}
-        for name, (dtype, shape) in specs.items():
-            stream = streams[name]
-            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
-            np.lib.format.write_array_header_1_0(stream, {**header, "shape": (rows, *shape)})
-            columns[name] = _mapped_zeros(stream, np.dtype(dtype), (rows, *shape))
-        yield {**columns}
-        for name, column in columns.items():
-            column.flush()
-            commit(streams[name], files[name])
-
-
-def _mapped_zeros(stream: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
-    """An array in the rest of a file. Its zeros are written first: a disk that is full is an error now, not a crash later."""
-    start, left = stream.tell(), dtype.itemsize * math.prod(shape)
-    while left > 0:
-        left -= stream.write(bytes(min(left, WRITTEN_AT_ONCE)))
-    stream.flush()
-    return np.memmap(stream, dtype, "r+", start, shape)
+def _fill_streams(plan: Plan, columns: dict[str, np.ndarray]) -> None:
+    """The column of streams; that of a scene with one is 0 already."""
+    for scene in plan.scenes:
+        if scene.streams:
+            rows = slice(*np.searchsorted(columns["frame.scene"], (scene.number, scene.number + 1)))
+            columns["frame.stream"][rows] = stream_of(scene.streams, columns["frame.ordinal"][rows])
 
 
 def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -209,31 +228,42 @@ def _scene_columns(plan: Plan, states: list[ShardState], columns: dict[str, np.n
         "scene.unit_source": [scene.unit_source for scene in plan.scenes],
         "scene.raw_from_world": [scene.raw_from_world for scene in plan.scenes],
         "scene.metres_per_unit": [nan if s.metres_per_unit is None else s.metres_per_unit for s in plan.scenes],
-        **_check_columns(states, columns, [slice(*rows) for rows in zip(first, last, strict=True)]),
+        **_check_columns(plan, states, columns, [slice(*rows) for rows in zip(first, last, strict=True)]),
     }
     return {name: np.array(values[name], dtype).reshape(-1, *shape) for name, (dtype, shape) in SCENE_COLUMNS.items()}
 
 
 def _check_columns(
-    states: list[ShardState], columns: dict[str, np.ndarray], scenes: list[slice]
+    plan: Plan, states: list[ShardState], columns: dict[str, np.ndarray], scenes: list[slice]
 ) -> dict[str, list[float]]:
     """What was checked of every scene, whose rows are `scenes`."""
     pairs: dict[int, list[PairCheck]] = {}
     for state in states:
         for check in state.checks:
             pairs.setdefault(check.scene, []).append(check)
-    agreements = [scene_agreement_of(pairs.get(number, [])) for number in range(len(scenes))]
-    motions = [camera_steps(columns["frame.world_to_cam"][rows]) for rows in scenes]
-    shares = columns["frame.valid_share"]
+    known = [
+        float(columns["frame.valid_share"][rows].mean()) if rows.stop > rows.start else math.nan for rows in scenes
+    ]
+    agreements = []
+    for number, rows in enumerate(scenes):
+        masked = bool(np.any(columns["frame.part_length"][rows, PARTS.index("dynamic")]))
+        rule = rule_of(plan.settings["dataset"]["kind"], plan.settings["dataset"]["source"], masked, known[number])
+        agreements.append(scene_agreement_of(pairs.get(number, []), rule))
+    motions = [_largest_motion(columns["frame.world_to_cam"][rows], columns["frame.stream"][rows]) for rows in scenes]
     return {
-        "scene.agreement_median": [median for median, _ in agreements],
-        "scene.agreement_good": [good for _, good in agreements],
-        "scene.valid_share": [
-            float(shares[rows].mean()) if rows.stop > rows.start else float("nan") for rows in scenes
-        ],
+        "scene.agreement_median": [agreement.median_relative for agreement in agreements],
+        "scene.agreement_good": [agreement.good_share for agreement in agreements],
+        "scene.valid_share": known,
         "scene.largest_step": [step for step, _ in motions],
         "scene.largest_turn": [turn for _, turn in motions],
     }
+
+
+def _largest_motion(world_to_cam: np.ndarray, streams: np.ndarray) -> tuple[float, float]:
+    """`camera_steps` of the stream where the step is largest, and of that where the turn is."""
+    parts = np.split(world_to_cam, np.flatnonzero(streams[1:] != streams[:-1]) + 1)
+    steps, turns = zip(*map(camera_steps, parts), strict=True)
+    return tuple(max(found, key=lambda value: -1.0 if np.isnan(value) else value) for found in (steps, turns))
 
 
 def _fill_neighbours(
@@ -306,21 +336,8 @@ def _compared_scene(sidecars: tuple[Path, ...], scene: int) -> ComparedScene:
 
 @lru_cache(maxsize=2)
 def load_sidecar(sidecar: Path) -> dict[str, np.ndarray]:
-    """All arrays of a sidecar."""
-    with np.load(sidecar, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _write_column(file: Path, column: np.ndarray) -> None:
-    with exclusive_temporary(file) as stream:
-        np.lib.format.write_array(stream, column, version=(1, 0), allow_pickle=False)
-        commit(stream, file)
-
-
-def _write_text(folder: Path, name: str, texts: list[str]) -> None:
-    data, offsets = pack_text(texts)
-    _write_column(folder / f"{name}.bytes.npy", data)
-    _write_column(folder / f"{name}.offsets.npy", offsets)
+    """All arrays of a sidecar. Raises DamagedSidecar."""
+    return read_arrays(sidecar)
 
 
 def _write_dataset_file(
@@ -351,7 +368,7 @@ def _write_dataset_file(
     if passed_over:
         contents["counts"]["passed_over"] = len(passed_over)
         contents["passed_over"] = by_reason(passed_over)
-    write_exclusively(output / DATASET_FILE, json.dumps(contents, indent=1).encode())
+    write_exclusively(output / DATASET_FILE, pack_dataset_file(contents))
 
 
 def _sha256(file: Path) -> str:

@@ -7,6 +7,7 @@ from zipmap_pl.preprocess.raw import RawCamera, RawFault, RawFrame
 
 ROTATION_TOLERANCE = 1e-3
 SKEW_TOLERANCE = 1e-6
+FARTHEST = 1e12  # raw units from the origin; squares of what is far beyond are no numbers
 FOCAL_RANGE = (0.05, 100.0)  # of the longer side
 
 
@@ -14,7 +15,7 @@ def usable_cam_to_world(file: str, camera: RawCamera) -> np.ndarray:
     """The camera-to-world [3, 4] float64 with the nearest exact rotation.
 
     Raises:
-        RawFault: not finite, or not a rotation to 1e-3; a usual one if the camera is lost.
+        RawFault: not finite, out of all proportion, or not a rotation to 1e-3; a usual one if the camera is lost.
     """
     file = str(camera.file or file)
     if camera.lost:
@@ -25,7 +26,12 @@ def usable_cam_to_world(file: str, camera: RawCamera) -> np.ndarray:
     if not np.isfinite(cam_to_world).all():
         raise RawFault(file, f"pose holds {cam_to_world[~np.isfinite(cam_to_world)][0]}, expected finite numbers")
     rotation = cam_to_world[:3, :3]
+    if (far := float(np.abs(cam_to_world).max())) > FARTHEST:
+        raise RawFault(file, f"pose holds {far:.3g}, expected at most {FARTHEST:g}")
     error, determinant = cameras.rotation_error(rotation), cameras.determinant(rotation)
+    scale = abs(determinant) ** (1 / 3)
+    if error > ROTATION_TOLERANCE and scale and cameras.rotation_error(rotation / scale) <= ROTATION_TOLERANCE:
+        raise RawFault(file, f"pose is a rotation times {scale:.6g}, expected a rotation and a translation")
     if error > ROTATION_TOLERANCE:
         raise RawFault(file, f"pose is no rotation: orthonormal only to {error:.2g}, expected {ROTATION_TOLERANCE:g}")
     if determinant < 0:

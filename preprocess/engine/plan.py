@@ -1,13 +1,13 @@
 """The plan: which frame goes to which shard, and each scene's world and unit. Made first; all else follows.
 
-plan/plan.jsonl   first line: settings, fingerprint, counts and the checksum of what follows; then one line per scene
+`saved_plan` keeps it in a file.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,25 @@ from zipmap_pl.datasets.format.schema import (
     UNIT_FROM_DEPTH,
     UNIT_IS_ONE,
     shard_path,
+    sidecar_path,
     slug_of,
 )
 from zipmap_pl.errors import UserError
-from zipmap_pl.files import write_exclusively
 from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
+from zipmap_pl.preprocess.engine.raw_changes import Marks, usable_marks
 from zipmap_pl.preprocess.engine.settings import fingerprint
+from zipmap_pl.preprocess.engine.streams import check_streams, sizes_of, spans, stream_of, with_every_stream
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawReader, RawScene
 
-PLAN_FILE = "plan.jsonl"
 PROBED_FRAMES = 16
 PROBED_PIXELS = 65536  # of each probed frame, on a regular grid
+NOT_OF_SHARDS = ("marks",)  # what a scene's plan holds and no shard depends on
+LATER = {
+    "streams": (),
+    "sizes": "one",
+    "stream_sizes": (),
+    "marks": (),
+}  # of a scene's plan, with what they were before
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class ScenePlan:
         split: its split.
         first: place of its first frame among the planned frames of the split.
         frames: original names of all frames, in order.
-        size: height, width that its raw pictures must have; None if no probed picture could be read.
+        size: height, width that its raw pictures must have; None if no probed picture could be read, or they may differ.
         unit: raw units per normalised unit.
         unit_source: see schema.
         world_frame: the frame whose camera is the world; None if no pose is usable, then every frame is a fault.
@@ -52,6 +60,10 @@ class ScenePlan:
         metres_per_unit: None where the dataset is not metric.
         troubled: a frame that the plan wanted to look at had a fault that may be fixed; the scene is planned anew while
             the dataset is incomplete.
+        streams: as in `RawScene`.
+        sizes: likewise.
+        stream_sizes: height, width that the raw images of each stream must have, if those of streams may differ.
+        marks: ordinal -> what the frame looked like, of those that the plan looked at (`raw_changes`).
     """
 
     number: int
@@ -67,11 +79,27 @@ class ScenePlan:
     raw_from_world: tuple[tuple[float, ...], ...]
     metres_per_unit: float | None
     troubled: bool
+    streams: tuple[tuple[str, int], ...] = ()
+    sizes: str = "one"
+    stream_sizes: tuple[tuple[int, int] | None, ...] = ()
+    marks: tuple[tuple[int, Marks], ...] = ()
 
     @property
     def raw(self) -> RawScene:
         """The scene as its reader knows it."""
-        return RawScene(self.name, self.split, self.frames)
+        return RawScene(self.name, self.split, self.frames, streams=self.streams, sizes=self.sizes)
+
+    def stream_of(self, ordinal: int) -> int:
+        """Number of the stream that a frame belongs to."""
+        return int(stream_of(self.streams, np.array(ordinal)))
+
+    def size_of(self, ordinal: int) -> tuple[int, int] | None:
+        """Height, width that the raw image of a frame must have; None = any."""
+        return self.stream_sizes[self.stream_of(ordinal)] if self.stream_sizes else self.size
+
+    def written(self) -> dict[str, object]:
+        """All fields, but for those that older plans did not have and that say nothing here."""
+        return {key: value for key, value in vars(self).items() if key not in LATER or value != LATER[key]}
 
 
 @dataclass(frozen=True)
@@ -101,7 +129,8 @@ class ShardPlan:
         hashed = hashlib.sha256(f"{fingerprint} {self.number} {self.path}".encode())
         for span in self.spans:
             names = span.scene.frames[span.first : span.first + span.count]
-            hashed.update(json.dumps({**vars(span.scene), "frames": names, "span": span.first}).encode())
+            about = {key: value for key, value in span.scene.written().items() if key not in NOT_OF_SHARDS}
+            hashed.update(json.dumps({**about, "frames": names, "span": span.first}).encode())
         return hashed.hexdigest()
 
     def tar(self, output: Path) -> Path:
@@ -110,7 +139,7 @@ class ShardPlan:
 
     def sidecar(self, output: Path) -> Path:
         """Its sidecar."""
-        return (output / SIDECAR_FOLDER / self.path).with_suffix(".npz")
+        return output / sidecar_path(self.path)
 
 
 @dataclass(frozen=True)
@@ -188,23 +217,47 @@ def list_scenes(reader: RawReader) -> list[RawScene]:
             raise UserError(
                 f"split {split!r}: expected a name of lower-case letters, digits and dashes, not a folder of ours"
             )
-    name, count = Counter(scene.name for scene in scenes).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"scene {name!r}: the reader lists it {count} times; scene names must be unique")
+    if name := _first_repeated([scene.name for scene in scenes]):
+        raise UserError(f"scene {name!r}: the reader lists it more than once; scene names must be unique")
     for scene in scenes:
-        frame, count = Counter(scene.frames).most_common(1)[0] if scene.frames else ("", 1)
-        if count > 1:
-            raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} {count} times")
+        if frame := _first_repeated(scene.frames):
+            raise UserError(f"scene {scene.name!r}: the reader lists frame {frame!r} more than once")
+        _refuse_other_letters(scene)
+        check_streams(scene)
     return scenes
+
+
+def _first_repeated(names: Sequence[str]) -> str | None:
+    """A name that is there more than once, or None."""
+    return None if len(set(names)) == len(names) else Counter(names).most_common(1)[0][0]
+
+
+def _refuse_other_letters(scene: RawScene) -> None:
+    """Raise UserError for a name that cannot be stored as text: a file's, of letters that are not UTF-8."""
+    names = (scene.name, *scene.frames)
+    if _is_text("".join(names)):
+        return
+    name = next(name for name in names if not _is_text(name))
+    what = "its name" if name == scene.name else f"the name of frame {ascii(name)}"
+    raise UserError(f"scene {ascii(scene.name)}: {what} is not UTF-8; rename the raw files")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> ScenePlan:
     """Choose world and unit of one scene; looks at few of its frames."""
     probe = Probe(reader, scene)
     world_frame, raw_from_world = probe.world()
-    probed = list(probe.frames(probed_places(len(scene.frames))))
-    size = Counter(frame.image.shape[:2] for frame in probed).most_common(1)[0][0] if probed else None
-    unit, source = _unit(reader, scene, probed)
+    count = len(scene.frames)
+    seen = dict(probe.frames(with_every_stream(probed_places(count), scene.streams, count)))
+    size, stream_sizes = sizes_of(scene, seen)
+    unit, source = _unit(reader, scene, list(seen.values()))
     metres = reader.info.metres_per_raw_unit
     return ScenePlan(
         number=number,
@@ -220,6 +273,10 @@ def plan_scene(reader: RawReader, scene: RawScene, number: int, first: int) -> S
         raw_from_world=tuple(map(tuple, raw_from_world.tolist())),
         metres_per_unit=None if metres is None else metres * unit,
         troubled=probe.troubled,
+        streams=tuple((name, int(count)) for name, count in scene.streams),
+        sizes=scene.sizes,
+        stream_sizes=stream_sizes,
+        marks=tuple((place, marks) for place, frame in seen.items() if (marks := usable_marks(frame)) is not None),
     )
 
 
@@ -240,11 +297,11 @@ class Probe:
                 self.troubled |= not fault.usual
         return None, np.eye(4)[:3]
 
-    def frames(self, places: list[int]) -> Iterator[RawFrame]:
-        """The frames at these places; those that cannot be used are left out."""
+    def frames(self, places: list[int]) -> Iterator[tuple[int, RawFrame]]:
+        """The frames at these places, by place; those that cannot be used are left out."""
         for place in places:
             try:
-                yield self.reader.frame(self.scene, self.scene.frames[place])
+                yield place, self.reader.frame(self.scene, self.scene.frames[place])
             except RawFault as fault:
                 self.troubled |= not fault.usual
 
@@ -277,9 +334,10 @@ def _grid_of_valid(frame: RawFrame) -> np.ndarray:
 
 
 def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
-    """Distances between the centres of cameras that follow each other, over usable poses."""
-    last = None
-    for frame in scene.frames:
+    """Distances between the centres of cameras of one stream that follow each other, over usable poses."""
+    last, starts = None, {span.start for span in spans(scene.streams, len(scene.frames))}
+    for place, frame in enumerate(scene.frames):
+        last = None if place in starts else last
         try:
             centre = usable_cam_to_world(frame, reader.camera(scene, frame))[:, 3]
         except RawFault:
@@ -287,57 +345,3 @@ def _steps(reader: RawReader, scene: RawScene) -> Iterator[float]:
         if last is not None:
             yield float(np.sqrt(np.sum((centre - last) ** 2)))
         last = centre
-
-
-def save_plan(plan: Plan, output: Path) -> None:
-    """Write the plan: one file, so that a kill leaves the old plan or the new one."""
-    lines = "".join(json.dumps(asdict(scene), sort_keys=True) + "\n" for scene in plan.scenes).encode()
-    summary = {
-        "settings": plan.settings,
-        "fingerprint": plan.fingerprint,
-        "scenes": len(plan.scenes),
-        "frames": plan.frame_count,
-        "shards": len(plan.shards()),
-        "left_out": plan.left_out,
-        "scenes_sha256": hashlib.sha256(lines).hexdigest(),
-    }
-    write_exclusively(output / PLAN_FOLDER / PLAN_FILE, json.dumps(summary, sort_keys=True).encode() + b"\n" + lines)
-
-
-def has_plan(output: Path) -> bool:
-    """Whether a folder holds a plan, be it damaged."""
-    return (output / PLAN_FOLDER / PLAN_FILE).is_file()
-
-
-def planned_settings(output: Path) -> dict:
-    """The settings that the plan of a folder was made with, without reading all of it; {} if there is no telling."""
-    try:
-        with open(output / PLAN_FOLDER / PLAN_FILE, "rb") as file:
-            return json.loads(file.readline())["settings"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def load_plan(output: Path) -> Plan | None:
-    """The plan of a folder; None if it has none. Raises UserError if it is damaged."""
-    if not has_plan(output):
-        return None
-    file = output / PLAN_FOLDER / PLAN_FILE
-    try:
-        head, _, lines = file.read_bytes().partition(b"\n")
-        summary = json.loads(head)
-        if hashlib.sha256(lines).hexdigest() != summary["scenes_sha256"]:
-            raise ValueError("the scenes have another checksum than its first line says")
-        left_out = tuple((scene, file, reason) for scene, file, reason in summary.get("left_out", ()))
-        return Plan(summary["settings"], tuple(_scenes_of(lines.splitlines())), left_out)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: damaged plan ({error}); start again with --rebuild") from error
-
-
-def _scenes_of(lines: Iterable[bytes]) -> Iterator[ScenePlan]:
-    for line in lines:
-        fields = json.loads(line)
-        fields["frames"] = tuple(fields["frames"])
-        fields["size"] = fields["size"] and tuple(fields["size"])
-        fields["raw_from_world"] = tuple(map(tuple, fields["raw_from_world"]))
-        yield ScenePlan(**fields)

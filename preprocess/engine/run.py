@@ -1,16 +1,14 @@
 """The engine: raw data in, a folder of shards out. Plan, write what is missing, finish; a second run goes on."""
 
-import json
 import logging
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zipmap_pl.datasets.format.schema import DATASET_FILE
-from zipmap_pl.datasets.inspection.agreement import FEW
+from zipmap_pl.datasets.format.schema import SIDECAR_FOLDER
 from zipmap_pl.errors import NO_ROOM, UserError
 from zipmap_pl.files import locked
-from zipmap_pl.preprocess.engine.finish import finish
+from zipmap_pl.preprocess.engine.finish import DamagedSidecars, finish
 from zipmap_pl.preprocess.engine.output_folder import (
     LOCK_FILE,
     TABLES_FOLDER,
@@ -18,31 +16,23 @@ from zipmap_pl.preprocess.engine.output_folder import (
     remove_shards,
     shards_to_write,
 )
-from zipmap_pl.preprocess.engine.plan import (
-    Plan,
-    ScenePlan,
-    ShardPlan,
-    has_plan,
-    list_scenes,
-    load_plan,
-    plan_scene,
-    planned_settings,
-    save_plan,
-)
-from zipmap_pl.preprocess.engine.scene_checks import PairCheck, disagreeing_scenes
+from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan, ShardPlan, list_scenes, plan_scene
+from zipmap_pl.preprocess.engine.saved_plan import DamagedPlan, has_plan, load_plan, planned_settings, save_plan
 from zipmap_pl.preprocess.engine.settings import EngineSettings, all_settings, differences
 from zipmap_pl.preprocess.engine.state import (
     PassedOver,
     Skipped,
     by_reason,
+    dataset_info,
     is_complete,
     left_out_of,
     load_finished,
     shard_state,
 )
 from zipmap_pl.preprocess.engine.tables import make_tables
+from zipmap_pl.preprocess.engine.watch import Watch, result_of
 from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
-from zipmap_pl.preprocess.engine.writer import Stopped, Written, write_shard
+from zipmap_pl.preprocess.engine.writer import Stopped, Written, removed, write_shard
 from zipmap_pl.preprocess.kept import kept_in
 from zipmap_pl.preprocess.raw import RawReader, RawScene
 
@@ -64,7 +54,9 @@ class Report:
         faults: frames that could not be used; of this run's shards, or of the whole dataset where it is complete.
         passed_over: frames that the dataset's own description says cannot be used, by reason and scene; likewise.
         left_out: what the reader left out while it listed scenes; of the whole dataset.
-        disagreeing: scenes in this run's shards whose depth and cameras do not agree.
+        disagreeing: scenes whose depth and cameras do not agree; of the whole dataset where it is complete, else of the
+            shards that this run wrote or found.
+        checked: number of the scenes that could be compared; likewise.
     """
 
     output: Path
@@ -78,6 +70,7 @@ class Report:
     passed_over: PassedOver
     left_out: tuple[Skipped, ...]
     disagreeing: tuple[str, ...]
+    checked: int
 
 
 def preprocess(
@@ -87,6 +80,7 @@ def preprocess(
     workers: int,
     part: tuple[int, int] = (1, 1),
     rebuild: bool = False,
+    accept_disagreement: bool = False,
 ) -> Report:
     """Turn raw data into a folder of shards, or go on where an earlier run stopped.
 
@@ -97,15 +91,19 @@ def preprocess(
         workers: processes; 1 = this process. The result does not depend on it.
         part: (i, n) with 1 <= i <= n: write every n-th shard only; whichever part comes last finishes the dataset.
         rebuild: throw away what is there (only what a plan of ours made) and start with a new plan.
+        accept_disagreement: go on even if depth and cameras disagree in most of the first ten scenes.
 
     Raises:
+        Disagreement: they do.
         UserError: nothing to read, other settings than before, too many faulty frames, or an error of the system.
         KeyboardInterrupt: on Ctrl-C and SIGTERM, after workers have stopped between two frames.
     """
     try:
         with terminable():
-            return _preprocess(reader, output, settings, workers, part, rebuild)
+            return _preprocess(reader, output, settings, workers, part, rebuild, accept_disagreement)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not output.is_dir():
+            raise UserError(removed(output)) from error
         place = error.filename or (output if error.errno in NO_ROOM else "")
         where = f"{place}: " if place else ""
         raise UserError(f"{where}{error.strerror or error}; put that right, then the same command goes on") from error
@@ -125,7 +123,13 @@ def finish_folder(output: Path, max_fault_share: float) -> tuple[list[Skipped], 
 
 
 def _preprocess(
-    reader: RawReader, output: Path, settings: EngineSettings, workers: int, part: tuple[int, int], rebuild: bool
+    reader: RawReader,
+    output: Path,
+    settings: EngineSettings,
+    workers: int,
+    part: tuple[int, int],
+    rebuild: bool,
+    accept_disagreement: bool,
 ) -> Report:
     _check_arguments(output, settings, workers, part)
     report = None if rebuild else _finished(output, reader, settings)
@@ -143,38 +147,48 @@ def _preprocess(
             states = {shard.number: shard_state(output, shard, plan.fingerprint) for shard in shards}
             todo = shards_to_write(output, shards, states)
         mine = [shard for shard in todo if shard.number % part[1] == part[0] - 1]
-        arguments = [(output, shard, settings, plan.fingerprint) for shard in mine]
-        faults, passed_over, checks = [], [], Watch(output, plan)
-        for written in run(_write, arguments, "shards"):
-            faults += written.faults
-            passed_over += written.passed_over
-            checks.see(written.checks)
+        faults, passed_over, checks = [], [], Watch(output, plan, accept_disagreement)
+
+        def write(chosen: list[ShardPlan]) -> None:
+            arguments = [(output, shard, settings, plan.fingerprint) for shard in chosen]
+            for written in run(_write, arguments, "shards"):
+                faults.extend(written.faults)
+                passed_over.extend(written.passed_over)
+                checks.see(written.checks)
+
+        checks.see([check for state in states.values() if state is not None for check in state.checks])
+        write(mine)
         with locked(output / LOCK_FILE):
             looked_for = [shard for shard in shards if states[shard.number] is None] + mine
             missing = len({s.number for s in looked_for if shard_state(output, s, plan.fingerprint) is None})
             if not missing:
-                faults, passed_over = finish(output, settings.max_fault_share, run)
+                try:
+                    faults, passed_over = finish(output, settings.max_fault_share, run)
+                except DamagedSidecars as damage:
+                    again = [shard for shard in shards if shard.sidecar(output) in damage.files]
+                    for shard in again:
+                        shard.sidecar(output).unlink()
+                    write(again)
+                    mine += again
+                    faults, passed_over = finish(output, settings.max_fault_share, run)
+    verdict = checks.result() if missing else result_of(output)
     frames = plan.frame_count
     counts = (len(plan.scenes), frames, len(shards), len(mine), missing)
     skipped = (tuple(faults), by_reason(passed_over), tuple(left_out_of(plan)))
-    return Report(output, not missing, *counts, *skipped, checks.disagreeing)
+    return Report(output, not missing, *counts, *skipped, *verdict)
 
 
 def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Report | None:
     """The report of a dataset of these settings that is finished and whole; None if there may be something to do or say.
 
-    However many shards there are, this takes no more than a look at the size of each file.
+    However many shards there are, this takes no more than a look at the plan and at the size of each file. Nothing is
+    written, not even a lock: the folder may be on a read-only file system.
     """
     if planned_settings(output) != all_settings(reader, settings):
         return None
-    with locked(output / LOCK_FILE):
-        finished = load_finished(output)
-        if finished is None:
-            return None
-        try:
-            info = json.loads((output / DATASET_FILE).read_bytes())
-        except ValueError:
-            return None
+    finished, info = load_finished(output), dataset_info(output)
+    if finished is None or info is None:
+        return None
     faults, left_out = (tuple(Skipped(**fault) for fault in info[kind]) for kind in ("faults", "left_out"))
     share, scenes = settings.max_fault_share, finished.scenes
     passed_over = info["counts"].get("passed_over", 0)
@@ -183,34 +197,7 @@ def _finished(output: Path, reader: RawReader, settings: EngineSettings) -> Repo
     ):
         return None
     skipped = (faults, info.get("passed_over", {}), left_out)
-    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, *skipped, ())
-
-
-class Watch:
-    """Looks at the checks of shards as they are written, and warns once, when more than a few scenes disagree."""
-
-    def __init__(self, output: Path, plan: Plan) -> None:
-        self._output, self._plan = output, plan
-        self._pairs: list[PairCheck] = []
-        self._warned = False
-
-    def see(self, pairs: list[PairCheck]) -> None:
-        """Pairs of one more shard."""
-        self._pairs += pairs
-        wrong, compared = disagreeing_scenes(self._pairs), len({pair.scene for pair in self._pairs})
-        if len(wrong) > FEW * compared and not self._warned:
-            self._warned = True
-            scene, share = next(iter(wrong.items()))
-            text = (
-                "%s: scene %s: depth and cameras DISAGREE: carried into later frames, only %.0f%% of the depth is within"
-                " 2 %% of what is there (right data: 90 %%). A wrong axis, pose direction, depth unit or focal length?"
-            )
-            log.warning(text, self._output, self._plan.scenes[scene].name, 100 * share)
-
-    @property
-    def disagreeing(self) -> tuple[str, ...]:
-        """Names of the scenes that disagree."""
-        return tuple(self._plan.scenes[scene].name for scene in disagreeing_scenes(self._pairs))
+    return Report(output, True, scenes, finished.frames, finished.shards, 0, 0, *skipped, *result_of(output))
 
 
 def _check_arguments(output: Path, settings: EngineSettings, workers: int, part: tuple[int, int]) -> None:
@@ -237,23 +224,49 @@ def _plan(
     wanted = all_settings(reader, settings)
     if rebuild:
         remove_shards(output)
-    plan = load_plan(output)
+    try:
+        plan = load_plan(output)
+    except DamagedPlan as damage:
+        return _plan_anew(damage, scenes or list_scenes(reader), output, wanted, run)
     if plan is None:
         refuse_foreign_folder(output)
         plan = _new_plan(scenes or list_scenes(reader), wanted, run)
         save_plan(plan, output)
-    elif plan.settings != wanted:
-        changed = "; ".join(differences(plan.settings, wanted))
-        raise UserError(
-            f"{output}: holds shards made with other settings: {changed}. Use the same settings or another folder,"
-            " or --rebuild to throw those shards away"
-        )
-    elif not is_complete(output):
+        return plan
+    _refuse_other_settings(output, plan.settings, wanted)
+    if not is_complete(output):
         renewed = _look_again(reader, plan, run)
         if renewed != plan:
             save_plan(renewed, output)
         plan = renewed
     return plan
+
+
+def _plan_anew(damage: DamagedPlan, scenes: list[RawScene], output: Path, wanted: dict, run: Run) -> Plan:
+    """A new plan in the place of a damaged one. Shards that fit it stay; if there are others only, they may be of other settings."""
+    info = dataset_info(output)
+    there = planned_settings(output) or (info and info["settings"])
+    if there:
+        _refuse_other_settings(output, there, wanted)
+    plan = _new_plan(scenes, wanted, run)
+    fits = any(shard_state(output, shard, plan.fingerprint) for shard in plan.shards())
+    if not there and not fits and any(output.glob(f"{SIDECAR_FOLDER}/*/*.npz")):
+        raise UserError(
+            f"{output}: the plan is damaged, and no shard there is one of these settings and raw data. Use the same settings"
+            " as before or another folder, or --rebuild to throw those shards away"
+        ) from damage
+    log.warning("%s: the plan was damaged and is made anew; shards that fit it stay", output)
+    save_plan(plan, output)
+    return plan
+
+
+def _refuse_other_settings(output: Path, there: dict, wanted: dict) -> None:
+    if there != wanted:
+        changed = "; ".join(differences(there, wanted))
+        raise UserError(
+            f"{output}: holds shards made with other settings: {changed}. Use the same settings or another folder,"
+            " or --rebuild to throw those shards away"
+        )
 
 
 def _look_again(reader: RawReader, plan: Plan, run: Run) -> Plan:

@@ -9,7 +9,7 @@ import numpy as np
 import zstandard
 
 from zipmap_pl.changes import changes
-from zipmap_pl.datasets.format.schema import SCHEMA_VERSION
+from zipmap_pl.datasets.format.schema import SHARD_VERSION
 from zipmap_pl.preprocess.raw import RawReader
 
 DEFAULT_MAX_FAULT_SHARE = 0.01
@@ -38,7 +38,7 @@ def all_settings(reader: RawReader, settings: EngineSettings) -> dict[str, objec
     zstd = ".".join(map(str, zstandard.ZSTD_VERSION))
     del engine["max_fault_share"]
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": SHARD_VERSION,
         "dataset": reader.info.written(),
         "reader": json.loads(json.dumps(reader.settings())),
         "engine": engine,

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from zipmap_pl.datasets.format.dataset_file import dataset_contents
+from zipmap_pl.datasets.format.plan_file import PLAN_FILE, check_plan
 from zipmap_pl.datasets.format.schema import DATASET_FILE, PLAN_FOLDER
+from zipmap_pl.datasets.format.seal import seal, unseal
 from zipmap_pl.files import write_exclusively
-from zipmap_pl.preprocess.engine.plan import PLAN_FILE, Plan, ShardPlan
+from zipmap_pl.preprocess.engine.plan import Plan, ShardPlan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck
 
 FINISHED_FILE = "finished.json"
@@ -105,8 +108,16 @@ def shard_state(output: Path, shard: ShardPlan, fingerprint: str) -> ShardState 
 
 
 def is_complete(output: Path) -> bool:
-    """Whether the dataset was finished."""
-    return (output / DATASET_FILE).is_file()
+    """Return True if the dataset was finished, and its dataset.json is what was written then."""
+    return dataset_info(output) is not None
+
+
+def dataset_info(output: Path) -> dict | None:
+    """The contents of dataset.json, of whatever schema version; None if it is missing or damaged."""
+    try:
+        return dataset_contents((output / DATASET_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
 def _read_sidecar_meta(sidecar: Path) -> dict | None:
@@ -160,15 +171,18 @@ def finished_of(output: Path, plan: Plan, states: list[ShardState]) -> Finished:
 
 def save_finished(output: Path, finished: Finished) -> None:
     """Write it beside the plan; before `dataset.json`, without which it says nothing."""
-    write_exclusively(output / PLAN_FOLDER / FINISHED_FILE, json.dumps(vars(finished)).encode())
+    write_exclusively(output / PLAN_FOLDER / FINISHED_FILE, seal(json.dumps(vars(finished)).encode()))
 
 
 def load_finished(output: Path) -> Finished | None:
-    """A dataset that was finished, and all of whose files are there; None if that is not so, or cannot be told."""
+    """A dataset that was finished, whose plan is whole and all of whose files are there; None if that cannot be said."""
     if not is_complete(output):
         return None
     try:
-        finished = Finished(**json.loads((output / PLAN_FOLDER / FINISHED_FILE).read_bytes()))
+        text = (output / PLAN_FOLDER / FINISHED_FILE).read_bytes()
+        sealed = unseal(text)
+        finished = Finished(**json.loads(text if sealed is None else sealed))
+        check_plan(output / PLAN_FOLDER / PLAN_FILE)
         there = all(os.stat(f"{output}/{path}").st_size == size for path, size in finished.files)
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None

@@ -1,6 +1,11 @@
 """Makes the tables of a reader's containers (`preprocess.kept`) before its scenes are listed, in all workers of all parts."""
 
+import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from zipmap_pl.preprocess.engine.workers import Job, Run
 from zipmap_pl.preprocess.engine.writer import Stopped
@@ -26,10 +31,31 @@ def make_tables(reader: RawReader, part: tuple[int, int], run: Run) -> None:
 
 def _make(job: Job, table: KeptTable, patient: bool) -> KeptTable | None:
     """In a worker: make one table. Returns it if another process is at it and we are not patient."""
-    while not table.make():
-        if not patient:
-            return table
-        if job.stopped():
-            raise Stopped
-        time.sleep(PAUSE)
+    with _left_when_stopped(job):
+        while not table.make():
+            if not patient:
+                return table
+            if job.stopped():
+                raise Stopped
+            time.sleep(PAUSE)
     return None
+
+
+@contextmanager
+def _left_when_stopped(job: Job) -> Iterator[None]:
+    """End this worker when the run is stopped, as SIGTERM does: a table may take minutes, and nobody waits for Ctrl-C so long."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(PAUSE):
+            if job.stopped():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

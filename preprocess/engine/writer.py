@@ -14,17 +14,21 @@ import numpy as np
 
 from zipmap_pl.datasets.format.schema import FRAME_COLUMNS, PARTS, sample_key
 from zipmap_pl.datasets.format.shard_index import pack_text
+from zipmap_pl.datasets.format.sidecar import pack_arrays
+from zipmap_pl.errors import UserError
 from zipmap_pl.files import commit, exclusive_temporary, sync, write_exclusively
 from zipmap_pl.preprocess.engine.encode import EncodedFrame, encode_frame
 from zipmap_pl.preprocess.engine.given_overlaps import Overlaps, pack
 from zipmap_pl.preprocess.engine.plan import ScenePlan, ShardPlan
+from zipmap_pl.preprocess.engine.raw_changes import refuse_changed
+from zipmap_pl.preprocess.engine.saved_plan import has_plan
 from zipmap_pl.preprocess.engine.scene_checks import PairCheck, SpanCheck
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.state import Skipped, shard_state
-from zipmap_pl.preprocess.npz_bytes import npz_bytes
 from zipmap_pl.preprocess.raw import RawFault, RawReader
 
-ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name}
+# What a sidecar has of the index; the rest follows from the plan, or needs the whole scene.
+ROW_COLUMNS = {name: spec for name, spec in FRAME_COLUMNS.items() if "neighbour" not in name and name != "frame.stream"}
 BLOCK = tarfile.BLOCKSIZE
 
 
@@ -94,8 +98,9 @@ def write_shard(
     """Write one shard and its sidecar.
 
     If another process is writing this very shard, waits for it. Raises Stopped when `stopped()` says so between two
-    frames, and OSError of the system as it comes.
+    frames, UserError if the whole folder is gone or raw files changed, and OSError of the system as it comes.
     """
+    _refuse_removed(output)
     tar = shard.tar(output)
     with exclusive_temporary(tar) as stream:
         state = shard_state(output, shard, fingerprint)
@@ -110,8 +115,8 @@ def write_shard(
                     raise Stopped
                 encoded = _write_frame(reader, archive, shard, span.scene, ordinal, settings, rows)
                 if encoded is not None and check.wants(ordinal):
-                    check.add(ordinal, encoded.depth_view())
-            rows.checks += check.pairs
+                    check.add(ordinal, encoded)
+            rows.checks += check.pairs()
         meta = {
             "digest": shard.digest(fingerprint),
             "planned": shard.frame_count,
@@ -130,9 +135,21 @@ def write_shard(
         if tar.exists():  # had faults; without its tar the new sidecar cannot be taken for the old tar's
             tar.unlink()
             sync(tar.parent)
+        _refuse_removed(output)
         write_exclusively(shard.sidecar(output), sidecar)
         commit(stream, tar)
     return Written(rows.faults, rows.passed_over, rows.checks)
+
+
+def _refuse_removed(output: Path) -> None:
+    """Make no new folders where somebody has just removed them: without its plan, a shard is nothing."""
+    if not has_plan(output):
+        raise UserError(removed(output))
+
+
+def removed(output: Path) -> str:
+    """The message about a dataset folder that is gone."""
+    return f"{output}: was removed while shards were being written; run the same command again to start anew"
 
 
 def _write_frame(
@@ -147,7 +164,10 @@ def _write_frame(
     """Append one frame; None if it is faulty or passed over."""
     name = scene.frames[ordinal]
     try:
-        encoded = encode_frame(reader.frame(scene.raw, name), scene, ordinal, settings)
+        frame = reader.frame(scene.raw, name)
+        encoded = encode_frame(frame, scene, ordinal, settings)
+        if planned := dict(scene.marks).get(ordinal):
+            refuse_changed(f"{scene.name}/{name}", planned, frame)
     except RawFault as fault:
         skipped = rows.passed_over if fault.usual else rows.faults
         skipped.append(Skipped(scene.name, name, fault.file, fault.reason))
@@ -175,11 +195,11 @@ def _add_parts(archive: TarStream, key: str, encoded: EncodedFrame) -> dict[str,
 
 
 def pack_sidecar(meta: dict, rows: ShardRows) -> bytes:
-    """The sidecar of a shard: its own facts, then the columns of its rows."""
+    """The bytes of a sidecar: the same for the same contents."""
     arrays: dict[str, np.ndarray] = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)}
     for name, (dtype, shape) in ROW_COLUMNS.items():
         arrays[name] = np.array([row[name] for row in rows.rows], dtype).reshape(len(rows.rows), *shape)
     arrays["frame.name.bytes"], arrays["frame.name.offsets"] = pack_text(rows.names)
     arrays["thumbnail.size"] = np.array([t.shape for t in rows.thumbnails], np.uint16).reshape(-1, 2)
     arrays["thumbnail.depth"] = np.concatenate([t.ravel() for t in rows.thumbnails] or [np.zeros(0, np.float16)])
-    return npz_bytes(arrays | pack(rows.overlaps))
+    return pack_arrays(arrays | pack(rows.overlaps))

@@ -236,7 +236,7 @@ def _images_in_bin(file: Source) -> Iterator[tuple[str, int, list[float], memory
     for _ in range(COUNT.unpack_from(data)[0]):
         _, *values, camera = IMAGE.unpack_from(data, place)
         end = data.index(b"\0", place + IMAGE.size)
-        name = data[place + IMAGE.size : end].decode("utf-8", "replace")
+        name = data[place + IMAGE.size : end].decode("utf-8", "surrogateescape")
         start = end + 1 + COUNT.size
         place = start + KEYPOINT.itemsize * COUNT.unpack_from(data, end + 1)[0]
         if place > len(data):
@@ -281,4 +281,8 @@ def _points(keypoints: memoryview | str) -> np.ndarray:
 
 
 def _lines(file: Source) -> list[str]:
-    return [line for line in read_bytes(file).decode("utf-8", "replace").splitlines() if not line.startswith("#")]
+    return [
+        line
+        for line in read_bytes(file).decode("utf-8-sig", "surrogateescape").splitlines()
+        if not line.startswith("#")
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zipmap_pl.preprocess.raw import LeftOut
 
+MACOS = "__MACOSX"  # a folder of what macOS knows of the files of an archive: the same names, no contents
 OUTSIDE = "its name leads out of its folder"
 
 
@@ -28,10 +29,12 @@ class Listing:
 
 
 def listing_of(archive: Path, names: Iterable[str]) -> Listing:
-    """The listing of an archive whose members, folders excepted, have these names."""
+    """The listing of an archive whose members, folders excepted, have these names; without those of macOS's own."""
     members: dict[str, str] = {}
     repeated, outside = set(), set()
     for name in names:
+        if MACOS in name.split("/"):
+            continue
         if leads_out(name):
             outside.add(name)
         elif members.setdefault(plain := posixpath.normpath(name), name) is not name:

@@ -1,8 +1,9 @@
-"""Nerfstudio's transforms.json: one camera model, and camera-to-world matrices with OpenGL's axes.
+"""Nerfstudio's transforms.json: cameras, and camera-to-world matrices with OpenGL's axes.
 
 `w`, `h`, `fl_x`, `fl_y`, `cx`, `cy` are pixels of the pictures as they were reconstructed, from the corner; the pictures
-at hand may be smaller. `k1`, `k2`, `p1`, `p2` (and `k3`) are OpenCV's distortion. `file_path` may name a folder that is
-not there: only the file's name counts. `applied_transform`, which turned COLMAP's world, is not needed.
+at hand may be smaller. `k1`, `k2`, `p1`, `p2` (and `k3`) are OpenCV's distortion. They stand at the top for all frames, or
+in a frame for that one, which counts more. `file_path` may name a folder that is not there: only the file's name counts.
+`applied_transform`, which turned COLMAP's world, is not needed.
 """
 
 import posixpath
@@ -20,11 +21,15 @@ from zipmap_pl.preprocess.raw import LeftOut, RawFault
 PICTURE = re.compile(r"[\w .+-]{1,60}\.(png|jpg|jpeg)", re.IGNORECASE)
 CAMERA_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3")  # in OpenCV's order; 0 where the file has none
+SIZES_AND_LENGTHS = ("w", "h", "fl_x", "fl_y", "cx", "cy")
+# What a frame may say of its own camera. Other lenses and rolling shutters are not known here.
+OF_CAMERA = ("camera_model", *SIZES_AND_LENGTHS, *DISTORTION)
+NOT_KNOWN = ("k4", "k5", "k6", "camera_angle_x", "camera_angle_y", "is_fisheye", "distortion_params")
 
 
 @dataclass(frozen=True)
-class SharedCamera:
-    """The one camera of the file, which all its images share.
+class Camera:
+    """A camera of the file, of all its images or of one.
 
     Attributes:
         width, height: of the pictures that it describes.
@@ -59,7 +64,7 @@ class Transforms:
 
     Attributes:
         file: itself.
-        camera: of all its images.
+        cameras: by frame name.
         pictures: file names by frame name, in the order of the numbers at the ends of these.
         places: of the frames in the file's list.
         matrices: as they stand there.
@@ -67,7 +72,7 @@ class Transforms:
     """
 
     file: Source
-    camera: SharedCamera
+    cameras: dict[str, Camera]
     pictures: dict[str, str]
     places: dict[str, int]
     matrices: dict[str, object]
@@ -75,8 +80,7 @@ class Transforms:
 
     def cam_to_world(self, frame: str) -> np.ndarray:
         """[4, 4] float64 in OpenCV's axes. Raises RawFault."""
-        if frame not in self.matrices:
-            raise RawFault(self.file, "frames are missing that were there when they were listed")
+        self._refuse_missing(frame)
         where = f"frame {self.places[frame]}: transform_matrix is"
         try:
             cam_to_world = np.array(self.matrices[frame], np.float64)
@@ -87,14 +91,28 @@ class Transforms:
         cam_to_world[:3, 1:3] *= -1  # OpenGL's y and z point the other way
         return cam_to_world
 
+    def camera(self, frame: str) -> Camera:
+        """The camera of a frame. Raises RawFault."""
+        self._refuse_missing(frame)
+        return self.cameras[frame]
+
+    def _refuse_missing(self, frame: str) -> None:
+        if frame not in self.matrices:
+            raise RawFault(self.file, "frames are missing that were there when they were listed")
+
 
 @lru_cache(maxsize=2)
 def read_transforms(file: Source) -> Transforms:
-    """A transforms.json. Raises RawFault if it is none; what is wrong with a single matrix is reported by `Transforms.cam_to_world`."""
+    """A transforms.json. Raises RawFault if it is none; what is wrong with a single matrix is reported by `Transforms.cam_to_world`.
+
+    A camera that is not known here, of all frames or of one, is a RawFault that names its key.
+    """
     values = read_json(file)
     if not isinstance(values.get("frames"), list):
         raise RawFault(file, "holds no list of frames")
-    camera = _camera(file, values)
+    at_top = _of_camera(values)
+    shared = _camera(file, at_top, "") if not any(map(_of_camera, values["frames"])) else None
+    cameras: dict[str, Camera] = {}
     pictures, places, matrices, left_out = {}, {}, {}, []
     for place, entry in enumerate(values["frames"]):
         path = entry.get("file_path") if isinstance(entry, dict) else None
@@ -106,8 +124,9 @@ def read_transforms(file: Source) -> Transforms:
             left_out.append(LeftOut(str(file), f"frame {place}: {name} stands there twice; the first one is used"))
         else:
             pictures[name], places[name], matrices[name] = picture, place, entry.get("transform_matrix")
+            cameras[name] = shared or _camera(file, at_top | _of_camera(entry), f"frame {place}: ")
     ordered = {name: pictures[name] for name in sorted(pictures, key=by_last_number)}
-    return Transforms(file, camera, ordered, places, matrices, tuple(left_out))
+    return Transforms(file, cameras, ordered, places, matrices, tuple(left_out))
 
 
 def by_last_number(name: str) -> tuple[int, str]:
@@ -116,15 +135,26 @@ def by_last_number(name: str) -> tuple[int, str]:
     return int(match[1]) if match else -1, name
 
 
-def _camera(file: Source, values: dict) -> SharedCamera:
+def _of_camera(values: object) -> dict[str, object]:
+    """What the file's top or a frame says of a camera. Angles say nothing more where there is a focal length."""
+    if not isinstance(values, dict):
+        return {}
+    keys = (key for key in (*OF_CAMERA, *NOT_KNOWN) if key in values)
+    return {key: values[key] for key in keys if not (key.startswith("camera_angle") and "fl_x" in values)}
+
+
+def _camera(file: Source, values: dict, where: str) -> Camera:
     model = values.get("camera_model", CAMERA_MODELS[0])
     if model not in CAMERA_MODELS:
-        raise RawFault(file, f"camera_model is {str(model)[:40]!r}, expected {', '.join(CAMERA_MODELS)}")
-    width, height, fx, fy, cx, cy = (
-        number_in(file, name, values.get(name)) for name in ("w", "h", "fl_x", "fl_y", "cx", "cy")
-    )
+        raise RawFault(file, f"{where}camera_model is {str(model)[:40]!r}, expected {', '.join(CAMERA_MODELS)}")
+    for key in NOT_KNOWN:
+        if values.get(key):
+            raise RawFault(
+                file, f"{where}{key} is {str(values[key])[:40]}, expected a camera by {', '.join(OF_CAMERA)}"
+            )
+    numbers = {key: number_in(file, where + key, values.get(key)) for key in SIZES_AND_LENGTHS}
+    width, height, fx, fy, cx, cy = numbers.values()
     if width < 1 or height < 1:
-        raise RawFault(file, f"w and h are {width:g} and {height:g}, expected the size of a picture")
-    return SharedCamera(
-        width, height, (fx, fy), (cx, cy), tuple(number_in(file, name, values.get(name, 0.0)) for name in DISTORTION)
-    )
+        raise RawFault(file, f"{where}w and h are {width:g} and {height:g}, expected the size of a picture")
+    distortion = tuple(number_in(file, where + key, values.get(key, 0.0)) for key in DISTORTION)
+    return Camera(width, height, (fx, fy), (cx, cy), distortion)

@@ -63,6 +63,11 @@ def read_header(file: Source, stream: BinaryIO) -> NpyHeader:
         raise RawFault(file, f"unreadable numpy file ({str(error)[:200] or type(error).__name__})") from error
     if dtype.hasobject:
         raise RawFault(file, f"unreadable numpy file: holds objects {list(shape)[:8]}, expected numbers or texts")
-    if not dtype.itemsize or len(shape) > MAX_DIMENSIONS or not all(0 <= side <= MAX_LENGTH for side in shape):
+    if (
+        dtype.subdtype
+        or not dtype.itemsize
+        or len(shape) > MAX_DIMENSIONS
+        or not all(0 <= side <= MAX_LENGTH for side in shape)
+    ):
         raise RawFault(file, f"unreadable numpy file: its header promises {dtype}{list(shape)[:8]}")
     return NpyHeader(shape, fortran, dtype, stream.tell())

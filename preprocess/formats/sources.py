@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.formats.listing import OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.listing import MACOS, OUTSIDE, leads_out
 from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, kept_table_of
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
 from zipmap_pl.preprocess.kept import KeptTable
@@ -133,11 +133,15 @@ def exists(source: Source) -> bool:
 
 
 def names_in(folder: Source) -> list[str]:
-    """Names of the files in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable."""
+    """Names of the files in a folder, sorted; none if there is no such folder. RawFault if an archive is unreadable.
+
+    Names with a leading dot are passed over: macOS writes `._NAME` next to every file of some disks and archives.
+    """
     if not isinstance(folder, Path):
-        return list(_open(folder).listing.folders.get(_inside(folder), ()))
+        names = _open(folder).listing.folders.get(_inside(folder), ())
+        return [name for name in names if not name.startswith(".")]
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
+        return sorted(entry.name for entry in os.scandir(folder) if not (entry.name.startswith(".") or entry.is_dir()))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -169,19 +173,10 @@ def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Fol
         raise UserError(f"{raw}: no such folder; expected the raw data")
     places: dict[str, list[Source]] = {}
     unreadable = []
-    seen: set[str] = set()
-    for folder, below, files in os.walk(raw, followlinks=True):
-        below.sort()
-        real = os.path.realpath(folder)
-        if real in seen:  # a link back
-            below.clear()
-            continue
-        seen.add(real)
-        if match := pattern.fullmatch(Path(folder).absolute().as_posix()):
-            below.clear()
-            places.setdefault(match[1], []).append(Path(folder))
-            continue
-        for archive in _archives(Path(folder), files, tars):
+    for folder, match, files in _tree(raw, pattern):
+        if match:
+            places.setdefault(match[1], []).append(folder)
+        for archive in _archives(folder, files, tars):
             left_out: tuple[LeftOut, ...] = ()
             try:
                 listing = _open(archive).listing
@@ -196,15 +191,51 @@ def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Fol
     return Folders({name: tuple(places[name]) for name in sorted(places)}, tuple(unreadable))
 
 
-def tar_tables(raw: Path) -> list[KeptTable]:
-    """The tables of all tars below a folder: `containers()` of a reader that reads tars. None of one that lacks a part."""
+def tar_tables(raw: Path, pattern: re.Pattern[str]) -> list[KeptTable]:
+    """The tables of the tars that `find_folders` opens: `containers()` of a reader of tars. None of one that lacks a part."""
     tables = []
-    for folder, below, files in os.walk(raw):
-        below.sort()
+    for folder, _, files in _tree(raw, pattern):
         for name in sorted(filter(is_tar, files)):
             with suppress(RawFault):  # reported when it is opened
-                tables.append(kept_table_of(Path(folder, name)))
+                tables.append(kept_table_of(folder / name))
     return tables
+
+
+def _tree(top: Path, leaf: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str] | None, list[str]]]:
+    """Every folder of a tree, whether it is a leaf, and the names of its files: folders by name, each before what is below it.
+
+    Links are followed, and a folder with several of them comes once. A folder whose whole path fits `leaf` is not looked
+    into, so that 100,000 scenes cost a `stat` each.
+    """
+    whole = top.absolute().as_posix().rstrip("/")
+    waiting, seen = [""], set()
+    while waiting:
+        below = waiting.pop()
+        path = whole + below or "/"
+        match = leaf.fullmatch(path)
+        folders: list[str] = []
+        files: list[str] = []
+        try:
+            facts = os.stat(path)
+            if (facts.st_dev, facts.st_ino) in seen:  # a link back
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            if not match:
+                with os.scandir(path) as entries:
+                    for entry in entries:
+                        if entry.name != MACOS:
+                            (folders if _is_folder(entry) else files).append(entry.name)
+        except OSError:
+            continue  # not for us: lost+found, say
+        yield top / below[1:], match, files
+        waiting += [f"{below}/{name}" for name in sorted(folders, reverse=True)]
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 @lru_cache(maxsize=16)

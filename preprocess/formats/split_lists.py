@@ -24,7 +24,7 @@ def read_split_lists(option: str, folder: Path, lists: dict[str, str], example: 
     if not files:
         raise UserError(f"{option} {folder}: holds none of {', '.join(lists.values())}")
     for split, file in files.items():
-        for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), start=1):
+        for number, line in enumerate(file.read_text("utf-8-sig", "replace").splitlines(), start=1):
             name = line.strip()
             if name and not scene.fullmatch(name):
                 raise UserError(f"{file}: line {number} is {name[:60]!r}, expected a scene like {example}")

@@ -28,4 +28,4 @@ def numbers_of_row(file: Source, row: int, count: int, expected: str) -> np.ndar
 @lru_cache(maxsize=4)
 def text_rows(file: Source) -> list[str]:
     """The lines of a text file up to the last that is not blank. Raises RawFault."""
-    return read_bytes(file).decode("utf-8", "replace").rstrip().splitlines()
+    return read_bytes(file).decode("utf-8-sig", "replace").rstrip().splitlines()

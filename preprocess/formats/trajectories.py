@@ -94,7 +94,7 @@ def read_numbers(file: Path) -> list[list[float]]:
 
 def _parse(data: bytes) -> list[list[float]]:
     rows = []
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
         words = line.replace(",", " ").split()
         if not words or words[0].startswith("#"):
             continue

@@ -14,6 +14,7 @@ from zipmap_pl.preprocess.formats import trajectories
 
 LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
 VALUES_PER_METRE = 5000.0  # of depth
+UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}  # of a second
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,34 @@ def read_sequence(folder: Path, limit: float) -> dict[str, TumFrame]:
         if place in partner and abs(pose_times[nearest] - time) <= limit:
             frames[stamp] = TumFrame(file, depth[partner[place]][2], poses[nearest])
     if not frames:
+        _refuse_clocks(folder, [[time for time, _, _ in color], [time for time, _, _ in depth], pose_times.tolist()])
         raise UserError(f"{folder}: no picture has a depth and a pose within {limit:g} s; see --max-time-difference")
     return frames
+
+
+def _refuse_clocks(folder: Path, times: list[list[float]]) -> None:
+    """Raise UserError if a list is of another time than that of the pictures: a larger difference would not help."""
+    if not all(times):
+        empty = LISTS[times.index([])]
+        raise UserError(f"{folder / empty}: no lines in it, expected one for each picture, depth or pose")
+    first, last = times[0][0], times[0][-1]
+    for name, others in zip(LISTS[1:], times[1:], strict=True):
+        low, high = others[0], others[-1]
+        if low > last or high < first:
+            raise UserError(
+                f"{folder / name}: times {low:.10g} to {high:.10g}, but {LISTS[0]} has {first:.10g} to {last:.10g}: they are of"
+                f" different clocks ({_guess(name, low, high, first, last)}); write all lists in seconds of one clock"
+            )
+
+
+def _guess(name: str, low: float, high: float, first: float, last: float) -> str:
+    """Why times from `low` to `high` of a list are not among those of the pictures."""
+    for unit, count in UNITS.items():
+        if low / count <= last and high / count >= first:
+            return f"{name} may be in {unit}"
+        if first / count <= high and last / count >= low:
+            return f"{LISTS[0]} may be in {unit}"
+    return "one may count from its start"
 
 
 def _match_times(times: np.ndarray, others: np.ndarray, limit: float) -> dict[int, int]:
@@ -66,7 +93,7 @@ def _match_times(times: np.ndarray, others: np.ndarray, limit: float) -> dict[in
 def timed_files(listing: Path) -> list[tuple[float, str, Path]]:
     """Lines `timestamp file` as (seconds, the timestamp's text, path), sorted by time."""
     entries = []
-    for number, line in enumerate(listing.read_text("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(listing.read_text("utf-8-sig", "surrogateescape").splitlines(), start=1):
         words = line.split(maxsplit=1)
         if not words or words[0].startswith("#"):
             continue

@@ -38,8 +38,10 @@ from zipmap_pl.preprocess.formats.sources import (
     names_in,
     parent,
     places_of,
+    tar_tables,
 )
 from zipmap_pl.preprocess.formats.tables import number_of, read_csv
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
@@ -85,6 +87,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://bedlam.is.tue.mpg.de",
     commercial=False,
+    raw_size="not known",
 )
 
 
@@ -128,7 +131,7 @@ class Bedlam:
 
     def scenes(self) -> list[RawScene]:
         """One scene per sequence, sorted by name. Raises UserError if there are none."""
-        found = find_folders(self.raw, PART)
+        found = find_folders(self.raw, PART, tars=True)
         jobs = [job for job in found.places if job not in self.exclude and CLOSE_UP not in job]
         sequences = [f"{job}/{sequence}" for job in jobs for sequence in self._sequences(job)]
         kept = [name for name in sequences if name not in self.exclude]
@@ -137,6 +140,10 @@ class Bedlam:
         text = "%s: %d jobs and %d single sequences left out: close-ups, and what --exclude names"
         log.info(text, self.raw, len(found.places) - len(jobs), len(sequences) - len(kept))
         return [*(self._scene(name) for name in kept), *found.unreadable]
+
+    def containers(self) -> list[KeptTable]:
+        """The tables of tars."""
+        return tar_tables(self.raw, PART)
 
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera of an image of the published size."""
@@ -197,7 +204,7 @@ class Bedlam:
         return places[0]
 
     def _places(self, job: str, part: str) -> tuple[Source, ...]:
-        parts = find_folders(self.raw, PART).places.get(job, ())
+        parts = find_folders(self.raw, PART, tars=True).places.get(job, ())
         return places_of(tuple(dict.fromkeys(parent(place) for place in parts)), part)
 
 

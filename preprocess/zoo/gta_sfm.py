@@ -38,6 +38,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=None,
     url="https://github.com/HKUST-Aerial-Robotics/Flow-Motion-Depth",
     commercial=None,
+    raw_size="about 25 GB (estimated)",
 )
 
 

@@ -30,7 +30,16 @@ from zipmap_pl.preprocess.convert.exact_angles import cosine_and_sine
 from zipmap_pl.preprocess.formats.exr import read_exr
 from zipmap_pl.preprocess.formats.json_files import number_in, read_json
 from zipmap_pl.preprocess.formats.pictures import read_picture
-from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in, places_of
+from zipmap_pl.preprocess.formats.sources import (
+    Source,
+    find_folders,
+    found_twice,
+    join,
+    names_in,
+    places_of,
+    tar_tables,
+)
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
@@ -53,6 +62,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://huggingface.co/datasets/BoDai/MatrixCity",
     commercial=False,
+    raw_size="more than 1 TB (one large block from the air: 86 GB of images)",
 )
 
 
@@ -74,6 +84,10 @@ class MatrixCity:
     def settings(self) -> dict[str, object]:
         """Nothing can be chosen."""
         return settings_of(self)
+
+    def containers(self) -> list[KeptTable]:
+        """What is in the tars."""
+        return tar_tables(self.raw, BLOCK)
 
     def scenes(self) -> list[RawScene]:
         """One scene per block, sorted by name. Raises UserError if there are none."""

@@ -55,6 +55,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://midair.ulg.ac.be",
     commercial=False,
+    raw_size="about 300 GB: left images and depth",
 )
 
 

@@ -46,6 +46,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=None,
     url="https://phuang17.github.io/DeepMVS/mvs-synth.html",
     commercial=None,
+    raw_size="about 16 GB (GTAV_720; 9 for 540, 34 for 1080)",
 )
 
 
@@ -66,7 +67,7 @@ class MvsSynth:
 
     def containers(self) -> list[KeptTable]:
         """The tables of all tars."""
-        return tar_tables(self.raw)
+        return tar_tables(self.raw, CLIP)
 
     def scenes(self) -> list[RawScene]:
         """One scene per clip, sorted by name. Raises UserError if there are none, or if there are several sizes."""

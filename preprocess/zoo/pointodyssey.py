@@ -63,6 +63,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://pointodyssey.com",
     commercial=False,
+    raw_size="181 GB compressed: train 135, val 20, test 27",
 )
 
 
@@ -89,7 +90,7 @@ class PointOdyssey:
 
     def containers(self) -> list[KeptTable]:
         """The tables of all tars."""
-        return tar_tables(self.raw)
+        return tar_tables(self.raw, SEQUENCE)
 
     def scenes(self) -> list[RawScene]:
         """One scene per sequence, sorted by name. Raises UserError if there are none."""

@@ -75,6 +75,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="http://www.scan-net.org",
     commercial=False,
+    raw_size="1.2 TB",
 )
 
 

@@ -14,7 +14,7 @@ a pixel beside; here the four around a pixel's center are used where they are of
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.convert.depth_of import of_disparity
-from zipmap_pl.preprocess.convert.match_sizes import registered
+from zipmap_pl.preprocess.convert.match_sizes import depth_at
 from zipmap_pl.preprocess.formats.hdf5 import read_hdf5
 from zipmap_pl.preprocess.formats.pictures import read_picture
 from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join, names_in, places_of
@@ -45,6 +45,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://spring-benchmark.org",
     commercial=None,
+    raw_size="not known",
 )
 
 
@@ -110,9 +111,9 @@ class Spring:
         (height, width), found = image.shape[:2], disparity.shape
         if found != (2 * height, 2 * width):
             raise RawFault(disp, f"disparity is {found[1]}x{found[0]}, expected twice the image's {width}x{height}")
+        disparity = depth_at(disparity, height, width)
         depth = of_disparity(disparity, camera.intrinsics[0, 0], BASELINE)
-        seen = registered(camera, image, None, depth, rgb, to="picture")
-        return replace(seen, sky=disparity[::2, ::2] == 0)  # the sample that counts where the four around disagree
+        return RawFrame(camera, image, depth=depth, sky=disparity == 0)
 
     def _scene(self, sequence: str, side: str) -> RawScene:
         """Frames are the numbers that images, disparities and lines of poses have between them."""

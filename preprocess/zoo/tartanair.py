@@ -53,6 +53,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://github.com/castacks/tartanair_tools",
     commercial=None,
+    raw_size="210 GB: left images 141, left depth 69",
 )
 
 

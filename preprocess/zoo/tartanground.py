@@ -65,6 +65,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://tartanair.org",
     commercial=True,
+    raw_size="front left camera only: TartanAir-V2 833 GB of images, 380 GB of depth; TartanGround about 1.3 TB",
 )
 
 

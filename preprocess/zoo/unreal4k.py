@@ -48,6 +48,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://github.com/fabiotosi92/SMD-Nets",
     commercial=None,
+    raw_size="599 GB in nine zips",
 )
 
 

@@ -62,6 +62,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://europe.naverlabs.com/proxy-virtual-worlds-vkitti-2/",
     commercial=False,
+    raw_size="about 15 GB: rgb, depth and textgt are needed",
 )
 
 
@@ -84,7 +85,7 @@ class VirtualKitti2:
 
     def containers(self) -> list[KeptTable]:
         """The tables of all tars."""
-        return tar_tables(self.raw)
+        return tar_tables(self.raw, VARIATION)
 
     def scenes(self) -> list[RawScene]:
         """One scene per variation and camera, sorted by name. Raises UserError if there are none, or poses are camera to world."""

@@ -53,6 +53,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://github.com/wildrgbd/wildrgbd",
     commercial=None,
+    raw_size="3.4 TB of zips",
 )
 
 

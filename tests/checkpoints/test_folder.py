@@ -57,15 +57,23 @@ def test_the_newest_is_found_from_run_folder_pointer_or_names(tmp_path: Path) ->
 
 @pytest.mark.parametrize("bit", range(8))
 def test_a_flipped_bit_of_latest_is_no_obstacle(tmp_path: Path, bit: int) -> None:
-    """Of the file that names step 10; none of its flips names step 7."""
-    save(tmp_path, 7)
-    newest = save(tmp_path, 10)
+    """Also where it names another checkpoint: 22, 21 and 30 are one bit apart from 20."""
+    for step in (10, 12, 15):
+        save(tmp_path, step)
+    newest = save(tmp_path, 20)
     whole = (tmp_path / "latest").read_bytes()
     for place in range(len(whole)):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << bit
         (tmp_path / "latest").write_bytes(flipped)
         assert latest_checkpoint(tmp_path) == newest, bytes(flipped)
+
+
+def test_latest_of_an_earlier_version_has_no_checksum_and_is_followed(tmp_path: Path) -> None:
+    older = save(tmp_path, 7)
+    save(tmp_path, 10)
+    (tmp_path / "latest").write_text("step-00000007\n")
+    assert latest_checkpoint(tmp_path) == older
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from published_weights import as_vggt, published_config
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, save_checkpoint
 from zipmap_pl.checkpoints.load import load_model
-from zipmap_pl.checkpoints.published import PUBLISHED_TERMS, save_published
+from zipmap_pl.checkpoints.published import PUBLISHED_TERMS, from_published, save_published
 from zipmap_pl.checkpoints.start import start_from
 from zipmap_pl.errors import UserError
 from zipmap_pl.models.config import CameraHeadConfig
@@ -85,3 +85,63 @@ def test_a_run_that_is_not_there_is_one_line():
         start_from(ZipMap(published_config()), "/tmp/not_there")
     with pytest.raises(UserError, match="no such file|found no file|found no folder"):
         start_from(ZipMap(published_config()), str(Path("nothing.pt")))
+
+
+KEY = "aggregator.camera_token"
+NOT_WEIGHTS = {
+    "int8": lambda tensor: tensor.to(torch.int8),
+    "int64": lambda tensor: tensor.long(),
+    "bool": lambda tensor: tensor > 0,
+    "complex64": lambda tensor: tensor.to(torch.complex64),
+    "complex128": lambda tensor: tensor.to(torch.complex128),
+    "float8_e4m3fn": lambda tensor: tensor.to(torch.float8_e4m3fn),
+    "float8_e5m2": lambda tensor: tensor.to(torch.float8_e5m2),
+    "sparse_coo": lambda tensor: tensor.to_sparse(),
+    "sparse_csr": lambda tensor: tensor.flatten(0, -2).to_sparse_csr(),
+    "qint8": lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+    "no values": lambda tensor: tensor.to("meta"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of sparse and quantized tensors
+@pytest.mark.parametrize("kind", NOT_WEIGHTS)
+def test_what_cannot_be_weights_is_refused_in_one_line_wherever_it_is_given(kind, weights, tmp_path):
+    weights[KEY] = NOT_WEIGHTS[kind](weights[KEY])
+    path = tmp_path / "x.pt"
+    torch.save(weights, path)
+    model = ZipMap(published_config())
+    before = model.state_dict()[KEY].clone()
+    for load in (lambda: start_from(model, str(path)), lambda: from_published(path, reference_view=True)):
+        with pytest.raises(UserError, match=f"x.pt: {KEY} (is|has) .*{kind}.*, expected") as caught:
+            load()
+        assert "\n" not in str(caught.value)
+    assert torch.equal(model.state_dict()[KEY], before)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_precisions_become_float32_wherever_they_are_given(kind, weights, tmp_path):
+    narrow = {key: tensor.to(kind) for key, tensor in weights.items()}
+    folder, path = saved(tmp_path / "run", narrow), tmp_path / "x.pt"
+    torch.save(narrow, path)
+    model = ZipMap(published_config())
+    for source in (folder, path):
+        start_from(model, str(source))
+        assert torch.equal(model.state_dict()[KEY], narrow[KEY].float())
+    for loaded in (load_model(folder).model, from_published(path, reference_view=True)):
+        assert {tensor.dtype for tensor in loaded.state_dict().values()} == {torch.float32}
+        assert torch.equal(loaded.state_dict()[KEY], narrow[KEY].float())
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.int8, torch.bool])
+def test_a_checkpoint_folder_of_something_else_than_weights_is_refused(kind, weights, tmp_path):
+    folder = saved(tmp_path, weights | {KEY: weights[KEY].to(kind)})
+    for load in (lambda: load_model(folder), lambda: start_from(ZipMap(published_config()), str(folder))):
+        with pytest.raises(UserError, match=f"{KEY} is {str(kind).removeprefix('torch.')}, expected a dense tensor of"):
+            load()
+
+
+def saved(folder, weights):
+    """A run's folder with these weights."""
+    manifest = Manifest(5, 0, "dynamic", published_config(), SeenPictures(56, [1.0, 1.0], [2, 4]), {})
+    save_checkpoint(folder / "checkpoints", manifest, weights, {})
+    return folder

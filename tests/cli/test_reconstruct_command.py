@@ -68,20 +68,24 @@ def test_photos_become_a_scene(checkpoint: Path, photos: Path, tmp_path: Path) -
     assert reconstruct(photos, "--checkpoint", checkpoint, "--output", output, "--max-points", 500) == 0
     assert {path.name for path in output.iterdir()} == {
         "cameras.json",
+        "colmap",
         "depth",
+        "depth16",
         "points.glb",
         "points.ply",
         "preview.png",
+        "scene.npz",
     }
     views = json.loads((output / "cameras.json").read_text())["views"]
     assert [view["size"] for view in views] == [{"height": 90, "width": 120}, {"height": 120, "width": 90}]
-    assert views[0]["model_size"] == {"height": 42, "width": 56}
+    assert views[0]["model_size"] == {"height": 56, "width": 56}
+    assert [view["kept"] for view in views] == pytest.approx([0.75, 0.75])
 
 
 def test_only_the_formats_asked_for_are_written_and_the_cameras(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert reconstruct(photos, "--checkpoint", checkpoint, "--output", output, "--export", "ply,depth") == 0
-    assert {path.name for path in output.iterdir()} == {"cameras.json", "depth", "points.ply"}
+    assert {path.name for path in output.iterdir()} == {"cameras.json", "depth", "depth16", "points.ply"}
 
 
 def test_a_long_sequence_is_announced_and_gives_the_same_scene(
@@ -135,7 +139,7 @@ def test_a_flag_that_the_file_does_not_carry_is_asked_for_in_one_line(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--width", "57"], "--width 57: expected a multiple of the patch size 14"),
+        (["--width", "57"], "width 57: expected a multiple of the patch size 14"),
         (["--width", "-14"], "--width -14: expected 1 or more"),
         (["--every", "0"], "--every 0: expected 1 or more"),
         (["--views-per-chunk", "0"], "--views-per-chunk 0: expected 1 or more"),

@@ -208,6 +208,7 @@ def test_rules_that_are_no_walk_are_as_published():
         "spring": VideoIntervals(1, 16, 1.0),
         "vkitti2": NearbyWindow(8),
     }
+    assert train["scannetpp"].rule().rules[1].other_stream and not train["mapfree"].rule().rules[1].other_stream
     assert groups == {
         "arkitscenes": CovisibleGroup(least=24),
         "mapfree": CovisibleGroup(128, least=48, by_overlap=True, replacement=True),

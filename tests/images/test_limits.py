@@ -34,9 +34,31 @@ def test_a_tiff_is_limited_whatever_its_file_is_called() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\xff\xd8\xff", bytes(100)])
-def test_what_states_no_size_is_left_to_the_decoder(data: bytes) -> None:
+def test_what_states_no_size_is_not_decoded(data: bytes) -> None:
     assert promised_size(data) == (0, 0)
-    refuse_damage(data)
+    with pytest.raises(ValueError, match="unreadable picture"):
+        refuse_damage(data)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 30000 +X 30000\n",
+        b"P7\nWIDTH 30000\nHEIGHT 30000\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n",
+        b"PF\n30000 30000\n-1.0\n",
+        b"P6\n30000 30000\n255\n",
+    ],
+)
+def test_a_few_bytes_of_any_format_that_promise_900_million_pixels_are_refused(start: bytes) -> None:
+    """OpenCV took 10.8 GB for the first three."""
+    with pytest.raises(ValueError, match="unreadable picture"):
+        refuse_damage(start + bytes(1000))
+
+
+def test_the_size_of_a_jpeg_with_junk_between_its_segments_is_known() -> None:
+    data = saved(30, 50, "JPEG")
+    place = 4 + int.from_bytes(data[4:6], "big")
+    assert promised_size(data[:place] + b"junk" + data[place:]) == (30, 50)
 
 
 def test_every_flipped_byte_of_a_png_is_found() -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from zipmap_pl.images.crop import center_crop
 from zipmap_pl.images.decode import read_image
-from zipmap_pl.images.photo import DecodedPhoto, open_photo, upright
+from zipmap_pl.images.photo import DecodedPhoto, open_photo, photo_size, upright
 from zipmap_pl.images.resample import resize_image
 
 RAMP = np.arange(0, 256, 8, np.uint8).reshape(4, 8)
@@ -141,3 +141,13 @@ def test_a_file_cut_off_is_a_value_error(kind: str, share: float) -> None:
     data = saved(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), kind)
     with pytest.raises(ValueError):
         whole(data[: int(share * len(data))])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_of_a_photo_is_known_without_decoding_it(kind: str, orientation: int) -> None:
+    data = saved(smooth(40, 60), kind, exif=turned(orientation))
+    assert photo_size(data) == open_photo(data).size
+    if kind != "JPEG":
+        with pytest.raises(ValueError, match="."):
+            photo_size(data[:10])

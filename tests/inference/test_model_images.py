@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numbered_videos import cut, spoil_middle, written_video
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.images.crop import center_crop, kept_share
 from zipmap_pl.images.photo import DecodedPhoto
-from zipmap_pl.inference.sources.model_images import fit_photo, load_images, model_size
+from zipmap_pl.inference.sources.model_images import choose_shape, fit_photo, load_images
 
 LOAD = {"width": 56, "patch": 14, "aspect": (0.33, 1.0), "max_views": None, "every": 1}
 
@@ -22,12 +23,51 @@ def write(path: Path, height: int, width: int, seed: int = 0) -> Path:
     return path
 
 
-@given(st.integers(20, 4000), st.integers(20, 4000))
-def test_size_is_in_patches_and_inside_what_was_trained(height: int, width: int) -> None:
-    rows, columns = model_size(height, width, 518, 14, (0.33, 1.0))
-    assert columns == 518
-    assert rows % 14 == 0
-    assert 168 <= rows <= 518
+SIZES = st.lists(st.tuples(st.integers(20, 4000), st.integers(20, 4000)), min_size=1, max_size=5)
+
+
+@given(SIZES)
+def test_the_shape_keeps_most_of_the_photo_of_which_least_is_kept(sizes: list[tuple[int, int]]) -> None:
+    """Of all shapes in patches inside what was trained."""
+    shape = choose_shape(sizes, 518, 14, (0.33, 1.0))
+    assert shape[1] == 518
+    possible = [(rows, 518) for rows in range(168, 519, 14)]
+    assert shape in possible
+    areas = {(size, tried): center_crop(size, tried).box for size in sizes for tried in possible}
+    shares = {
+        key: (right - left) * (bottom - top) / np.prod(key[0]) for key, (left, top, right, bottom) in areas.items()
+    }
+    least = [min(shares[size, tried] for size in sizes) for tried in possible]
+    assert least[possible.index(shape)] == pytest.approx(max(least))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape", "shares"),
+    [
+        ([(3024, 4032)] * 3, (392, 518), [0.99]),
+        ([(3024, 4032), (4032, 3024)], (518, 518), [0.75, 0.75]),
+        ([(3024, 4032), (4032, 3024), (1920, 1080)], (518, 518), [0.75, 0.75, 0.5625]),
+        ([(1080, 1920), (3024, 4032)], (336, 518), [0.867, 0.865]),
+        ([(1000, 9000)], (168, 518), [0.34]),
+    ],
+)
+def test_shapes_of_usual_photos(sizes: list[tuple[int, int]], shape: tuple[int, int], shares: list[float]) -> None:
+    assert choose_shape(sizes, 518, 14, (0.33, 1.0)) == shape
+    for size, share in zip(sizes, shares, strict=False):
+        assert kept_share(size, shape) == pytest.approx(share, abs=0.006)
+
+
+def test_photos_of_which_much_is_cut_off_are_named_and_others_are_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, size in (("a.png", (60, 80)), ("b.png", (80, 60)), ("c.png", (160, 90))):
+        write(tmp_path / name, *size)
+    load_images(tmp_path, **LOAD)
+    assert "the model sees 56 x 56 pixels; less than 75 % is kept of 1 of 3 photos: c.png (56%)" in caplog.text
+    caplog.clear()
+    (tmp_path / "c.png").unlink()
+    load_images(tmp_path, **LOAD)
+    assert not caplog.text
 
 
 @given(st.integers(30, 300), st.integers(30, 300))
@@ -72,7 +112,7 @@ def test_pictures_of_different_sizes_come_to_one(tmp_path: Path) -> None:
     write(tmp_path / "a.png", 40, 60)
     write(tmp_path / "b.jpg", 90, 60)
     pictures = load_images(tmp_path, **LOAD)
-    assert {p.image.shape for p in pictures} == {(42, 56, 3)}
+    assert {p.image.shape for p in pictures} == {(56, 56, 3)}
     assert [p.source_size for p in pictures] == [(40, 60), (90, 60)]
 
 

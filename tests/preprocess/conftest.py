@@ -51,8 +51,10 @@ def write_toy_sequence(folder: Path, frames: int = 10, seed: int = 0, names: lis
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder but locks, by its path."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    """Every file below a folder but locks and kept tables (which may be deleted), by its path."""
+    tables = folder / "plan/tables"
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    files = (path for path in found if tables not in path.parents)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

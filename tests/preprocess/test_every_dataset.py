@@ -12,7 +12,6 @@ import random
 import re
 import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from zipmap_pl.datasets.inspection.agreement import scene_agreement
 from zipmap_pl.datasets.inspection.verification import verify
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.images.decode import read_image
+from zipmap_pl.preprocess.engine.mistakes import MISTAKES
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 
@@ -170,36 +170,11 @@ def test_the_command_line(prepared, toys, tmp_path, capsys):
 # A convention that was misunderstood is seen while the first scene is written.
 
 
-def with_pose(change):
-    def mistake(frame):
-        with np.errstate(invalid="ignore"):  # lost tracking
-            pose = change(frame.camera.cam_to_world)
-        return replace(frame, camera=replace(frame.camera, cam_to_world=pose))
-
-    return mistake
-
-
-def distance_as_depth(frame):
-    height, width = frame.depth.shape
-    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    rays = np.stack((columns, rows, np.ones_like(rows)), -1) @ np.linalg.inv(frame.camera.intrinsics).T
-    return replace(frame, depth=(frame.depth * np.linalg.norm(rays, axis=-1)).astype(np.float32))
-
-
-MISTAKES = {
-    "world to camera": with_pose(np.linalg.inv),
-    "axes of OpenGL": with_pose(lambda pose: pose @ np.diag((1.0, -1.0, -1.0, 1.0))),
-    "axes rotated": with_pose(lambda pose: pose @ np.eye(4)[[2, 0, 1, 3]]),
-    "depth in other units": lambda frame: replace(frame, depth=frame.depth * np.float32(1.7)),
-    "distance read as depth": distance_as_depth,
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_a_misunderstood_convention_is_told(prepared, mistake, tmp_path, capsys, caplog):
     if prepared.miniature.agreement is None:
         pytest.skip("has no depth")
-    report = preprocess(Changed(prepared.reader, MISTAKES[mistake]), tmp_path, SETTINGS, workers=1)
+    report = preprocess(Changed(prepared.reader, mistake.made_in), tmp_path, SETTINGS, workers=1)
     assert len(report.disagreeing) >= 0.5 * len(prepared.truth)
     assert report.disagreeing[0] in caplog.text and caplog.text.count("DISAGREE") == 1
     assert "DISAGREEMENT of depth and cameras" in report_text(report)

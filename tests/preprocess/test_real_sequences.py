@@ -10,7 +10,7 @@ import pytest
 from zipmap_pl.cli.main import main
 from zipmap_pl.datasets.format.frame_reader import FrameReader
 from zipmap_pl.datasets.format.shard_index import ShardIndex
-from zipmap_pl.datasets.inspection.agreement import DISAGREEMENT, scene_agreement
+from zipmap_pl.datasets.inspection.agreement import scene_agreement, written_agreements
 from zipmap_pl.datasets.inspection.verification import verify
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.zoo.hypersim.reader import Hypersim
@@ -91,7 +91,8 @@ def test_depth_agrees_between_views_as_well_as_in_the_raw_data(prepared):
 
 def test_right_data_are_not_suspected(prepared):
     _, index = prepared
-    assert (index["scene.agreement_good"] >= DISAGREEMENT).all()
+    agreements = list(written_agreements(index))
+    assert all(agreement.checked and not agreement.disagrees for agreement in agreements)
 
 
 def test_rotations_and_neighbours(prepared):

@@ -1,7 +1,10 @@
 """A toy dataset whose poses lie in one gzipped list per scene, of which a kept table is made."""
 
 import gzip
+import multiprocessing
 import os
+import signal
+import threading
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +37,15 @@ def poses_of(file: Path) -> dict[str, np.ndarray]:
         return {"cam_to_world": np.array([line.split() for line in text.splitlines()], np.float64).reshape(-1, 4, 4)}
     except (OSError, EOFError, ValueError) as error:
         raise RawFault(file, f"unreadable list of poses ({error})") from error
+
+
+def interrupting(file: Path) -> dict[str, np.ndarray]:
+    """A table that takes for ever; Ctrl-C is pressed meanwhile."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None and parent.pid is not None
+    os.kill(parent.pid, signal.SIGINT)
+    threading.Event().wait()
+    raise AssertionError
 
 
 def builds(raw: Path) -> list[str]:

@@ -80,6 +80,26 @@ def test_a_worker_that_is_killed_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
+def test_an_index_that_is_cut_while_a_worker_reads_is_told_in_one_line(
+    smallest_run: list[str], rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    read, own = TrainSamples.read, Path(shutil.copytree(rooms, tmp_path / "rooms"))
+
+    def cut(self: TrainSamples, pick: Pick, request: TrainRequest, attempt: int) -> object:
+        if request.step == 2:
+            for column in (own / "index").iterdir():
+                os.truncate(column, 0)
+        return read(self, pick, request, attempt)
+
+    monkeypatch.setattr(TrainSamples, "read", cut)
+    paths = [f"data.{kind}.rooms.path={own}" for kind in ("train", "validation")]
+    with pytest.raises(UserError, match=r"data: .*/index/.*: has 0 bytes, \d+ when this run opened it") as caught:
+        fit(compose([*smallest_run, *paths, "data.workers=1", f"output={tmp_path}/run"]))
+    told = str(caught.value) + capfd.readouterr().err
+    assert "\n" not in str(caught.value) and "shared memory" not in told and "shm" not in told
+
+
 def test_what_is_too_many() -> None:
     assert not too_many(50, 10, 0.05) and too_many(51, 10, 0.05)  # as if there had been 1,000
     assert not too_many(500, 10_000, 0.05) and too_many(501, 10_000, 0.05)

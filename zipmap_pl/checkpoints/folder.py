@@ -6,7 +6,7 @@
         optimizer.pt           optimiser state by parameter name
         ema.safetensors        averages of the trained weights, where the stage keeps them
         manifest.json          written last inside the folder: settings, sizes and checksums of the files
-      latest                   name of the newest folder; replaced atomically, can be rebuilt by looking
+      latest                   name of the newest folder and a checksum of it; replaced atomically, can be rebuilt by looking
 
 A model that was trained in shards has each of the two in one file per shard instead, see `parts`; the readers here give
 the same either way.
@@ -21,6 +21,7 @@ import json
 import logging
 import re
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -154,7 +155,7 @@ def point_to(final: Path, keep: int) -> None:
     One that cannot be removed is told in the log, and tried again with the next checkpoint.
     """
     folder = final.parent
-    write_file(folder / LATEST, f"{final.name}\n".encode())
+    write_file(folder / LATEST, f"{final.name}\n{_checksum(final.name)}\n".encode())
     for old in checkpoints_of(folder)[:-keep] if keep else []:
         if old != final:
             try:
@@ -225,10 +226,16 @@ def latest_checkpoint(folder: Path) -> Path | None:
     if not folder.is_dir():
         return None
     if (folder / LATEST).is_file():
-        name = (folder / LATEST).read_bytes().decode("ascii", errors="replace").strip()
-        if re.fullmatch(r"step-\d+", name) and (folder / name / MANIFEST).is_file():
+        # Earlier versions wrote no checksum: a changed name of another checkpoint would pass.
+        name, *checksum = (folder / LATEST).read_bytes().decode("ascii", errors="replace").split() or [""]
+        whole = re.fullmatch(r"step-\d+", name) and checksum in ([], [_checksum(name)])
+        if whole and (folder / name / MANIFEST).is_file():
             return folder / name
     return next(reversed(checkpoints_of(folder)), None)
+
+
+def _checksum(name: str) -> str:
+    return f"{zlib.crc32(name.encode()):08x}"
 
 
 def checkpoints_of(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import Manifest, SeenPictures, find_checkpoint, read_manifest, read_weights
-from zipmap_pl.checkpoints.layout import require_finite, require_fit
+from zipmap_pl.checkpoints.layout import as_float32, require_finite, require_fit
 from zipmap_pl.checkpoints.published import means_published, model_of, read_published
 from zipmap_pl.checkpoints.recognition import parse_settings
 from zipmap_pl.checkpoints.weight_file import WeightFile
@@ -84,7 +84,7 @@ def load_weights(model: ZipMap, folder: Path) -> None:
 
 
 def _fitting_weights(model: ZipMap, folder: Path) -> dict[str, Tensor]:
-    weights = read_weights(folder)
+    weights = as_float32(read_weights(folder), str(folder))
     require_fit(model.state_dict(), weights, str(folder), "use the model that it was trained with (model=...)")
     require_finite(weights, str(folder))
     return weights

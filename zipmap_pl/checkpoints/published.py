@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import MANIFEST, WEIGHTS, SeenPictures
 from zipmap_pl.checkpoints.hub import EXPECTED, fetch, fetch_settings, parse_hub_id
-from zipmap_pl.checkpoints.layout import require_fit
+from zipmap_pl.checkpoints.layout import as_float32, require_fit
 from zipmap_pl.checkpoints.recognition import is_vggt, model_config_of, parse_settings, unused_heads
 from zipmap_pl.checkpoints.weight_file import SUFFIXES, WeightFile, read_weight_file, unwrapped, write_weight_file
 from zipmap_pl.errors import UserError
@@ -54,23 +53,14 @@ def model_of(found: WeightFile, reference_view: bool | None = None) -> ZipMap:
     """As `from_published`, of tensors that are read already and that the model may keep."""
     config = _config_of(found, reference_view)
     unused = unused_heads(config) if is_vggt(config) else ()
-    weights = {
-        key: _float32(key, value, found.name) for key, value in found.weights.items() if not key.startswith(unused)
-    }
+    used = {key: value for key, value in found.weights.items() if not key.startswith(unused)}
+    weights = as_float32(used, found.name)
     with torch.device("meta"):
         model = ZipMap(config)
     require_fit(model.state_dict(), weights, found.name, "expected ZipMap or VGGT-1B weights, every tensor of them")
     model.load_state_dict(weights, assign=True)
     take_terms(model, found)
     return model.eval()
-
-
-def _float32(key: str, tensor: Tensor, name: str) -> Tensor:
-    if tensor.layout != torch.strided or not tensor.is_floating_point():
-        raise UserError(
-            f"{name}: {key} is {tensor.layout} {tensor.dtype}, expected a dense tensor of floating-point numbers"
-        )
-    return tensor.float()
 
 
 def means_published(path: Path) -> bool:

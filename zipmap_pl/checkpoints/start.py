@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
-from zipmap_pl.checkpoints.layout import require_finite, require_fit
+from zipmap_pl.checkpoints.layout import as_float32, require_finite, require_fit
 from zipmap_pl.checkpoints.published import means_published, read_published, take_terms
 from zipmap_pl.checkpoints.recognition import mixer_of, unused_heads
 from zipmap_pl.checkpoints.vggt import start_from_vggt
@@ -60,13 +60,16 @@ def start_from(model: ZipMap, source: str) -> Origin:
 
 
 def _fill(model: ZipMap, weights: dict[str, Tensor], name: str) -> None:
-    require_finite(weights, name)
+    unused = unused_heads(model.config)
+    numbers = as_float32({key: tensor for key, tensor in weights.items() if not key.startswith(unused)}, name)
+    require_finite(numbers, name)
+    weights = weights | numbers
     if model.config.mixer_kind.from_attention and mixer_of(weights) not in (None, model.config.global_mixer):
         start_from_vggt(model, weights)
         return
     own = model.state_dict()
     fresh = [key for key in own if key.startswith(_lacking(weights))]
-    dropped = [key for key in weights if key.startswith((*_lacking(own), *unused_heads(model.config)))]
+    dropped = [key for key in weights if key.startswith((*_lacking(own), *unused))]
     used = {key: tensor for key, tensor in own.items() if key not in fresh}
     given = {key: tensor for key, tensor in weights.items() if key not in dropped}
     require_fit(used, given, name, "use the model that it was trained with (model=...)")

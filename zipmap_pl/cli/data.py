@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from zipmap_pl.cli.fit import prepare, warn
     from zipmap_pl.cli.sheet_file import check_sheet_file, write_sheet
     from zipmap_pl.training.config import compose
-    from zipmap_pl.training.retired import retired_settings
+    from zipmap_pl.training.settings.retired import retired_settings
 
     check_sheet_file(arguments.output)
     with retired_settings() as retired:

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compose the settings, prepare generated datasets, train."""
     let_segments_grow()
     from zipmap_pl.training.config import to_yaml
-    from zipmap_pl.training.retired import retired_settings
+    from zipmap_pl.training.settings.retired import retired_settings
     from zipmap_pl.training.stage_selection import selected_stages
     from zipmap_pl.training.without_effect import overrides_without_effect, without_effect
 
@@ -105,4 +105,5 @@ def prepare(commands: list[str]) -> None:
     from zipmap_pl.cli.preprocess import run as preprocess
 
     for command in dict.fromkeys(commands):
-        preprocess(build_parser("preprocess").parse_args(["preprocess", *shlex.split(command)]))
+        words = map(os.path.expanduser, shlex.split(command))
+        preprocess(build_parser("preprocess").parse_args(["preprocess", *words]))

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import os
 import select
 import sys
@@ -13,6 +14,7 @@ from zipmap_pl.version import __version__
 
 # Subcommand -> (module, what it does). Each module offers add_parser(subparsers) and run(arguments) -> exit status.
 COMMANDS = {
+    "datasets": ("zipmap_pl.cli.datasets", "the published datasets: terms, size, and which of them are here"),
     "preprocess": ("zipmap_pl.cli.preprocess", "turn a raw dataset into shards"),
     "shards": ("zipmap_pl.cli.shards", "look at, check and finish datasets in shards"),
     "fetch": ("zipmap_pl.cli.fetch", "published weights into the caches of this machine"),
@@ -23,6 +25,7 @@ COMMANDS = {
     "checkpoint": ("zipmap_pl.cli.checkpoint", "make one file of weights out of a checkpoint folder"),
     "demo": ("zipmap_pl.cli.demo", "the whole way on generated scenes: shards, training, reconstruction"),
 }
+TAKE_SETTINGS = {"fit", "data", "plan"}
 RESUMABLE = {"preprocess", "fit", "demo"}
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -33,6 +36,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with all subcommands by name and the options of the chosen one; the others are not imported."""
     parser = OneLineParser(prog="zipmap", description="Feed-forward 3D reconstruction that people train themselves.")
     parser.add_argument("--version", action="version", version=f"zipmap {__version__}")
+    parser.takes_settings = chosen in TAKE_SETTINGS
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
         if name == chosen:
@@ -45,6 +49,8 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status; 2 for a mistake that the user can mend, told in one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:
         options = build_parser(chosen).parse_args(arguments)

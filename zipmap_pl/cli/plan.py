@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan every stage that the settings ask for. Returns 1 if one does not fit."""
     overrides, capacity = split_gpu(arguments.overrides)
     from zipmap_pl.cli.fit import warn
-    from zipmap_pl.training.retired import retired_settings
+    from zipmap_pl.training.settings.retired import retired_settings
     from zipmap_pl.training.stage_selection import selected_stages
 
     def stages(more: str = "") -> "list[RunConfig]":

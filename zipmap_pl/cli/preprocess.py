@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,16 @@ from zipmap_pl.errors import UserError
 
 if TYPE_CHECKING:
     from zipmap_pl.preprocess.engine.run import Report
+    from zipmap_pl.preprocess.engine.settings import EngineSettings
+    from zipmap_pl.preprocess.raw import RawReader
     from zipmap_pl.preprocess.registry import Dataset
 
 LISTED_FAULTS = 10
-HINT = "`zipmap preprocess NAME --help` lists a dataset's options. The same command resumes where it stopped."
+EXIT_DISAGREEMENT = 3  # shards are there, but depth and cameras of more than a few scenes disagree
+HINT = (
+    "`zipmap preprocess NAME --help` lists a dataset's options. The same command resumes where it stopped.\n"
+    "Exit status: 0 = done, 2 = an error in one line, 3 = depth and cameras disagree (a misunderstood convention?)"
+)
 
 
 def add_parser(subparsers) -> None:
@@ -33,21 +40,53 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Preprocess. Raises UserError."""
+    """Preprocess. Returns 3 if depth and cameras disagree. Raises UserError."""
     from zipmap_pl.preprocess.registry import load_dataset
 
     dataset = load_dataset(args.name)
-    options = dataset_parser(dataset).parse_args(args.rest)
-    refuse_output_in_raw(options)
+    parser = dataset_parser(dataset)
+    options = parser.parse_args(args.rest)
+    if options.output is None and not options.check:
+        parser.error("the following arguments are required: --output (or --check, to look at the raw data only)")
+    if options.output is not None:
+        refuse_output_in_raw(options)
 
     from zipmap_pl.preprocess.engine.run import preprocess
     from zipmap_pl.preprocess.engine.settings import EngineSettings
+    from zipmap_pl.preprocess.engine.watch import Disagreement
 
     settings = EngineSettings(options.max_side, options.frames_per_shard, options.lossless, options.max_fault_share)
     reader = dataset.reader_from(options)
-    report = preprocess(reader, options.output, settings, options.workers, options.part, options.rebuild)
+    if options.check:
+        return _check(args.name, reader, settings, options)
+    try:
+        report = preprocess(
+            reader, options.output, settings, options.workers, options.part, options.rebuild, options.yes
+        )
+    except Disagreement as error:
+        print(f"zipmap: {error}", file=sys.stderr)
+        return EXIT_DISAGREEMENT
     print(report_text(report))
-    return 0
+    return EXIT_DISAGREEMENT if disagrees(report) else 0
+
+
+def _check(name: str, reader: "RawReader", settings: "EngineSettings", options: argparse.Namespace) -> int:
+    """Look at the first scenes. Returns 3 if they are misread."""
+    from zipmap_pl.cli.check_text import check_text, is_wrong
+    from zipmap_pl.preprocess.engine.dry_run import look_at
+
+    if options.check_scenes < 1:
+        raise UserError(f"--check-scenes {options.check_scenes}: expected 1 or more")
+    look = look_at(reader, settings, options.workers, options.check_scenes)
+    print(check_text(name, look, options.workers))
+    return EXIT_DISAGREEMENT if is_wrong(look) else 0
+
+
+def disagrees(report: "Report") -> bool:
+    """Return True if more than a few scenes disagree: surfaces that hide each other do not explain that."""
+    from zipmap_pl.datasets.inspection.agreement import FEW
+
+    return len(report.disagreeing) > FEW * report.checked
 
 
 def refuse_output_in_raw(options: argparse.Namespace) -> None:
@@ -70,8 +109,12 @@ def dataset_parser(dataset: "Dataset") -> argparse.ArgumentParser:
     default = EngineSettings()
     group = parser.add_argument_group("shards")
     group.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="dataset folder, for example shards/NAME"
+        "--output", type=Path, metavar="DIR", help="dataset folder, for example shards/NAME; required without --check"
     )
+    text = "look at 64 frames of the first scenes of each split, print what to expect, whether the data are read rightly, and"
+    group.add_argument("--check", action="store_true", help=f"{text} which mistake fits if not; writes nothing")
+    text = "scenes of each split that --check looks at (default: %(default)s)"
+    group.add_argument("--check-scenes", type=int, default=3, metavar="N", help=text)
     group.add_argument(
         "--workers", type=int, default=usable_processors(), metavar="N", help="processes (default: %(default)s)"
     )
@@ -85,13 +128,14 @@ def dataset_parser(dataset: "Dataset") -> argparse.ArgumentParser:
     group.add_argument("--lossless", action="store_true", help=text)
     text = "share of frames that may be unusable (default: %(default)s)"
     group.add_argument("--max-fault-share", type=float, default=default.max_fault_share, metavar="SHARE", help=text)
+    text = "go on although depth and cameras disagree in most of the first ten scenes"
+    group.add_argument("--yes", action="store_true", help=text)
     group.add_argument("--rebuild", action="store_true", help="throw away shards that are there, and start anew")
     return parser
 
 
 def report_text(report: "Report") -> str:
     """What a run did, for people."""
-    from zipmap_pl.datasets.inspection.agreement import FEW
     from zipmap_pl.preprocess.engine.state import named_once
 
     lines = [
@@ -108,13 +152,17 @@ def report_text(report: "Report") -> str:
     if report.disagreeing:
         count, first = len(report.disagreeing), ", ".join(report.disagreeing[:3])
         first += ", ..." if report.disagreeing[3:] else ""
-        if count > FEW * report.scenes:
-            lines.append(f"DISAGREEMENT of depth and cameras in {count} scenes: {first}")
-        else:
+        if disagrees(report):
             lines.append(
-                f"depth and cameras agree in all but {count} of {report.scenes} scenes ({first}); surfaces that hide each"
-                " other can do that"
+                f"DISAGREEMENT of depth and cameras in {count} of {counted(report.checked, 'compared scene')}: {first};"
+                " `--check` in place of `--output DIR` looks for the mistake (exit status 3)"
             )
+        else:
+            lines.append(f"depth and cameras agree in all but {count} of {report.checked} scenes ({first})")
+    if report.complete and report.checked < report.scenes:
+        lines.append(
+            f"{report.scenes - report.checked} of {counted(report.scenes, 'scene')} not checked (see `zipmap shards info`)"
+        )
     if report.complete:
         lines.append(
             f"complete; check the conventions with `zipmap shards info {report.output}`, look at it with `zipmap shards show ...`"

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zipmap_pl.discovery import names_in
 from zipmap_pl.errors import UserError
@@ -141,48 +141,24 @@ def reconstruct_photos(
     source: Path,
     checkpoint: Path,
     output: Path,
-    reference_view: bool | None = None,
-    max_views: int | None = None,
-    every: int = 1,
-    width: int | None = None,
-    views_per_chunk: int | None = None,
-    choice: "PointChoice | None" = None,
     export: str | None = None,
-    shared_camera: bool = False,
-    upright: bool = True,
-    device: str = "auto",
+    choice: "PointChoice | None" = None,
+    **options: Any,
 ) -> dict[str, Path]:
     """Load a checkpoint, reconstruct photos or a video, write the scene. Returns what was written by name.
 
-    `output` is there with everything in it, or not at all. Raises UserError for what the command's options promise.
-    """
-    import numpy as np
+    `output` is there with everything in it, or not at all. `options` are those of `zipmap_pl.reconstruct`.
 
-    from zipmap_pl.checkpoints.load import load_any
-    from zipmap_pl.contracts.scene import FIRST_DOWN
+    Raises UserError for what the command's options promise.
+    """
     from zipmap_pl.inference.export import find_exporters, new_folder, write_scene
+    from zipmap_pl.inference.from_photos import reconstruct
     from zipmap_pl.inference.points import USUAL_POINTS
-    from zipmap_pl.inference.reconstruct import choose_device, reconstruct
-    from zipmap_pl.inference.shared_camera import share_cameras
-    from zipmap_pl.inference.sources.model_images import load_images
     from zipmap_pl.progress import working
 
     formats = find_exporters(exporters.USUAL if export is None else export.split(","))
     with new_folder(output) as folder:
-        chosen_device = choose_device(device)
-        with working(f"loading {checkpoint}"):
-            model, seen = load_any(checkpoint, reference_view)
-        patch = model.config.patch_size
-        width = width or seen.width
-        if width % patch:
-            raise UserError(f"--width {width}: expected a multiple of the patch size {patch}")
-        pictures = load_images(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
-        with working(f"reconstructing {len(pictures)} views on {chosen_device}"):
-            scene = reconstruct(model, pictures, chosen_device, views_per_chunk, tell=print)
-        scene = share_cameras(scene) if shared_camera else scene
-        scene.folder = source if source.is_dir() else None
-        if not upright:
-            scene.down = np.array(FIRST_DOWN)
+        scene = reconstruct(source, checkpoint, tell=print, **options)
         with working("writing cameras, depth and points"):
             paths = write_scene(folder, scene, formats, choice or USUAL_POINTS)
     return {name: output / path.relative_to(folder) for name, path in paths.items()}

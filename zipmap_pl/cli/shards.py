@@ -26,7 +26,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("shards", help="look at, check and finish datasets in shards")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     info = actions.add_parser("info", help="counts, sizes, and whether depth and cameras agree with each other")
-    text = "compare depth of frame i with i + K now (default: show what was found while writing, up to 5 frames apart)"
+    text = "compare depth of frame i with i + K now (default: show what was found while writing)"
     info.add_argument("--step", type=int, metavar="K", help=text)
     verify = actions.add_parser("verify", help="check every byte against the index; status 1 if anything is damaged")
     text = "and hold it against another folder, made on another kind of processor perhaps: decoded values, not bytes"
@@ -52,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from zipmap_pl.datasets.format.shard_index import ShardIndex
+    from zipmap_pl.datasets.format.index_check import open_checked
 
     if args.step is not None and args.step < 1:
         raise UserError(f"--step {args.step}: expected 1 or more")
-    print(info_text(ShardIndex.open(args.folder), args.step))
+    print(info_text(open_checked(args.folder), args.step))
     return 0
 
 
@@ -70,6 +70,7 @@ def info_text(index: "ShardIndex", step: int | None) -> str:
     info, counts = index.info, index.info["counts"]
     splits, frames = index["scene.split"], index["scene.frame_count"]
     heights, widths = index["frame.size"].T
+    other = f"frame i + {step}" if step else "frame i + 5 (or the one that shows more)"
     lines = [
         f"{info['title']} ({info['slug']}; {info['kind']}, {info['source']}; licence: {info['licence']})",
         f"{counted(counts['frames'], 'frame')} of {counted(counts['scenes'], 'scene')} in {counted(counts['shards'], 'shard')},"
@@ -82,17 +83,16 @@ def info_text(index: "ShardIndex", step: int | None) -> str:
         f" valid depth {float(np.mean(index['frame.valid_share'])):.1%} of pixels",
         *passed_over_lines(info.get("passed_over", {})),
         *[f"left out: {out['scene']}: {out['file']}: {out['reason']}" for out in info["left_out"][:LISTED_SCENES]],
-        f"depth of frame i, moved into frame i + {step or '5 (or less)'} by the cameras, against the depth found there:",
+        f"depth of frame i, warped into {other} by the cameras, compared with the depth found there:",
     ]
     return "\n".join(lines + _scene_lines(index, step))
 
 
 def _scene_lines(index: "ShardIndex", step: int | None) -> list[str]:
-    from zipmap_pl.datasets.inspection.agreement import FEW, Agreement, scene_agreement
+    from zipmap_pl.datasets.inspection.agreement import FEW, scene_agreement, written_agreements
 
     if step is None:
-        columns = zip(index["scene.agreement_median"].tolist(), index["scene.agreement_good"].tolist(), strict=True)
-        agreements = [Agreement(median, good) for median, good in columns]
+        agreements = list(written_agreements(index))
     else:
         agreements = [scene_agreement(index, scene, step) for scene in range(min(index.scene_count, LISTED_SCENES))]
     wrong = [scene for scene, agreement in enumerate(agreements) if agreement.disagrees]
@@ -101,15 +101,14 @@ def _scene_lines(index: "ShardIndex", step: int | None) -> list[str]:
     lines = ["  " + scene_text(index, scene, agreements[scene]) for scene in listed]
     if index.scene_count > len(listed):
         lines.append(f"  ... and {index.scene_count - len(listed)} more scenes")
-    if len(wrong) > FEW * len(agreements):
-        lines.append(f"DISAGREEMENT in {len(wrong)} of {len(agreements)} scenes: {REMEDY}")
+    checked = sum(agreement.checked for agreement in agreements)
+    if len(wrong) > FEW * checked:
+        lines.append(f"DISAGREEMENT in {len(wrong)} of {counted(checked, 'compared scene')}: {REMEDY}")
     return lines
 
 
 def scene_text(index: "ShardIndex", scene: int, agreement: "Agreement") -> str:
     """One line about a scene."""
-    import math
-
     frames = int(index["scene.frame_count"][scene])
     head = f"{index.text('scene.name', scene)}: {frames} frames, 1 unit = {index.unit_text(scene)}; "
     if frames < 2:
@@ -117,12 +116,13 @@ def scene_text(index: "ShardIndex", scene: int, agreement: "Agreement") -> str:
     tail = f"; steps up to {index['scene.largest_step'][scene]:.1f} times the median"
     tail += f", turns up to {index['scene.largest_turn'][scene]:.0f} degrees"
     tail += f"; depth on {float(index['scene.valid_share'][scene]):.0%} of pixels"
-    if not math.isnan(agreement.good_share):
-        shares = f"median difference {agreement.median_relative:.2%}, {agreement.good_share:.0%} of pixels within 2 %"
+    if agreement.checked:
+        within = f"{agreement.good_share:.0%} of pixels within {agreement.rule.within:.0%}"
+        shares = f"median difference {agreement.median_relative:.2%}, {within}"
         return head + shares + tail + (" - DISAGREES" if agreement.disagrees else "")
     if not index["scene.valid_share"][scene] > 0:
         return head + "no depth" + tail.rsplit(";", 1)[0]
-    return head + "no pixel seen by both frames; try a smaller --step" + tail
+    return head + "not checked: too few pixels are seen by two frames" + tail
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -85,5 +85,11 @@ def center_crop(size: tuple[int, int], target: tuple[int, int]) -> Crop:
     return plan_crop(size, np.array([1.0, 1.0, size[1] / 2, size[0] / 2]), target)
 
 
+def kept_share(size: tuple[int, int], target: tuple[int, int]) -> float:
+    """The share of an image's area that its `center_crop` keeps. size, target: height, width; only their ratios count."""
+    source, result = size[0] * target[1], target[0] * size[1]
+    return min(source, result) / max(source, result)
+
+
 def _pixels_at(start: float, scale: float, count: int, of: int) -> np.ndarray:
     return np.minimum((start + (np.arange(count) + 0.5) / scale).astype(np.int64), of - 1)

@@ -20,13 +20,17 @@ UNREADABLE = (OSError, SyntaxError, ValueError, OverflowError, struct.error)
 
 
 def refuse_damage(data: bytes) -> None:
-    """Raise ValueError for a PNG that is cut off or altered, and for a header that promises too many pixels.
+    """Raise ValueError for a PNG that is cut off or altered, and for a header that promises no or too many pixels.
 
-    libpng would report its damage on standard error, in its own words.
+    libpng would report its damage on standard error, in its own words. OpenCV decodes formats whose size is not known here
+    (Radiance, PAM, PFM), and would take the memory that they promise first.
     """
     if data.startswith(PNG_START) and not _is_whole_png(data):
         raise ValueError("unreadable picture: the PNG is cut off or altered")
-    refuse_size(*promised_size(data))
+    height, width = promised_size(data)
+    if height < 1 or width < 1:
+        raise ValueError("unreadable picture: it begins like none of JPEG, PNG, TIFF, WebP and the like")
+    refuse_size(height, width)
 
 
 def refuse_size(height: int, width: int) -> None:
@@ -39,7 +43,8 @@ def promised_size(data: bytes) -> tuple[int, int]:
     """Height and width that a header states before anything is decoded; 0, 0 if it states none."""
     if data.startswith(PNG_START):
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
-    return _promised_by_jpeg(data) if is_jpeg(data) else _promised_by_others(data)
+    stated = _promised_by_jpeg(data) if is_jpeg(data) else (0, 0)
+    return stated if all(stated) else _promised_by_others(data)
 
 
 def _promised_by_jpeg(data: bytes) -> tuple[int, int]:
@@ -55,7 +60,7 @@ def _promised_by_jpeg(data: bytes) -> tuple[int, int]:
 
 
 def _promised_by_others(data: bytes) -> tuple[int, int]:
-    """TIFF, WebP and the like, whatever the file is called."""
+    """TIFF, WebP and the like, whatever the file is called, and JPEGs with something between their segments."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

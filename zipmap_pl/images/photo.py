@@ -95,6 +95,23 @@ def open_photo(data: bytes) -> Photo:
         raise ValueError(str(error)) from error
 
 
+def photo_size(data: bytes) -> tuple[int, int]:
+    """Height, width of the photo that a file holds, upright, without decoding it. Raises ValueError if they cannot be read."""
+    if is_jpeg(data):
+        return open_photo(data).size
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as file:
+                orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
+                turned = orientation in TRANSPOSED and file.format != "TIFF"  # Pillow turns the size of a TIFF itself
+                return (file.width, file.height) if turned else (file.height, file.width)
+    except Image.DecompressionBombError as error:
+        raise ValueError("too many pixels to decode at once; a JPEG of it would be decoded smaller") from error
+    except UNREADABLE as error:
+        raise ValueError(str(error)) from error
+
+
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     """An image [H, W, ...] as its EXIF orientation says it is to be shown; as it is for what is no orientation."""
     if orientation in TRANSPOSED:

@@ -21,6 +21,8 @@ from zipmap_pl.images.crop import Crop
 # Share of valid pixels below which a depth map may be scattered points, which shrinking must not lose. Holes in dense depth
 # only cost time to look for them.
 SPARSE = 0.3
+# Share of the cells with a known depth that must have one at their sampled pixel; with less, depth is scattered points.
+SAMPLED = 0.6
 
 
 def resize_image(image: np.ndarray, crop: Crop) -> np.ndarray:
@@ -95,6 +97,31 @@ def resample_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
     )
     _keep_points(points, resized, rows, columns)
     return resized
+
+
+def nearest_in_cells(depth: np.ndarray, sampled: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """A depth map sampled at few pixels, in which no cell around a sample is empty where depth is scattered points.
+
+    Depth is scattered if fewer than `SAMPLED` of the cells that hold a known depth have one at the sampled pixel. Depth
+    with holes is not: its samples come back as they are, bit for bit.
+
+    Args:
+        depth: [H, W] float32, 0 = unknown.
+        sampled: [h, w] float32, the depth at one pixel of each cell.
+        rows, columns: [H] and [W] int64, the cell in which each row and column of `depth` lies.
+
+    Returns:
+        [h, w] float32. Of scattered points, cells without a sample have the nearest depth that is known in them.
+    """
+    known = np.count_nonzero(sampled)
+    if known >= SAMPLED * sampled.size:
+        return sampled
+    share = cv2.resize((depth > 0).astype(np.float32), sampled.shape[::-1], interpolation=cv2.INTER_AREA)
+    if known >= SAMPLED * np.count_nonzero(share):
+        return sampled
+    filled = sampled.copy()
+    _keep_points(depth, filled, rows, columns)
+    return filled
 
 
 def _keep_points(values: np.ndarray, resized: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:

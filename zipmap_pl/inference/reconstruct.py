@@ -9,10 +9,12 @@ from torch import Tensor
 
 from zipmap_pl.contracts.prediction import Prediction
 from zipmap_pl.contracts.scene import Scene
+from zipmap_pl.contracts.scene_state import SceneState
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.gravity import estimate_down
 from zipmap_pl.geometry.pose_encoding import decode_pose
 from zipmap_pl.geometry.rigid import relative_to_first
+from zipmap_pl.inference.reconstruction import Reconstruction
 from zipmap_pl.inference.sources.model_images import ModelImage
 from zipmap_pl.models.heads.table import extra_maps
 from zipmap_pl.models.sequences.long_sequence import gather
@@ -47,7 +49,8 @@ def reconstruct(
     device: torch.device,
     views_per_chunk: int | None = None,
     tell: Callable[[str], None] = log.info,
-) -> Scene:
+    keep_state: bool = False,
+) -> Reconstruction:
     """Run the model once over all pictures.
 
     The world of the result is the camera of the first view, whatever frame the model predicts in. Views whose camera is
@@ -56,6 +59,7 @@ def reconstruct(
     Args:
         views_per_chunk: hold so many views at once on the device, for long sequences (`ZipMap.walk`).
         tell: gets the line that says what a long sequence keeps in the meantime, and where.
+        keep_state: also keep the model and what it remembers of the views, for `Reconstruction.query`.
 
     Raises:
         UserError: no view has a finite camera and depth; the model cannot look at views in chunks.
@@ -67,14 +71,15 @@ def reconstruct(
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         predictions: Iterable[Prediction]
         if views_per_chunk is None:
-            predictions = [model(tensor)]
+            predictions = [model(tensor, keep_state=True) if keep_state else model(tensor)]
         else:
-            predictions = model.walk(tensor, views_per_chunk)
+            predictions = model.walk(tensor, views_per_chunk, keep_state=keep_state)
             tell(str(predictions.layout))
-        tensors = gather(_in_first_camera(predictions), len(pictures))
+        states: list[SceneState] = []
+        tensors = gather(_in_first_camera(predictions, states), len(pictures))
     found = {name: tensor[0].numpy() for name, tensor in tensors.items()}
     world_to_cam = found.pop("world_to_cam")
-    scene = Scene(
+    scene = Reconstruction(
         names=[picture.name for picture in pictures],
         images=images.numpy(),
         world_to_cam=world_to_cam,
@@ -86,20 +91,23 @@ def reconstruct(
         local_points=found.pop("local_points"),
         maps=found,
         down=estimate_down(world_to_cam),
+        model=model if keep_state else None,
+        state=states[-1] if states else None,
     )
     _tell_unusable(scene)
     return scene
 
 
-def _in_first_camera(predictions: Iterable[Prediction]) -> Iterator[dict[str, Tensor]]:
+def _in_first_camera(predictions: Iterable[Prediction], states: list[SceneState]) -> Iterator[dict[str, Tensor]]:
     """Cameras (on the CPU, where float64 exists), depth, confidence, local points and further maps by name.
 
-    The world is the very first camera.
+    The world is the very first camera. `states` gets the last state that comes along.
     """
     first: Tensor | None = None
     for prediction in predictions:
+        states[:] = states if prediction.state is None else [prediction.state]
         height, width = prediction.depth.shape[2:4]
-        pose_encoding = prediction.pose_enc.cpu().double()
+        pose_encoding = prediction.pose_enc.cpu().to(torch.float64, copy=True)
         pose_encoding[..., 7:].clamp_(*FIELD_OF_VIEW)
         world_to_cam, intrinsics = decode_pose(pose_encoding, height, width)
         first = world_to_cam[:, :1] if first is None else first

@@ -1,13 +1,16 @@
 """One lens for all photos that one camera took."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from zipmap_pl.contracts.scene import Scene
 
+AnyScene = TypeVar("AnyScene", bound=Scene)
 
-def share_cameras(scene: Scene) -> Scene:
+
+def share_cameras(scene: AnyScene) -> AnyScene:
     """The scene with the same intrinsics for all photos of one size: the median focal lengths of those with finite cameras.
 
     Points made from depth move along with them, so they stay on their pixels.

@@ -4,7 +4,6 @@ Every YAML is checked against these dataclasses: an unknown key or a value of th
 """
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from zipmap_pl.datasets.draws.run_facts import RunFacts
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.config import LossConfig
 from zipmap_pl.models.config import ModelConfig
-from zipmap_pl.training.retired import judge, schema_of, take_out
+from zipmap_pl.training.settings.retired import judge, schema_of, take_out
 from zipmap_pl.training.step.optimizer_config import EmaConfig, OptimizerConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -120,6 +119,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         expect(self.seed >= 0, "settings: seed", self.seed, "0 or more")
+        expect(bool(self.output.strip()), "settings: output", "empty", "a folder for what the run writes")
         self.output = os.path.expanduser(self.output)
         if self.init_from is not None:
             self.init_from = os.path.expanduser(self.init_from)
@@ -134,7 +134,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> Run
     """Compose conf/train.yaml with overrides as on the command line, and with an own folder of YAML groups.
 
     Raises:
-        UserError: unknown key, group or option, value of the wrong type, unreadable YAML, a retired key that contradicts
+        UserError: no override, unknown key, group or option, value of the wrong type, unreadable YAML, a retired key that contradicts
             its successor (see `retired`; one that agrees is a warning).
     """
     import hydra
@@ -144,59 +144,32 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None) -> Run
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from zipmap_pl.training.settings.composition_errors import explained
+    from zipmap_pl.training.settings.overrides import GROUPS, prepared, quoted
+    from zipmap_pl.training.settings.yaml_groups import check_groups
+
+    ready = [prepared(text, RunConfig) for text in overrides]
     search_path = []
     if config_dir is not None:
         if not Path(config_dir).is_dir():
             raise UserError(f"{config_dir}: no such folder, expected one with YAML groups (--config-dir)")
-        search_path = [f"hydra.searchpath=[{_quoted(f'file://{Path(config_dir).resolve()}')}]"]
+        check_groups(Path(config_dir), GROUPS)
+        search_path = [f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).resolve()}')}]"]
     ConfigStore.instance().store(name="run_schema", node=schema_of(RunConfig))
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_module("zipmap_pl.conf", version_base="1.3"):
-            composed = hydra.compose("train", overrides=[*search_path, *map(_with_home, overrides)])
+            composed = hydra.compose("train", overrides=[*search_path, *ready])
         # Merged once more, because `+key=value` gets past the schema.
         values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
         retired = take_out(values)
         config = cast(RunConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values)))
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise UserError(f"settings: {_reason(error)}; `zipmap fit --show` prints every setting") from error
+        raise UserError(explained(error, RunConfig)) from error
     finally:
         GlobalHydra.instance().clear()
     judge(retired, config)
     return config
-
-
-def _quoted(text: str) -> str:
-    """A value that Hydra takes as it is, whatever signs are in it."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + ("\\'" if end[2] else ""), text) + "'"
-
-
-def _with_home(override: str) -> str:
-    """`key=~/folder` with the home folder: the shell leaves it alone behind `=`, and Hydra's grammar has no `~` in a value."""
-    key, equals, value = override.partition("=")
-    return f"{key}={_quoted(os.path.expanduser(value))}" if equals and value.startswith("~") else override
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause of a Hydra error: that is the line which names the key."""
-    messages = [str(error)]
-    while error.__cause__ is not None:
-        error = error.__cause__
-        messages.append(str(error))
-    return " / ".join(dict.fromkeys(line.strip() for text in messages for line in text.splitlines() if _tells(line)))
-
-
-def _tells(line: str) -> bool:
-    noise = (
-        "object_type",
-        "reference_type",
-        "full_key",
-        "To append",
-        "Config search path",
-        "provider=",
-        "Set the environment",
-    )
-    return bool(line.strip()) and not line.strip().startswith(noise)
 
 
 def to_yaml(config: RunConfig) -> str:

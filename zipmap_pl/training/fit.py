@@ -113,6 +113,8 @@ def _fit(config: RunConfig, following: Sequence[RunConfig]) -> FitResult:
         # A loader's worker that got the SIGTERM too, or died: torch tells, unless a batch was just being handed over.
         if signals.stopping or trainer.received_sigterm:
             raise KeyboardInterrupt from error
+        if lost := data.lost_index():
+            raise UserError(f"data: {lost}; then the same command goes on from the last checkpoint") from error
         handed_over = config.data.workers > 0 and not isinstance(error, RuntimeError)
         if handed_over or "DataLoader worker" in str(error):
             found = "a worker died while it handed over a batch." if handed_over else str(error).splitlines()[0]

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from zipmap_pl.changes import changes
 from zipmap_pl.files import write_file
 from zipmap_pl.training.config import RunConfig, to_yaml
-from zipmap_pl.training.retired import take_out
+from zipmap_pl.training.settings.retired import take_out
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import RunConfig, compose
+from zipmap_pl.training.settings.overrides import Override
 
 OF_THE_WHOLE = ("stage=", "curriculum.", "output=", "init_from=")  # overrides that are not about each stage
 
@@ -19,6 +20,7 @@ def selected_stages(overrides: Sequence[str] = (), config_dir: str | None = None
     Raises:
         UserError: as `compose`; a stage that is not in the tree; parents in a circle.
     """
+    overrides = [str(Override.of(text)) for text in overrides]
     whole = compose(overrides, config_dir)
     if not whole.curriculum.branches:
         return [whole]

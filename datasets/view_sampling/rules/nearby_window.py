@@ -13,7 +13,7 @@ class NearbyWindow:
 
     Attributes:
         reach: the window reaches `reach` times the number of views to either side, its last frame excluded, as
-            published; it is cut off at the scene's ends.
+            published; it is cut off at the ends of the anchor's stream.
     """
 
     reach: int = 8
@@ -24,7 +24,8 @@ class NearbyWindow:
     def draw(self, rng: np.random.Generator, scene: SceneFrames, count: int) -> np.ndarray:
         """The anchor comes first; frames may repeat."""
         anchor = int(rng.integers(scene.frame_count))
-        first, end = max(0, anchor - self.reach * count), min(scene.frame_count, anchor + self.reach * count)
+        stream = scene.stream_at(anchor)
+        first, end = max(stream.start, anchor - self.reach * count), min(stream.stop, anchor + self.reach * count)
         return np.concatenate([[anchor], rng.integers(first, end, size=count - 1)])
 
 

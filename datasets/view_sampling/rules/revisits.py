@@ -25,8 +25,9 @@ class Revisits:
     block: int | None = None
 
     def draw(self, rng: np.random.Generator, scene: SceneFrames, count: int) -> np.ndarray:
-        """Frames of a walk that starts anywhere, each perhaps several times."""
-        return self.draw_from(rng, scene.frame_count, count, int(rng.integers(scene.frame_count)))
+        """Frames of a walk that starts anywhere and stays in one stream, each perhaps several times."""
+        stream = scene.draw_stream(rng)
+        return stream.start + self.draw_from(rng, len(stream), count, int(rng.integers(len(stream))))
 
     def draw_from(self, rng: np.random.Generator, frame_count: int, count: int, start: int) -> np.ndarray:
         """The same for a start that was drawn already; the walk may begin earlier, to have room."""

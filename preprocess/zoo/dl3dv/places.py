@@ -68,7 +68,7 @@ class Official:
     def camera(self, frame: str) -> RawCamera:
         """For a picture of the size that its folder's name promises."""
         transforms, smaller = self._transforms, RESOLUTIONS[_resolution(self.folder)]
-        camera = transforms.camera
+        camera = transforms.camera(frame)
         intrinsics = camera.intrinsics(camera.width / smaller, camera.height / smaller)
         return RawCamera(intrinsics, transforms.cam_to_world(frame), transforms.file, camera.distortion)
 
@@ -77,7 +77,7 @@ class Official:
         camera, transforms = self.camera(frame), self._transforms
         file = join(self._pictures, transforms.pictures[frame])
         image, jpeg = read_picture(file)
-        camera = replace(camera, intrinsics=transforms.camera.intrinsics_of(file, image))
+        camera = replace(camera, intrinsics=transforms.camera(frame).intrinsics_of(file, image))
         depth, sky = (None, None) if self.depth is None else processed_layers.read_layers(self.depth, frame)
         return RawFrame(camera, image, jpeg, depth, sky)
 

@@ -40,6 +40,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=None,
     url="https://github.com/DL3DV-10K/Dataset",
     commercial=False,
+    raw_size="730 GB (480P), 2.8 TB (960P); plus 3 TB for the depth from CUT3R's authors",
 )
 
 

@@ -66,6 +66,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://github.com/apple/ml-hypersim",
     commercial=True,
+    raw_size="1.9 TB with all modalities; color, depth and entities are needed",
 )
 
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +85,16 @@ def test_frames_from_a_server_are_those_on_the_disk_and_nothing_more_is_read(roo
     parts = int(index["frame.part_length"].astype(np.int64).sum())
     headers = 4 * 1024 * index.frame_count  # of tar members and their padding
     assert sum(length for _, _, length in server.requests) <= parts + headers
+
+
+def test_an_index_of_schema_3_is_fetched_without_the_columns_that_it_lacks(remote):
+    old = Path(__file__).parents[2] / "data" / "before_rooms"
+    with FaultyServer(old) as server:
+        index = ShardIndex.open(f"{server.url}/shards", remote)
+        assert (index.info["schema_version"], index["frame.stream"].tolist()) == (3, [0] * 16)
+        assert list(frames_of(FrameReader(index, RemoteFiles(remote)))) == list(
+            frames_of(FrameReader(ShardIndex.open(old / "shards")))
+        )
 
 
 @pytest.mark.parametrize("how", ["fail", "cut", "whole", "wrong"])

@@ -338,6 +338,7 @@ def test_a_scene_without_any_usable_pose_is_all_faults(toys, tmp_path):
     )
     index = ShardIndex.open(tmp_path / "out")
     assert len(report.faults) == 4
+    assert all("pose holds nan, expected finite numbers" in str(fault) for fault in report.faults)
     assert index["scene.frame_count"].tolist() == [4, 0]
 
 
@@ -355,14 +356,6 @@ def test_finish_says_what_is_missing(reader, tmp_path):
         finish_folder(tmp_path, 0.01)
     with pytest.raises(UserError, match="no plan"):
         finish_folder(reader.raw, 0.01)
-
-
-def test_a_damaged_plan_is_named(reader, tmp_path):
-    preprocess(reader, tmp_path, SETTINGS, workers=1)
-    plan = tmp_path / "plan/plan.jsonl"
-    plan.write_bytes(plan.read_bytes()[:-10])
-    with pytest.raises(UserError, match="damaged plan"):
-        preprocess(reader, tmp_path, SETTINGS, workers=1)
 
 
 def test_tars_have_fixed_time_owner_and_mode(unbroken, tmp_path):

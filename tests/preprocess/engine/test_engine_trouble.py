@@ -76,6 +76,13 @@ def test_a_finished_job_is_seen_by_its_file_sizes_alone(reader, tmp_path, monkey
     assert (again.scenes, again.frames_planned, again.faults) == (first.scenes, first.frames_planned, first.faults)
 
 
+def test_a_run_that_resumes_does_not_list_the_raw_data_again(toys, reader, unbroken, tmp_path, monkeypatch):
+    preprocess(reader, tmp_path, SETTINGS, workers=1, part=(1, 2))
+    monkeypatch.setattr(engine, "list_scenes", None)
+    preprocess(reader, tmp_path, SETTINGS, workers=1)
+    assert toys.tree(tmp_path) == unbroken
+
+
 @pytest.mark.parametrize("name", ["plan/finished.json", "sidecars/train/toy-000001.npz", "train/toy-000001.tar"])
 @pytest.mark.parametrize("spoil", [lambda file: file.unlink(), lambda file: file.write_bytes(file.read_bytes()[:-1])])
 def test_what_is_lost_or_cut_off_afterwards_is_noticed(toys, reader, unbroken, tmp_path, name, spoil):
@@ -87,7 +94,7 @@ def test_what_is_lost_or_cut_off_afterwards_is_noticed(toys, reader, unbroken, t
         assert toys.tree(tmp_path) == unbroken
 
 
-@pytest.mark.parametrize("change", [("SCHEMA_VERSION", 99, "schema_version: "), ("cv2", None, "libraries.opencv: ")])
+@pytest.mark.parametrize("change", [("SHARD_VERSION", 99, "schema_version: "), ("cv2", None, "libraries.opencv: ")])
 def test_shards_of_another_format_or_codec_are_refused(reader, tmp_path, monkeypatch, change):
     preprocess(reader, tmp_path, SETTINGS, workers=1)
     name, value, told = change

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from miniatures.rooms import Room, pinhole
 
 from zipmap_pl.cli.main import main
+from zipmap_pl.datasets.format.dataset_file import pack_dataset_file, parse_dataset_file
 from zipmap_pl.datasets.format.depth_coding import SKY, decode_depth, read_codes, read_png
 from zipmap_pl.datasets.format.frame_reader import DamagedShard, FrameReader
 from zipmap_pl.datasets.format.schema import DATASET_FILE, PARTS, UNIT_FROM_CAMERAS, UNIT_FROM_DEPTH, UNIT_IS_ONE
@@ -173,8 +175,8 @@ def test_incomplete_damaged_or_newer_datasets_are_refused_in_one_line(copy, tmp_
     with pytest.raises(UserError, match=r"uint32\[2\], expected uint32\[6\]|expected .*\[2"):
         ShardIndex.open(copy)
     column.write_bytes(data)
-    info = json.loads((copy / DATASET_FILE).read_text())
-    (copy / DATASET_FILE).write_text(json.dumps({**info, "schema_version": 99}))
+    info = parse_dataset_file((copy / DATASET_FILE).read_bytes(), "")
+    (copy / DATASET_FILE).write_bytes(pack_dataset_file({**info, "schema_version": 99}))
     with pytest.raises(UserError, match="schema version 99"):
         ShardIndex.open(copy)
     (copy / DATASET_FILE).unlink()
@@ -205,7 +207,10 @@ def test_info_verify_and_show_of_what_is_no_dataset(toys, tmp_path, capsys):
     capsys.readouterr()
     for name, line in (
         ("nowhere", "no such folder, expected a dataset in shards"),
-        ("raw", "no dataset.json, so this is no dataset in shards; make one with `zipmap preprocess NAME"),
+        (
+            "raw",
+            "no dataset.json, so this is no dataset in shards; if it holds raw data, make shards of them with `zipmap",
+        ),
         ("file", "is a file, expected the folder of a dataset"),
         (
             "half",
@@ -359,6 +364,8 @@ def altered(frame, **changes):
     [
         ({"pose": np.full((4, 4), np.nan)}, "pose holds nan, expected finite"),
         ({"pose": np.diag((1.0, 1, 1.01, 1))}, "orthonormal only to 0.02, expected 0.001"),
+        ({"pose": np.diag((1.2, 1.2, 1.2, 1))}, "pose is a rotation times 1.2, expected a rotation and a translation"),
+        ({"pose": np.eye(4) + 1e308 * np.eye(4, k=3)}, "pose holds 1e\\+308, expected at most 1e\\+12"),
         ({"pose": np.diag((1.0, 1, -1, 1))}, "determinant -1.000, expected \\+1"),
         ({"intrinsics": np.diag((0.0, 1, 1))}, "focal lengths 0, 1 do not fit"),
         ({"intrinsics": np.array(((150.0, 2, 99), (0, 150, 50), (0, 0, 1)))}, "skewed by 2"),
@@ -418,6 +425,38 @@ def slow_overlap(views, source, target) -> float:
         if 0 <= u < shape[1] and 0 <= v < shape[0]:
             seen += abs(views.thumbnails[target][v, u] - z) <= 0.1 * z
     return seen / total
+
+
+@pytest.mark.parametrize("known", [0.16, 0.02])
+def test_scattered_depth_keeps_its_neighbors(known):
+    """Two images of 640x480 of a room: the overlap is close to that of dense depth, however few pixels are known."""
+    dense, thin = (overlap_in_a_room(share) for share in (1.0, known))
+    assert dense > 0.6
+    assert abs(thin - dense) < 0.06
+
+
+def overlap_in_a_room(known):
+    """Share of the first image that the second one sees, if this share of their pixels is known."""
+    random, room, matrix = np.random.default_rng(0), Room(), pinhole(500.0, 320.0, 240.0)
+    frames = []
+    for place in (0, 5):
+        view = room.see(room.pose(place), matrix, 480, 640)
+        depth = np.where(random.random(view.depth.shape) < known, view.depth, 0).astype(np.float32)
+        frames.append(RawFrame(RawCamera(matrix, room.pose(place)), view.image, depth=depth))
+    scene = planned(*frames)
+    encoded = [encode_frame(frame, scene, place, EngineSettings()) for place, frame in enumerate(frames)]
+    columns = [np.stack([e.row[f"frame.{name}"] for e in encoded]) for name in ("world_to_cam", "intrinsics", "size")]
+    _, overlap = find_neighbours(SceneViews(*columns, [e.thumbnail for e in encoded]))
+    return float(overlap[0, 0]) / 255
+
+
+def test_thumbnails_of_depth_with_holes_are_samples_bit_for_bit():
+    depth = np.random.default_rng(0).uniform(1, 2, (480, 640)).astype(np.float32)
+    depth[:200, :300] = 0
+    frame = raw_frame(480, 640, depth=depth)
+    scene = planned(frame)
+    thumbnail = encode_frame(frame, scene, 0, EngineSettings()).thumbnail
+    np.testing.assert_array_equal(thumbnail, (depth / np.float32(scene.unit))[8::16, 8::16].astype(np.float16))
 
 
 def test_frames_that_look_away_from_each_other_are_no_neighbours():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from boxed_poses import BoxedPoses, box_poses, builds, forget_poses, poses_of
+from boxed_poses import BoxedPoses, box_poses, builds, forget_poses, interrupting, poses_of
 from kills import check_kills
 
 from zipmap_pl.preprocess import kept
@@ -54,12 +54,8 @@ def reader_of(raw):
     return BoxedPoses(RgbdFolder(raw, RgbdOptions("toy")), raw)
 
 
-def without_tables(tree):
-    return {name: data for name, data in tree.items() if not name.startswith("plan/tables/")}
-
-
 def kept_files(output):
-    return sorted((output / "plan/tables").iterdir())
+    return {path.name: path.read_bytes() for path in (output / "plan/tables").iterdir()}
 
 
 # Once, whoever comes.
@@ -68,7 +64,7 @@ def kept_files(output):
 def test_they_are_made_once_for_all_workers_and_are_in_no_byte(toys, unboxed, raw, tmp_path):
     preprocess(reader_of(raw), tmp_path / "out", SETTINGS, workers=2)
     assert builds(raw) == BOXES and len(kept_files(tmp_path / "out")) == 3
-    assert without_tables(toys.tree(tmp_path / "out")) == unboxed[1]
+    assert toys.tree(tmp_path / "out") == unboxed[1]
 
 
 def test_they_are_there_before_scenes_are_listed(raw, tmp_path, monkeypatch):
@@ -91,7 +87,7 @@ def test_parts_at_the_same_time_make_each_of_them_once(toys, unboxed, raw, tmp_p
     for child in children:
         os.waitpid(child, 0)
     assert builds(raw) == BOXES
-    assert without_tables(toys.tree(tmp_path / "out")) == unboxed[1]
+    assert toys.tree(tmp_path / "out") == unboxed[1]
 
 
 def test_each_part_begins_with_another_container(raw, tmp_path, monkeypatch):
@@ -114,7 +110,7 @@ def test_they_may_be_deleted(toys, unboxed, raw, tmp_path):
     shutil.rmtree(tmp_path / "out/plan/tables")
     forget_poses()
     preprocess(reader_of(raw), tmp_path / "out", SETTINGS, workers=1)
-    assert without_tables(toys.tree(tmp_path / "out")) == unboxed[1]
+    assert toys.tree(tmp_path / "out") == unboxed[1]
     shutil.rmtree(tmp_path / "out/plan/tables")
     assert preprocess(reader_of(raw), tmp_path / "out", SETTINGS, workers=1).shards_written == 0
 
@@ -172,6 +168,14 @@ def test_whoever_waits_for_a_builder_that_dies_builds(raw, tmp_path):
     assert [path.suffix for path in (tmp_path / "tables").iterdir()] == [".npz"]
 
 
+def test_ctrl_c_does_not_wait_for_a_builder_and_leaves_nothing_half(raw, tmp_path, monkeypatch):
+    endless = [kept.KeptTable(raw / "a.poses.gz", "poses", interrupting)]
+    monkeypatch.setattr(BoxedPoses, "containers", lambda self: endless)
+    with pytest.raises(KeyboardInterrupt):
+        preprocess(reader_of(raw), tmp_path / "out", SETTINGS, workers=2)
+    assert [*(tmp_path / "out").rglob("*tables/*")] == []
+
+
 def test_killed_and_gone_on_the_bytes_are_the_same(toys, raw, tmp_path):
     check_killed(toys, raw, tmp_path, sorted(random.Random(0).sample(range(100), 4)))
 
@@ -186,9 +190,10 @@ def check_killed(toys, raw, folder, moments):
     """Every run begins without what this process remembers of the boxes."""
     preprocess(reader_of(raw), folder / "unbroken", SETTINGS, workers=1)
     forget_poses()
-    unbroken = toys.tree(folder / "unbroken")
+    unbroken, tables_of_unbroken = toys.tree(folder / "unbroken"), kept_files(folder / "unbroken")
     for moment in moments:
         check_kills(toys.tree, reader_of(raw), unbroken, folder, [moment], SETTINGS)
+        assert kept_files(folder / str(moment)) == tables_of_unbroken
         forget_poses()
 
 

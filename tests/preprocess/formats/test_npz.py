@@ -86,6 +86,8 @@ def npy(shape, values=b"", descr="'<f8'"):
         (npy("(" + "1," * 70 + ")", bytes(8)), "promises float64[1, 1"),
         (npy("(3,)", descr="'<U0'"), "promises"),
         (npy("(3,)", descr="'O'"), "holds objects"),
+        (npy("(3,)", bytes(96), "('<f8', (2, 2))"), "promises"),
+        (npy("(True,)", descr="'V0'"), "promises"),
         (npy("-" * 9000 + "1"), "MemoryError"),
         (npy("(" * 150 + ")" * 150, bytes(9)), "that is 8 bytes, but 9 follow"),
         (npy("__import__('os').abort()"), "malformed node"),

@@ -140,11 +140,20 @@ def test_an_archive_is_gone_through_once_for_all_processes_until_a_part_changes(
         assert passes == [archive, archive]
 
 
-def test_a_reader_of_tars_lists_their_tables(tmp_path):
-    for name in ("b/y.tar", "b/x.tgz", "a.tar.gz00", "a.tar.gz01", "c.txt", "lost.tar00", "lost.tar02"):
+def test_the_tables_of_tars_are_listed_but_for_tars_inside_of_scenes(tmp_path):
+    for name in (
+        "b/y.tar",
+        "b/x.tgz",
+        "a.tar.gz00",
+        "a.tar.gz01",
+        "c.txt",
+        "lost.tar00",
+        "lost.tar02",
+        "b/scene1/z.tar",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert [table.source for table in sources.tar_tables(tmp_path)] == [
+    assert [table.source for table in sources.tar_tables(tmp_path, re.compile(".*/scene[0-9]"))] == [
         tmp_path / name for name in ("a.tar.gz00", "b/x.tgz", "b/y.tar")
     ]
 

@@ -13,6 +13,7 @@ from zipmap_pl.datasets.inspection.agreement import scene_agreement
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.convert.axes import AXES
+from zipmap_pl.preprocess.formats.file_patterns import match_files
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion, read_intrinsics, read_trajectory
 from zipmap_pl.preprocess.raw import RawFault
 from zipmap_pl.preprocess.registry import dataset_names
@@ -71,6 +72,78 @@ def test_tum_partners_too_far_in_time_are_no_partners(toys, tmp_path):
     write_tum(toys, tmp_path, shift=10.0)
     with pytest.raises(UserError, match="no picture has a depth and a pose within 0.02 s"):
         RgbdFolder(tmp_path, RgbdOptions("toy")).scenes()
+
+
+@pytest.mark.parametrize(
+    ("change", "guess"),
+    [
+        (lambda time: time * 1e9, r"groundtruth\.txt may be in nanoseconds"),
+        (lambda time: time * 1e3, r"groundtruth\.txt may be in milliseconds"),
+        (lambda time: time - 1305031102, "one may count from its start"),
+    ],
+)
+def test_tum_clocks_that_differ_are_named_with_their_times(toys, tmp_path, change, guess):
+    write_tum(toys, tmp_path)
+    file = tmp_path / "groundtruth.txt"
+    lines = [line.split(" ", 1) for line in file.read_text().splitlines()[1:]]
+    file.write_text("".join(f"{change(float(time)):.4f} {rest}\n" for time, rest in lines))
+    with pytest.raises(UserError, match=rf"groundtruth\.txt: times .* to .*, but rgb\.txt has 13.*{guess}.*one clock"):
+        RgbdFolder(tmp_path, RgbdOptions("toy")).scenes()
+
+
+def test_a_byte_order_mark_before_lists_and_poses_is_no_mistake(toys, tmp_path):
+    write_tum(toys, tmp_path)
+    for name in ("rgb", "depth", "groundtruth"):
+        file = tmp_path / f"{name}.txt"
+        file.write_bytes(b"\xef\xbb\xbf" + b"".join(file.read_bytes().splitlines(keepends=True)[1:]))
+    (scene,) = RgbdFolder(tmp_path, RgbdOptions("toy")).scenes()
+    assert len(scene.frames) == 5
+
+
+def test_files_whose_names_are_not_utf_8_are_read_by_the_lists_that_name_them(toys, tmp_path):
+    write_tum(toys, tmp_path)
+    (tmp_path / "rgb").rename(tmp_path / "caf\udce9")
+    for name in ("rgb.txt", "depth.txt"):
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data.replace(b" rgb/", b" caf\xe9/"))
+    reader = RgbdFolder(tmp_path, RgbdOptions("toy"))
+    (scene,) = reader.scenes()
+    assert reader.frame(scene, scene.frames[0]).image.size
+
+
+def test_what_macos_leaves_next_to_files_is_passed_over(toys, raw):
+    for kind in ("color.png", "depth.png", "pose.txt"):
+        (raw / f"._frame-000001.{kind}").write_bytes(b"\0\5\x16\7")
+    (scene,) = RgbdFolder(
+        raw, RgbdOptions("toy", color="*.color.png", depth="*.depth.png", poses="*.pose.txt")
+    ).scenes()
+    assert len(scene.frames) == 5
+    assert len(match_files(raw, "._*.color.png")) == 1
+
+
+def test_a_frame_whose_name_has_a_newline_is_a_frame(toys, raw):
+    for kind in ("color.png", "depth.png", "pose.txt"):
+        (raw / f"frame-000001.{kind}").rename(raw / f"frame-0000\n01.{kind}")
+    reader = RgbdFolder(raw, RgbdOptions("toy"))
+    (scene,) = reader.scenes()
+    assert "0000\n01" in scene.frames and len(scene.frames) == 5
+    assert reader.frame(scene, "0000\n01").image.size
+
+
+def test_names_that_are_not_utf_8_are_refused_before_the_work(toys, raw, tmp_path, capsys):
+    for kind in ("color.png", "depth.png", "pose.txt"):
+        (raw / f"frame-000001.{kind}").rename(raw / f"frame-caf\udce9.{kind}")
+    assert main(["preprocess", "rgbd_folder", str(raw), "--output", str(tmp_path / "out"), "--workers", "1"]) == 2
+    assert "the name of frame 'caf\\udce9' is not UTF-8; rename the raw files" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.tar"))
+
+
+def test_a_folder_whose_name_is_not_utf_8_can_be_reported(toys, tmp_path, capsys):
+    raw = tmp_path / "caf\udce9"
+    (toys.write_sequence(raw / "kitchen", 5) / "frame-000001.depth.png").unlink()
+    command = ["preprocess", "rgbd_folder", str(raw), "--output", str(tmp_path / "out"), "--workers", "1"]
+    assert main([*command, "--max-fault-share", "0.5"]) == 0, capsys.readouterr().err
+    assert "caf\\udce9/kitchen/frame-000001.color.png: picture without its depth" in capsys.readouterr().out
 
 
 def pose_lines(poses, style):
@@ -330,9 +403,9 @@ def test_no_options_at_all(capsys):
     )
 
 
-def info_of(capsys, raw, output, *options):
-    """What `zipmap shards info` says of the raw data, read with these options."""
-    assert main(["preprocess", "rgbd_folder", str(raw), "--output", str(output), "--workers", "1", *options]) == 0
+def info_of(capsys, raw, output, *options, status=0):
+    """What `zipmap shards info` says of the raw data, read with these options; preprocessing ends with this status."""
+    assert main(["preprocess", "rgbd_folder", str(raw), "--output", str(output), "--workers", "1", *options]) == status
     capsys.readouterr()
     assert main(["shards", "info", str(output)]) == 0
     return capsys.readouterr().out
@@ -351,8 +424,8 @@ def info_of(capsys, raw, output, *options):
 def test_wrong_conventions_are_seen_in_info(capsys, toys, tmp_path, options):
     raw = toys.write_sequence(tmp_path / "raw", 8)
     assert "DISAGREE" not in info_of(capsys, raw, tmp_path / "right")
-    wrong = info_of(capsys, raw, tmp_path / "wrong", *options)
-    assert " - DISAGREES\nDISAGREEMENT in 1 of 1 scenes: check the options for axes" in wrong
+    wrong = info_of(capsys, raw, tmp_path / "wrong", *options, status=3)
+    assert " - DISAGREES\nDISAGREEMENT in 1 of 1 compared scene: check the options for axes" in wrong
 
 
 def test_moving_and_rendered_are_told_to_the_dataset(capsys, raw, tmp_path):

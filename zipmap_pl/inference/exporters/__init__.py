@@ -6,4 +6,13 @@ writes below `folder`, which exists, and returns what it wrote by the name under
 the points that the user asked for. A module whose name begins with "_" is not a format.
 """
 
-USUAL = ("cameras", "depth", "ply", "glb", "preview", "maps")  # what is written for a user who names none
+USUAL = (
+    "cameras",
+    "glb",
+    "ply",
+    "colmap",
+    "npz",
+    "depth",
+    "preview",
+    "maps",
+)  # what is written for a user who names none

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zipmap_pl.contracts.scene import Scene
+from zipmap_pl.contracts.scene import FIRST_CAMERA, Scene
 from zipmap_pl.inference.points import PointCloud
 
 CONVENTIONS = {
@@ -18,7 +18,6 @@ CONVENTIONS = {
     "y = scale_y * (i + 0.5) + top of that photo",
     "kept": "share of the photo's area that the model has seen; the crop is what the model has not cut off",
     "down": "direction of gravity in the world, estimated from the cameras unless that is turned off",
-    "scale": "arbitrary",
 }
 
 
@@ -26,7 +25,12 @@ def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
     """Write cameras.json; null where a camera is not finite."""
     views = [_view(scene, number) for number in range(len(scene.names))]
     path = folder / "cameras.json"
-    text = {"conventions": CONVENTIONS | {"world": scene.world}, "down": scene.down.tolist(), "views": views}
+    scale = "arbitrary" if scene.world == FIRST_CAMERA else "that of the world"
+    text = {
+        "conventions": CONVENTIONS | {"world": scene.world, "scale": scale},
+        "down": scene.down.tolist(),
+        "views": views,
+    }
     path.write_text(json.dumps(text, indent=1, allow_nan=False) + "\n")
     return {"cameras": path}
 

@@ -1,16 +1,23 @@
 """Photos or a video as the images that the model takes, and the way back to the pixels of the user's own images."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.images.crop import center_crop
+from zipmap_pl.images.crop import center_crop, kept_share
 from zipmap_pl.images.photo import Photo
 from zipmap_pl.inference.sources.photos import PHOTO_ENDINGS, open_folder
 from zipmap_pl.inference.sources.video import open_video
 from zipmap_pl.progress import track
+
+MUCH = 0.75  # what is kept of a 4:3 photo in a square; photos of which less is kept are named in the log
+NAMED = 5  # of them
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,8 @@ def load_images(
 ) -> list[ModelImage]:
     """Read a folder of photos (sorted by name, numbers in names by value) or a video, all brought to one size that the model takes.
 
-    The size follows the first image: `width` pixels wide, height a multiple of `patch`, height / width kept inside `aspect` (what
-    the model was trained on). What does not fit is cropped around the centre; nothing is padded or squeezed.
+    The size is `width` pixels wide; see `choose_shape` for its height. What does not fit is cropped around the center; nothing is
+    padded or squeezed. Photos of which less than 75 % is kept are named in the log.
 
     Args:
         max_views: keep at most that many, evenly spread; None keeps all.
@@ -47,28 +54,49 @@ def load_images(
     """
     if source.is_file() and source.suffix.lower() in PHOTO_ENDINGS:
         raise UserError(f"{source}: a single photo, expected a folder of photos or a video; give its folder")
-    names, read = open_video(source) if source.is_file() else open_folder(source)
+    names, read, size = open_video(source) if source.is_file() else open_folder(source)
     chosen = list(range(0, len(names), every))
     if max_views is not None and len(chosen) > max_views:
         chosen = [chosen[position] for position in np.linspace(0, len(chosen) - 1, max_views).round().astype(int)]
+    sizes: list[tuple[int, int]] = []
     images: list[ModelImage] = []
-    for number in track(chosen, "reading pictures", len(chosen)):
-        try:
-            photo = read(number)
-            if not images:
-                size = model_size(*photo.size, width, patch, aspect)
-            images.append(fit_photo(names[number], photo, size))
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{source / names[number]}: not a picture that can be decoded ({error}); repair or remove it"
-            ) from error
+    try:
+        for number in chosen:
+            sizes.append(size(number))
+        shape = choose_shape(sizes, width, patch, aspect)
+        _tell_cropped(source, [names[number] for number in chosen], sizes, shape)
+        for number in track(chosen, "reading pictures", len(chosen)):
+            images.append(fit_photo(names[number], read(number), shape))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{source / names[number]}: not a picture that can be decoded ({error}); repair or remove it"
+        ) from error
     return images
 
 
-def model_size(height: int, width: int, model_width: int, patch: int, aspect: tuple[float, float]) -> tuple[int, int]:
-    """Height, width at which the model sees images of `height` x `width`."""
-    ratio = min(max(height / width, aspect[0]), aspect[1])
-    return max(round(ratio * model_width / patch), 1) * patch, model_width
+def choose_shape(
+    sizes: Sequence[tuple[int, int]], width: int, patch: int, aspect: tuple[float, float]
+) -> tuple[int, int]:
+    """The one height and width at which the model sees images of these sizes (height, width).
+
+    Of all heights in patches inside `aspect` (height / width, what the model was trained on) it is the one that keeps most of
+    the photo of which it keeps least.
+    """
+    lowest, highest = (max(round(ratio * width / patch), 1) for ratio in aspect)
+    extremes = min(sizes, key=lambda size: size[0] / size[1]), max(sizes, key=lambda size: size[0] / size[1])
+    shapes = [(rows * patch, width) for rows in range(lowest, highest + 1)]
+    return max(shapes, key=lambda shape: min(kept_share(size, shape) for size in extremes))
+
+
+def _tell_cropped(source: Path, names: list[str], sizes: list[tuple[int, int]], shape: tuple[int, int]) -> None:
+    shares = {name: kept_share(size, shape) for name, size in zip(names, sizes, strict=True)}
+    bad = [f"{name} ({share:.0%})" for name, share in shares.items() if share < MUCH]
+    if bad:
+        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        log.warning(
+            "%s: the model sees %d x %d pixels; less than %.0f %% is kept of %d of %d photos: %s%s",
+            *(source, shape[1], shape[0], 100 * MUCH, len(bad), len(names), ", ".join(bad[:NAMED]), more),
+        )
 
 
 def fit_photo(name: str, photo: Photo, size: tuple[int, int]) -> ModelImage:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.images.photo import Photo, open_photo
+from zipmap_pl.images.photo import Photo, open_photo, photo_size
 from zipmap_pl.natural_order import natural_order
 
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -15,11 +15,13 @@ OTHER_ENDINGS = {".heic", ".heif", ".gif", ".avif", ".dng", ".cr2", ".cr3", ".ne
 log = logging.getLogger(__name__)
 
 
-def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo]]:
+def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo], Callable[[int], tuple[int, int]]]:
     """Names of the photos of a folder, sorted (numbers in names by value), and what opens one by its place among them.
 
+    The third says its height and width, upright, without decoding it.
+
     Raises:
-        UserError: no photos there. Opening raises OSError or ValueError for a file that cannot be read.
+        UserError: no photos there. The functions raise OSError or ValueError for a file that cannot be read.
     """
     if not folder.is_dir():
         raise UserError(
@@ -41,4 +43,7 @@ def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo]]:
     def read(number: int) -> Photo:
         return open_photo((folder / names[number]).read_bytes())
 
-    return names, read
+    def size(number: int) -> tuple[int, int]:
+        return photo_size((folder / names[number]).read_bytes())
+
+    return names, read, size

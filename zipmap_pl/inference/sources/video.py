@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
@@ -14,8 +15,10 @@ VIDEO_ENDINGS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 log = logging.getLogger(__name__)
 
 
-def open_video(path: Path) -> tuple[list[str], Callable[[int], DecodedPhoto]]:
+def open_video(path: Path) -> tuple[list[str], Callable[[int], DecodedPhoto], Callable[[int], tuple[int, int]]]:
     """Names of the frames of a video, and what reads one by its number. Frames that are missing are logged.
+
+    The third says height and width of a frame, which all share.
 
     Raises:
         UserError: no frame can be decoded; when reading, that one cannot.
@@ -43,4 +46,8 @@ def open_video(path: Path) -> tuple[list[str], Callable[[int], DecodedPhoto]]:
         except ValueError as error:
             raise UserError(f"{path}: {error}; re-encode the video") from error
 
-    return [f"frame-{number:06d}" for number in range(count)], read
+    @cache
+    def size_of_all() -> tuple[int, int]:
+        return read(0).size
+
+    return [f"frame-{number:06d}" for number in range(count)], read, lambda number: size_of_all()

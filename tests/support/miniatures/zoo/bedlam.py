@@ -1,4 +1,4 @@
-"""BEDLAM in small: a job with two sequences, one that zooms in a nested folder, one in zips, and what is left out."""
+"""BEDLAM in small: a job with two sequences, one that zooms in a nested folder, one in zips and a tar, and what is left out."""
 
 import shutil
 from pathlib import Path
@@ -17,6 +17,7 @@ from miniatures.damage import (
 )
 from miniatures.files import exr, png, to_folder, to_zip
 from miniatures.rooms import Room, pinhole
+from miniatures.tars import written_tar
 
 HEIGHT, WIDTH = 36, 64
 STATIC = "20221013_3_250_batch01hand_static_bigOffice"
@@ -38,9 +39,11 @@ def write(raw: Path) -> list[TrueScene]:
     )
     to_folder(raw / STATIC, {**first[0], **second[0], **sequence(SKIPPED, Room(), 1)[0], "be_seq.csv": b"not read"})
     to_folder(raw / ZOOM / ZOOM, zoom[0])
-    for name, part in (("png", "png"), ("depth", "depth"), ("gt", "ground_truth")):
-        held = {file: data for file, data in stadium[0].items() if file.startswith(part)}
+    for name in ("png", "depth"):
+        held = {file: data for file, data in stadium[0].items() if file.startswith(name)}
         to_zip(raw / f"archives/{STADIUM}_{name}.zip", held, top=STADIUM)
+    held = {f"{STADIUM}/{file}": data for file, data in stadium[0].items() if file.startswith("ground_truth")}
+    written_tar(raw / f"archives/{STADIUM}_gt.tar", held)
     for job in (HDRI, CLOSE_UP):
         to_folder(raw / job, sequence(FIRST, Room(), 1)[0])
     return [
@@ -55,7 +58,7 @@ def sequence(name: str, room: Room, count: int, zooms: bool = False) -> tuple[di
     """The files of a sequence in the folder of its job, and the truth of every fifth image: only they have depth."""
     files, frames, lines = {}, [], [HEADER]
     for k in range(count):
-        frame, pose = f"{name}_{k:04d}", room.pose(k / 5)
+        frame, pose = f"{name}_{k:04d}", room.pose(k / 2)
         millimeters = 30.0 + (k if zooms else 0)
         lines.append(f"{frame}.png," + ",".join(f"{v:.10f}" for v in (*unreal(pose), millimeters, *SENSOR, 0.0)))
         if k % 5:

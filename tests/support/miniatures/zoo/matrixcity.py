@@ -126,9 +126,7 @@ MINIATURE = Miniature(
         *picture_damages(IMAGE),
         *exr_damages(DEPTH),
         *matrix_damages(POSE_5, _matrix),
-        POSE_5.damage(
-            "pose not divided", _matrix(lambda pose: np.multiply(pose, 100)), "pose is no rotation: orthonormal"
-        ),
+        POSE_5.damage("pose not divided", _matrix(lambda pose: np.multiply(pose, 100)), "pose is a rotation times 100"),
         IMAGE.damage("picture of another size", spoil.other_size, "picture is 32x18", blamed=f"{BLOCK}/0004"),
         CAMERAS.damage("cameras truncated", spoil.truncate, "unreadable JSON"),
         CAMERAS.damage(

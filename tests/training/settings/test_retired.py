@@ -7,8 +7,8 @@ import pytest
 from zipmap_pl.cli.main import main
 from zipmap_pl.errors import UserError
 from zipmap_pl.training.config import compose, to_yaml
-from zipmap_pl.training.retired import RETIRED, RetiredSetting
 from zipmap_pl.training.run_settings import keep_settings
+from zipmap_pl.training.settings.retired import RETIRED, RetiredSetting
 
 BEFORE = Path(__file__).with_name("settings_before.yaml")
 NOW = [
@@ -76,7 +76,7 @@ def test_the_camera_mode_of_before_is_accepted_where_it_agrees(capsys) -> None:
 
 
 def test_a_setting_that_never_was_one_stays_unknown() -> None:
-    with pytest.raises(UserError, match="Key 'sede' not in 'DataConfig'"):
+    with pytest.raises(UserError, match="no key data.sede; did you mean"):
         compose(["data.sede=5"])
 
 

@@ -66,8 +66,8 @@ def judge(given: Mapping[str, Any], config: Any) -> None:
     """Warn of retired keys that agree with the `RunConfig`. Raises UserError for one that contradicts it."""
     for key, value in given.items():
         successor, now = RETIRED[key].successor, RETIRED[key].value_in(config)
-        if value != now:
-            found = "null" if value is None else value
+        if str(value) != str(now):  # "42" is the 42 that a setting of whole numbers makes of it
+            found = "null" if value is None else repr(value) if isinstance(value, str) and not value.strip() else value
             raise UserError(
                 f"settings: {key} is {found}, but it follows from {successor} and is {now}; remove it, and set {successor}"
             )
