@@ -17,11 +17,11 @@ memory    peak of a worker: a scene of many frames, an archive of many members t
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -29,9 +29,18 @@ import numpy as np
 from peak_memory import LongScene, in_new_process, peaks, write_archive
 from raw_layouts import Raw, lay_out_tartanair, lay_out_tum
 
+from zipmap_pl.datasets.format.dataset_file import pack_dataset_file
 from zipmap_pl.datasets.format.depth_coding import encode_depth, write_codes
-from zipmap_pl.datasets.format.schema import DATASET_FILE, SCHEMA_VERSION
+from zipmap_pl.datasets.format.schema import (
+    DATASET_FILE,
+    FRAME_COLUMNS,
+    INDEX_FOLDER,
+    SCENE_COLUMNS,
+    SCHEMA_VERSION,
+    SHARD_TEXT_COLUMNS,
+)
 from zipmap_pl.images.resample import resample_layer
+from zipmap_pl.preprocess.engine.columns import write_column, write_text
 from zipmap_pl.preprocess.engine.encode import JPEG_SETTINGS, stored_size
 from zipmap_pl.preprocess.engine.plan import Plan, ScenePlan
 from zipmap_pl.preprocess.engine.run import preprocess
@@ -167,15 +176,27 @@ def write_job(folder: Path, shards: int, frames: int) -> None:
         meta |= {"faults": [], "checks": []}
         for file, data in (
             (shard.tar(folder), b"tar"),
-            (shard.sidecar(folder), pack_sidecar(meta, ShardRows([], [], [], [], []))),
+            (shard.sidecar(folder), pack_sidecar(meta, ShardRows(*([] for _ in fields(ShardRows))))),
         ):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
         states.append(ShardState(shard, meta))
     save_finished(folder, finished_of(folder, plan, states))
-    (folder / DATASET_FILE).write_text(
-        json.dumps({"schema_version": SCHEMA_VERSION, "splits": [], "faults": [], "left_out": []})
-    )
+    write_index(folder / INDEX_FOLDER, plan)
+    info = {"schema_version": SCHEMA_VERSION, **plan.settings["dataset"], "splits": plan.splits}
+    nothing = {"counts": {}, "faults": [], "left_out": []}
+    (folder / DATASET_FILE).write_bytes(pack_dataset_file({**info, **nothing}))
+
+
+def write_index(folder: Path, plan: Plan) -> None:
+    """An index of all scenes, without any frame."""
+    for columns, rows in ((FRAME_COLUMNS, 0), (SCENE_COLUMNS, len(plan.scenes))):
+        for name, (dtype, shape) in columns.items():
+            write_column(folder / f"{name}.npy", np.zeros((rows, *shape), dtype))
+    write_text(folder, "frame.name", [])
+    write_text(folder, "scene.name", [scene.name for scene in plan.scenes])
+    for name in SHARD_TEXT_COLUMNS:
+        write_text(folder, name, [])
 
 
 def resume(folder: Path, shards: int, frames: int) -> tuple[list[str], bool]:

@@ -145,6 +145,9 @@ class RawReader(Protocol):
 
     A reader of large containers may also have `containers() -> list[KeptTable]` (`preprocess.kept`): the tables of all its
     containers, which the workers make before `scenes` is called. It looks at names only.
+
+    Where a description leaves more than one reading possible, it may have `alternatives() -> dict[str, RawReader]`: the same
+    data read in the other ways, by a name that says how ("--axes opengl"). `zipmap preprocess NAME RAW --check` tries them.
     """
 
     @property

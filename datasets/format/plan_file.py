@@ -26,11 +26,12 @@ def parse_plan(data: bytes) -> tuple[dict, list[bytes]]:
     return summary, lines.splitlines()
 
 
-def check_plan(file: Path) -> None:
-    """Look at every byte of a plan, without keeping it. Raises ValueError if a bit was changed, and OSError."""
+def check_plan(file: Path) -> dict:
+    """Look at every byte of a plan; returns its summary. Raises ValueError if a bit was changed, and OSError."""
     with open(file, "rb") as stream:
         summary = parse_summary(stream.readline().removesuffix(b"\n"))
         _compare(summary, hashlib.file_digest(stream, "sha256").hexdigest())
+    return summary
 
 
 def parse_summary(head: bytes) -> dict:

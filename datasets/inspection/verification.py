@@ -1,6 +1,7 @@
 """Checks a dataset in shards, byte for byte and image for image: index, shards, and what the writer keeps for itself."""
 
 import hashlib
+import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def verify(folder: str | Path) -> list[str]:
     problems = list(damaged_columns(index.folder, index.info))
     if problems:  # shards cannot be judged by a damaged index
         return problems
-    problems += _check_plan(index.folder)
+    problems += _check_plan(index)
     for shard in track(range(index.shard_count), "verify", index.shard_count):
         problems += [*verify_shard(index, shard), *_check_sidecar(index, shard)]
     return problems
@@ -61,12 +62,13 @@ def verify_shard(index: ShardIndex, shard: int) -> list[str]:
     return problems
 
 
-def _check_plan(folder: Path) -> list[str]:
-    file = folder / PLAN_FOLDER / PLAN_FILE
+def _check_plan(index: ShardIndex) -> list[str]:
+    file = index.folder / PLAN_FOLDER / PLAN_FILE
     if not file.parent.is_dir():
         return []
     try:
-        check_plan(file)
+        if check_plan(file).get("fingerprint") != index.info.get("fingerprint"):
+            return [f"{file}: the plan of another dataset; put the right one back, or preprocess with --rebuild"]
     except FileNotFoundError:
         return [f"{file}: missing; run the same `zipmap preprocess` again"]
     except ValueError as error:
@@ -79,7 +81,9 @@ def _check_sidecar(index: ShardIndex, shard: int) -> list[str]:
     if not (index.folder / SIDECAR_FOLDER).is_dir():
         return []
     try:
-        read_arrays(file)
+        meta = json.loads(bytes(read_arrays(file)["meta"]))
+        if meta["sha256"] != index.text("shard.sha256", shard):
+            return [f"{file}: the sidecar of another shard; delete it and run the same `zipmap preprocess` again"]
     except FileNotFoundError:
         return [f"{file}: missing; run the same `zipmap preprocess` again"]
     except DamagedSidecar as damage:

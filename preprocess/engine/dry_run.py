@@ -1,10 +1,8 @@
 """`zipmap preprocess NAME RAW --check`: a look at the first scenes, before a night of work. Nothing is written that stays.
 
 Lists everything, turns at most 64 frames of a few scenes of each split into shards in a temporary folder, and compares how
-depth and cameras agree as they are read, with each common mistake undone, and in the ways that the reader offers:
-
-    def alternatives(self) -> dict[str, RawReader]:  # optional, of a RawReader
-        return {"poses of OpenGL": replace(self, axes="opengl")}
+depth and cameras agree as they are read, with each common mistake undone, and in the other ways that the reader offers
+(`alternatives`, see `preprocess.raw.RawReader`).
 """
 
 import math
@@ -28,6 +26,7 @@ from zipmap_pl.preprocess.engine.readings import BETTER, SceneTable, table_of
 from zipmap_pl.preprocess.engine.run import Report, preprocess
 from zipmap_pl.preprocess.engine.scene_checks import KEPT_PIXELS
 from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.engine.streams import first_frames
 from zipmap_pl.preprocess.engine.tables import make_tables
 from zipmap_pl.preprocess.engine.workers import workers_of
 from zipmap_pl.preprocess.kept import kept_in
@@ -181,7 +180,7 @@ def _chosen(scenes: list[RawScene], count: int) -> Iterator[RawScene]:
     for scene in scenes:
         if scene.frames and taken.get(scene.split, 0) < count:
             taken[scene.split] = taken.get(scene.split, 0) + 1
-            yield replace(scene, frames=scene.frames[:FRAMES], left_out=())
+            yield replace(first_frames(scene, FRAMES), left_out=())
 
 
 def _written(reader: RawReader, chosen: tuple[RawScene, ...], output: Path, settings: EngineSettings) -> Report:

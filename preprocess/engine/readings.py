@@ -21,10 +21,10 @@ PIXELS = 4096  # of a frame that are compared
 TOLERANCE = 1.5  # in medians of the reading that fits best ...
 FINEST, COARSEST = 0.002, 0.05  # ... but at least and at most this: raw depth has steps of 0.1 %
 SEEN_BY_FEW = 0.1  # of the pixels that the others compare: a reading with less has frames that do not see the same
-# Factors of the depth that are tried: from a thousandth to a thousandfold, in steps of 20 %, but not those around 1.
-FACTORS = np.array([factor for factor in 10.0 ** (np.arange(-36, 37) / 12) if factor != 1])
-FINER = np.exp(np.linspace(-0.08, 0.08, 17))  # around the best of them
-FEWER_PIXELS = 1024  # of a frame, to find the factor
+# Factors of the depth that are tried: from a thousandth to a thousandfold, in steps of 29 %, but not 1.
+FACTORS = np.array([factor for factor in 10.0 ** (np.arange(-27, 28) / 9) if factor != 1])
+FINER = np.exp(np.linspace(-0.12, 0.12, 13))  # around the best of them
+FEWER_PAIRS, FEWER_PIXELS = 4, 1024  # that are compared to find the factor
 
 Frames = Mapping[int, Reading]  # by ordinal
 
@@ -34,7 +34,7 @@ class Fit:
     """How well one reading of a scene fits.
 
     Attributes:
-        name: of the mistake that is undone, or of the dataset's own alternative.
+        name: of the mistake that is undone, or of the reader's own alternative.
         share: share of the pixels that agree within the tolerance; None if too few could be compared.
         median: of the relative differences; NaN likewise.
         note: more about the reading.
@@ -74,13 +74,11 @@ def table_of(frames: Frames, alternatives: Mapping[str, Frames]) -> SceneTable:
         alternatives: the same frames, read in other ways that the dataset's reader offers.
     """
     readings: dict[str, Frames] = {AS_IT_IS: frames}
-    readings |= {m.name: _all(frames, m.undo) for m in MISTAKES if m is not OTHER_UNITS}
-    readings |= alternatives
+    readings |= {m.name: _all(frames, m.undo) for m in MISTAKES} | dict(alternatives)
     views = {name: {place: _view(frame) for place, frame in found.items()} for name, found in readings.items()}
     pairs = sorted({pair for kept in views.values() for pair in _pairs(kept)})
     factor = _best_factor(views[AS_IT_IS], pairs)
     views[OTHER_UNITS.name] = {place: _view(frame) for place, frame in _all(frames, other_units(factor)).items()}
-    pairs = sorted({*pairs, *_pairs(views[OTHER_UNITS.name])})
     differences = {name: _differences(kept, pairs) for name, kept in views.items()}
     least = max(LEAST_COMPARED, SEEN_BY_FEW * max(map(len, differences.values())))
     differences = {name: found if len(found) >= least else np.zeros(0) for name, found in differences.items()}
@@ -125,7 +123,7 @@ def _differences(kept: Mapping[int, KeptView], pairs: list[tuple[int, int]]) -> 
 def _best_factor(kept: Mapping[int, KeptView], pairs: list[tuple[int, int]]) -> float:
     """The factor of the depth, far from 1, with which the frames agree best."""
     few = [pair for pair in pairs if pair[0] in kept and pair[1] in kept]
-    few = few[:: -(-len(few) // PAIRS) or 1]
+    few = few[:: -(-len(few) // FEWER_PAIRS) or 1]
     views = [(thinned(kept[one].view, FEWER_PIXELS), kept[two].view) for one, two in few]
 
     def median(factor: float) -> float:

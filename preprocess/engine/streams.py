@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -47,6 +48,16 @@ def with_every_stream(places: list[int], streams: Streams, frame_count: int) -> 
     """The places, and the middle of each stream that has none of them."""
     missed = [span for span in spans(streams, frame_count) if not any(place in span for place in places)]
     return sorted({*places, *(span[len(span) // 2] for span in missed)})
+
+
+def first_frames(scene: RawScene, count: int) -> RawScene:
+    """The scene with its first `count` frames only; of several streams, the first ones of each."""
+    if not scene.streams:
+        return replace(scene, frames=scene.frames[:count])
+    most = max(1, count // len(scene.streams))
+    kept = [span[:most] for span in spans(scene.streams, len(scene.frames))]
+    streams = tuple((name, len(span)) for (name, _), span in zip(scene.streams, kept, strict=True))
+    return replace(scene, frames=tuple(scene.frames[place] for span in kept for place in span), streams=streams)
 
 
 def sizes_of(scene: RawScene, seen: Mapping[int, RawFrame]) -> tuple[Size | None, tuple[Size | None, ...]]:

@@ -2,8 +2,11 @@
 
 import io
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
+
+from zipmap_pl.preprocess.raw import RawFault
 
 
 class RawFile(io.RawIOBase):
@@ -11,7 +14,7 @@ class RawFile(io.RawIOBase):
 
     A place before its start is a ValueError, never an OSError: libraries seek to what a damaged file says, and an OSError
     has to mean that the system failed. Where a library raises OSError for damage all the same, `failed` tells the two apart.
-    Raises OSError if a part cannot be opened.
+    Raises OSError if a part cannot be opened, and ValueError if it is no file.
     """
 
     def __init__(self, parts: Sequence[Path]) -> None:
@@ -21,6 +24,9 @@ class RawFile(io.RawIOBase):
         self.failed = False  # the system could not read
         try:
             for part in parts:
+                mode = os.stat(part).st_mode
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder is an error of the system
+                    raise ValueError(f"{part.name} is no file")
                 self._streams.append(io.FileIO(part))
                 self._ends.append(self.size + os.fstat(self._streams[-1].fileno()).st_size)
         except BaseException:
@@ -72,3 +78,20 @@ class RawFile(io.RawIOBase):
         for stream in self._streams:
             stream.close()
         super().close()
+
+
+def facts_of(file: Path) -> os.stat_result:
+    """Size and times of a raw file, asked before it is opened: a named pipe would wait for a writer, a device never end.
+
+    Raises:
+        RawFault: missing, a folder, or no file. Other errors of the system stay what they are.
+    """
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RawFault(file, "missing") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise RawFault(file, "is a folder, expected a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise RawFault(file, "is no file (a named pipe, a device or a socket)")
+    return found

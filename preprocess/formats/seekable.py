@@ -4,6 +4,7 @@ import io
 import os
 from typing import BinaryIO
 
+from zipmap_pl.preprocess.formats.raw_file import facts_of
 from zipmap_pl.preprocess.formats.sources import Source, TarMember, Tarred, Zipped, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
 
@@ -17,12 +18,12 @@ def open_seekable(file: Source) -> BinaryIO:
     """
     if isinstance(file, Zipped):
         return io.BytesIO(read_bytes(file))
-    try:
-        stream = io.BufferedReader(TarMember(file)) if isinstance(file, Tarred) else file.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
+    stream: BinaryIO
+    if isinstance(file, Tarred):
+        stream = io.BufferedReader(TarMember(file))
+    else:
+        facts_of(file)
+        stream = file.open("rb")
     if size_of(stream) == 0:
         stream.close()
         raise RawFault(file, "empty file")

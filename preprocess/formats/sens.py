@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zipmap_pl.preprocess.formats.raw_file import facts_of
 from zipmap_pl.preprocess.raw import RawFault
 
 log = logging.getLogger(__name__)
@@ -125,12 +126,7 @@ def inflate_depth(file: Path, data: bytes, size: tuple[int, int]) -> np.ndarray:
 
 def _version_of(file: Path) -> tuple[int, int]:
     """Size and time of the last change: what is remembered of a file holds for these."""
-    try:
-        found = file.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    if file.is_dir():
-        raise RawFault(file, "is a folder, expected a file")
+    found = facts_of(file)
     if found.st_size == 0:
         raise RawFault(file, "empty file")
     return found.st_size, found.st_mtime_ns

@@ -8,7 +8,7 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats.listing import MACOS, OUTSIDE, leads_out
+from zipmap_pl.preprocess.formats.raw_file import facts_of
 from zipmap_pl.preprocess.formats.tars import DAMAGED_TAR, OpenTar, is_tar, kept_table_of
 from zipmap_pl.preprocess.formats.zips import DAMAGED_ZIP, OpenZip
 from zipmap_pl.preprocess.kept import KeptTable
@@ -157,6 +158,11 @@ def folders_in(folder: Source) -> list[str]:
         return []
 
 
+def first_holding(folders: Iterable[Source], ending: str) -> Source | None:
+    """The first of these folders that holds a file whose name ends so. RawFault if an archive is unreadable."""
+    return next((folder for folder in folders if any(name.endswith(ending) for name in names_in(folder))), None)
+
+
 @lru_cache(maxsize=2)  # a tree of pictures, and perhaps one of depth
 def find_folders(raw: Path, pattern: re.Pattern[str], tars: bool = False) -> Folders:
     """The folders of a raw tree whose whole path fits `pattern`, by what its first group stands for.
@@ -257,15 +263,10 @@ def found_twice(places: tuple[Source, ...]) -> list[LeftOut]:
 
 
 def _read_file(file: Path) -> bytes:
-    try:
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise RawFault(file, f"{size} bytes, expected at most {MAX_BYTES}")
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RawFault(file, "missing") from error
-    except IsADirectoryError as error:
-        raise RawFault(file, "is a folder, expected a file") from error
+    size = facts_of(file).st_size
+    if size > MAX_BYTES:
+        raise RawFault(file, f"{size} bytes, expected at most {MAX_BYTES}")
+    return file.read_bytes()
 
 
 def _read_member(source: Zipped | Tarred) -> bytes:

@@ -6,9 +6,9 @@
       K_<n>                                [3, 3] pixels, from the image's corner
       pose_<n>                             [4, 4] camera to world, right-down-forward
 
-Such folders may lie at any depth. A scene is a file, <train|test>/<sequence>; its frames are numbered, with gaps. The
-published training trains on the test sequences, too; here they are the split `test`. Whether the unit is a meter is not
-known: the dataset counts as not metric.
+Such folders may lie at any depth, or in tars as downloaded, which are read in place. A scene is a file,
+<train|test>/<sequence>; its frames are numbered, with gaps. The published training trains on the test sequences, too; here
+they are the split `test`. Whether the unit is a meter is not known: the dataset counts as not metric.
 """
 
 import re
@@ -20,7 +20,8 @@ import numpy as np
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats.hdf5 import Hdf5, opened
 from zipmap_pl.preprocess.formats.pictures import decoded_picture
-from zipmap_pl.preprocess.formats.sources import Folders, Source, find_folders, found_twice, join, names_in
+from zipmap_pl.preprocess.formats.sources import Folders, Source, find_folders, found_twice, join, names_in, tar_tables
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 
@@ -63,11 +64,15 @@ class GtaSfm:
 
     def scenes(self) -> list[RawScene]:
         """One scene per file, sorted by name. Raises UserError if there are none."""
-        found = find_folders(self.raw, FOLDER)
+        found = find_folders(self.raw, FOLDER, tars=True)
         files = _files(found)
         if not files:
             raise UserError(f"{self.raw}: no <train|test>/<sequence>.hdf5 in it")
         return [*(_scene(name, places) for name, places in sorted(files.items())), *found.unreadable]
+
+    def containers(self) -> list[KeptTable]:
+        """The tables of all tars."""
+        return tar_tables(self.raw, FOLDER)
 
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera."""
@@ -86,7 +91,7 @@ class GtaSfm:
         return RawFrame(camera, image, jpeg, depth.astype(np.float32, copy=False))
 
     def _file(self, scene: RawScene) -> Source:
-        places = _files(find_folders(self.raw, FOLDER)).get(scene.name)
+        places = _files(find_folders(self.raw, FOLDER, tars=True)).get(scene.name)
         if not places:
             raise RawFault(self.raw / f"{scene.name}{ENDING}", "missing")
         return places[0]

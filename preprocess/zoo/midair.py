@@ -30,7 +30,7 @@ from zipmap_pl.preprocess.convert.depth_of import planar
 from zipmap_pl.preprocess.formats.hdf5 import opened
 from zipmap_pl.preprocess.formats.pictures import read_picture
 from zipmap_pl.preprocess.formats.png_layers import read_half_png
-from zipmap_pl.preprocess.formats.sources import Source, Zipped, exists, find_folders, found_twice, join, names_in
+from zipmap_pl.preprocess.formats.sources import Source, Zipped, exists, find_folders, first_holding, found_twice, join
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
 from zipmap_pl.preprocess.options import option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
@@ -94,6 +94,11 @@ class MidAir:
     def settings(self) -> dict[str, object]:
         """Where the camera is in the vehicle."""
         return settings_of(self)
+
+    def alternatives(self) -> dict[str, "MidAir"]:
+        """The other place of the camera."""
+        other, text = ((0.0, 0.0, 0.0), "none") if any(self.lever_arm) else (LEVER_ARM, ",".join(map(str, LEVER_ARM)))
+        return {f"--lever-arm {text}": replace(self, lever_arm=other)}
 
     def scenes(self) -> list[RawScene]:
         """One scene per flight and climate, sorted by name. Raises UserError if there is no climate."""
@@ -212,18 +217,18 @@ def _flight(file: Source, flight: str) -> Flight:
 @lru_cache(maxsize=8)
 def _folders(places: tuple[Source, ...], part: str, flight: str) -> tuple[Source, ...]:
     """Where images of a flight are: more than one folder if there are copies. Raises RawFault if there is none."""
-    found = [folder for place in places if (folder := _folder(join(place, f"{part}/{flight}"), ENDINGS[part]))]
+    folders = [join(place, f"{part}/{flight}") for place in places]
+    found = tuple(place for folder in folders if (place := first_holding(_inside(folder), ENDINGS[part])))
     if not found:
-        raise RawFault(join(places[0], f"{part}/{flight}"), "missing")
-    return tuple(found)
+        raise RawFault(folders[0], "missing")
+    return found
 
 
-def _folder(folder: Source, ending: str) -> Source | None:
-    """The folder itself, `frames` in it, or its frames.zip: the first that holds images."""
-    inside = [folder, join(folder, "frames")]
-    if isinstance(folder, Path) and (archive := folder / "frames.zip").exists():
-        inside += [Zipped(archive, "."), Zipped(archive, "frames")]
-    return next((place for place in inside if any(name.endswith(ending) for name in names_in(place))), None)
+def _inside(folder: Source) -> list[Source]:
+    """Where images of a flight may be: the folder itself, `frames` in it, its frames.zip."""
+    archive = folder / "frames.zip" if isinstance(folder, Path) else None
+    zipped = [Zipped(archive, "."), Zipped(archive, "frames")] if archive and archive.exists() else []
+    return [folder, join(folder, "frames"), *zipped]
 
 
 READER = MidAir

@@ -151,7 +151,7 @@ def test_a_flag_that_the_file_does_not_carry_is_asked_for_in_one_line(
         (["--device", "bogus"], "--device bogus: not usable"),
         (["--checkpoint", "nowhere"], "nowhere: found no folder, expected a checkpoint"),
         (["--checkpoint", "nowhere.pt"], "nowhere.pt: found no file, expected a file here"),
-        (["--output", "/proc/out"], "/proc/.out.partial: No such file or directory"),
+        (["--output", "/proc/out"], "/proc/out: No such file or directory; choose another"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(

@@ -222,7 +222,8 @@ def test_a_column_with_a_damaged_header_is_refused_by_name(own_stamps, place):
 @pytest.mark.long
 def test_verify_finds_every_flipped_bit_of_a_dataset(own_stamps):
     generator = np.random.default_rng(1)
-    files = sorted([*own_stamps.glob("*/*.tar"), *own_stamps.glob("index/*")])
+    kept_for_speed = {".lock", "finished.json"}  # what they say is looked at again
+    files = sorted(file for file in own_stamps.rglob("*") if file.is_file() and file.name not in kept_for_speed)
     for _ in range(1000):
         file = files[int(generator.integers(len(files)))]
         whole = file.read_bytes()

@@ -1,5 +1,6 @@
 """Photos reach the model at one size, and pixels find the way back."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,14 @@ from numbered_videos import cut, spoil_middle, written_video
 from zipmap_pl.errors import UserError
 from zipmap_pl.images.crop import center_crop, kept_share
 from zipmap_pl.images.photo import DecodedPhoto
-from zipmap_pl.inference.sources.model_images import choose_shape, fit_photo, load_images
+from zipmap_pl.inference.sources.model_images import choose_images, choose_shape, fit_photo
+from zipmap_pl.inference.sources.model_images import load_images as load_chosen
 
 LOAD = {"width": 56, "patch": 14, "aspect": (0.33, 1.0), "max_views": None, "every": 1}
+
+
+def load_images(source, width, patch, aspect, max_views, every):
+    return load_chosen(choose_images(source, max_views, every), width, patch, aspect)
 
 
 def write(path: Path, height: int, width: int, seed: int = 0) -> Path:
@@ -173,3 +179,20 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])
     with pytest.raises(UserError, match="b.png: not a picture"):
         load_images(tmp_path, **LOAD)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_among_the_photos_is_named_and_not_read(tmp_path):
+    write(tmp_path / "a.png", 40, 60)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for target, words in (
+        ("pipe", "is no file"),
+        ("/dev/zero", "is no file"),
+        ("folder", "is no file"),
+        ("gone", "a link to"),
+    ):
+        (tmp_path / "b.jpg").symlink_to(target)
+        with pytest.raises(UserError, match=f"b.jpg: not a picture that can be decoded .{words}"):
+            load_images(tmp_path, **LOAD)
+        (tmp_path / "b.jpg").unlink()

@@ -1,21 +1,28 @@
 """`scene = zipmap_pl.reconstruct("photos/", checkpoint=...)`, and everything that the scene can do."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 from made_up_scenes import CPU, SIZE, camera, in_first_camera, model_images, phone_cameras, told_exactly, turn
+from pages import DOCS
 from photos_and_model import two_photos, untrained_checkpoint
 
 import zipmap_pl
+from zipmap_pl.discovery import names_in
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry.rays import query_rays
+from zipmap_pl.inference import exporters
 from zipmap_pl.inference.points import PointChoice
 from zipmap_pl.inference.reconstruct import reconstruct
 from zipmap_pl.inference.reconstruction import Reconstruction
+
+PAGE = DOCS / "reconstruct.md"
 
 
 def known_scene() -> Reconstruction:
@@ -32,7 +39,8 @@ def scene() -> Reconstruction:
 def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two photos, and an untrained model with a query head."""
     folder = tmp_path_factory.mktemp("python")
-    return two_photos(folder), untrained_checkpoint(folder, "model.query_head=true")
+    photos = two_photos(folder).rename(folder / "my_photos")
+    return photos, untrained_checkpoint(folder / "runs" / "own", "model.query_head=true")
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +164,17 @@ def test_maps_come_at_the_size_of_the_own_photo(scene: Reconstruction) -> None:
     depth, confidence = scene.photo_maps(1)
     assert depth.shape == confidence.shape == scene.cameras[1].size == (320, 240)
     assert depth[160, 120] == pytest.approx(scene.depth[1][SIZE[0] // 2, SIZE[1] // 2], rel=0.02)
+
+
+def test_the_examples_of_the_page_run(given: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(given[0].parent)
+    names: dict[str, Any] = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)), names)
+    assert names["view"].image.shape == (56, 56, 3)
+    assert Path("kitchen.glb").is_file()
+
+
+def test_the_table_of_the_page_has_every_format_and_marks_the_usual_ones() -> None:
+    rows = re.findall(r"^\| `(\w+)` (\*)? ?\|", PAGE.read_text(), flags=re.MULTILINE)
+    assert {name for name, _ in rows} == set(names_in(exporters)) - {"cameras"}
+    assert {name for name, star in rows if star} == set(exporters.USUAL) - {"cameras"}

@@ -12,7 +12,7 @@ from zipmap_pl.datasets.data_module import open_dataset
 from zipmap_pl.datasets.format.frame_reader import FrameReader
 from zipmap_pl.datasets.loading.mixture import Pick
 from zipmap_pl.datasets.loading.samples import SampleReader, collate
-from zipmap_pl.inference.sources.model_images import load_images
+from zipmap_pl.inference.sources.model_images import choose_images, load_images
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
@@ -61,6 +61,6 @@ def test_a_photo_is_the_same_tensor_through_a_lossless_shard_and_straight(
 ) -> None:
     raw = tmp_path / "raw"
     write_sequence(raw, ending, *size)
-    straight = load_images(raw / "photos", WIDTH, 14, (0.33, 1.0), max_views=None, every=1)
+    straight = load_images(choose_images(raw / "photos"), WIDTH, 14, (0.33, 1.0))
     loaded = through_a_shard(raw, ending, tmp_path / "shards", size, straight[0].image.shape[:2])
     assert torch.equal(torch.from_numpy(np.stack([image.image for image in straight])).permute(0, 3, 1, 2), loaded)

@@ -23,11 +23,9 @@ def verdict(look: "Look") -> str:
     """The last line: right, wrong and how, or why that cannot be said."""
     better = look.better()
     if better:
-        (name, gain), *others = better
-        notes = {fit.name: fit.note for table in look.tables() for fit in table.fits}
-        note = f" ({notes[name]})" if notes.get(name) else ""
+        (name, _), *others = better
         also = f"; less so: {', '.join(other for other, _ in others)}" if others else ""
-        return f"WRONG: {name}{note}: without this mistake {100 * gain:.0f} points more of the depth agree{also}"
+        return f"WRONG: {_better_text(look, name)}{also}"
     if not any(scene.agreement.checked for scene in look.looks):
         return "not checked: no two frames see enough of the same depth"
     if any(scene.agreement.disagrees for scene in look.looks):
@@ -37,6 +35,23 @@ def verdict(look: "Look") -> str:
         return "undecided: the cameras hardly move, so all readings agree; look at more scenes with --check-scenes"
     tail = f"; not to be told apart here: {', '.join(undecided)}" if undecided else ""
     return f"right: no other reading agrees better{tail}"
+
+
+def _better_text(look: "Look", name: str) -> str:
+    """What the better reading is, in the scene where it gains most."""
+    place = _names(look).index(name) + 1
+    table = max(look.tables(), key=lambda table: table.gain(place))
+    now, then = table.fits[0], table.fits[place]
+    what = "read with " if _is_alternative(name) else "without the mistake "
+    note = f" ({then.note})" if then.note else ""
+    return f"{what}{name!r}{note}, {_cell(then)} of the depth agrees instead of {_cell(now).replace('-', 'none')}"
+
+
+def _is_alternative(name: str) -> bool:
+    """Return True for what the reader itself offers."""
+    from zipmap_pl.preprocess.engine.mistakes import MISTAKES
+
+    return name not in {mistake.name for mistake in MISTAKES}
 
 
 def is_wrong(look: "Look") -> bool:
@@ -67,7 +82,7 @@ def _missing(look: "Look") -> list[str]:
 
 def _expected(look: "Look", workers: int) -> str:
     hours = look.hours / workers
-    duration = f"{hours:.1f} hours" if hours >= 0.1 else f"{60 * hours:.1f} minutes"
+    duration = f"{hours:.1f} hours" if hours >= 1 else counted(max(1, math.ceil(60 * hours)), "minute")
     size = f"{look.gigabytes:.1f} GB" if look.gigabytes >= 0.1 else f"{1000 * look.gigabytes:.1f} MB"
     return (
         f"expected: about {size} of shards, {duration} with {counted(workers, 'worker')}"
@@ -102,15 +117,15 @@ def _table(look: "Look") -> list[str]:
     if not tables:
         return []
     columns = [[_cell(table.fits[row]) for table in tables] for row in range(len(tables[0].fits))]
-    names = [tables[0].fits[0].name, *(f"without: {name}" for name in _names(look))]
+    names = [tables[0].fits[0].name, *(name if _is_alternative(name) else f"without: {name}" for name in _names(look))]
     width = max(map(len, names))
-    head = " ".join(f"{f'in {100 * table.tolerance:.1f} %':>10}" for table in tables)
+    head = " ".join(f"{f'{100 * table.tolerance:.1f} %':>10}" for table in tables)
     rows = [
         f"  {name:<{width}} {' '.join(f'{cell:>10}' for cell in cells)}"
         for name, cells in zip(names, columns, strict=True)
     ]
     return [
-        "pixels whose depth agrees, as it is read and without each of the common mistakes:",
+        "share of the pixels whose depth agrees to within (as finely as each scene allows):",
         f"  {'':<{width}} {head}",
         *rows,
     ]

@@ -1,5 +1,6 @@
 """The result of a reconstruction: cameras, depth and confidence of a set of views, in one world."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from zipmap_pl.geometry.exact_cameras import invert_rigid
 
+LONGEST_STEM = 200  # bytes; file systems allow 255 for a name
 FIRST_CAMERA = "the camera of the first view"
 FIRST_DOWN = (0.0, 1.0, 0.0)  # its y axis
 
@@ -89,8 +91,8 @@ class Scene:
 
     @property
     def stems(self) -> list[str]:
-        """File names of the views without a suffix: the number of the view, then its own name."""
-        return [f"{number:06d}-{Path(name).stem}" for number, name in enumerate(self.names)]
+        """File names of the views without a suffix: the number of the view, then its own name, cut to what fits with a suffix."""
+        return [f"{number:06d}-{_shortened(Path(name).stem)}" for number, name in enumerate(self.names)]
 
     @property
     def cam_to_world(self) -> np.ndarray:
@@ -115,3 +117,10 @@ class Scene:
         """The cameras of `images` and `depth`, at the model's size."""
         size = (self.depth.shape[1], self.depth.shape[2])
         return [Camera(name, self.world_to_cam[i], self.intrinsics[i], size) for i, name in enumerate(self.names)]
+
+
+def _shortened(name: str) -> str:
+    """The name, or as much of its beginning as has `LONGEST_STEM` bytes."""
+    while len(os.fsencode(name)) > LONGEST_STEM:
+        name = name[:-1]
+    return name

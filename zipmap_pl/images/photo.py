@@ -17,6 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from zipmap_pl.images.crop import center_crop
 from zipmap_pl.images.decode import is_jpeg, read_image
 from zipmap_pl.images.limits import UNREADABLE, refuse_size
+from zipmap_pl.images.png_side_data import only_pixels
 from zipmap_pl.images.resample import resize_image
 
 TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
@@ -79,16 +80,14 @@ class JpegPhoto:
 
 
 def open_photo(data: bytes) -> Photo:
-    """The photo that a file holds, of any format that Pillow reads. Raises ValueError if it cannot be decoded."""
+    """The photo that a file holds, of any format that Pillow reads. Raises ValueError if it cannot be decoded.
+
+    Side data that are damaged, or too large for Pillow, are passed over: texts, color profiles, EXIF.
+    """
     try:
         with warnings.catch_warnings():  # of side data that are damaged, of sizes that Pillow allows after all
             warnings.simplefilter("ignore")
-            if is_jpeg(data):
-                header = JpegImageFile(io.BytesIO(data))  # `Image.open` would refuse large ones
-                orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
-                return JpegPhoto(data, (header.height, header.width), orientation)
-            with Image.open(io.BytesIO(data)) as file:
-                return DecodedPhoto(_over_white(_in_8_bits(ImageOps.exif_transpose(file))))
+            return _jpeg(data) if is_jpeg(data) else _decoded(data)
     except Image.DecompressionBombError as error:
         raise ValueError("too many pixels to decode at once; a JPEG of it would be decoded smaller") from error
     except UNREADABLE as error:
@@ -102,14 +101,56 @@ def photo_size(data: bytes) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as file:
-                orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
-                turned = orientation in TRANSPOSED and file.format != "TIFF"  # Pillow turns the size of a TIFF itself
-                return (file.width, file.height) if turned else (file.height, file.width)
+            return _upright_size(data)
     except Image.DecompressionBombError as error:
         raise ValueError("too many pixels to decode at once; a JPEG of it would be decoded smaller") from error
     except UNREADABLE as error:
         raise ValueError(str(error)) from error
+
+
+def _jpeg(data: bytes) -> JpegPhoto:
+    header = JpegImageFile(io.BytesIO(data))  # `Image.open` would refuse large ones
+    return JpegPhoto(data, (header.height, header.width), _orientation(header))
+
+
+def _decoded(data: bytes) -> DecodedPhoto:
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            return DecodedPhoto(_over_white(_in_8_bits(_turned_upright(file))))
+    except UNREADABLE:
+        pixels = only_pixels(data)
+        if pixels == data:
+            raise
+        return _decoded(pixels)
+
+
+def _turned_upright(file: Image.Image) -> Image.Image:
+    file.load()
+    try:
+        return ImageOps.exif_transpose(file)
+    except UNREADABLE:
+        return file
+
+
+def _upright_size(data: bytes) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            # Pillow turns the size of a TIFF itself.
+            turned = file.format != "TIFF" and _orientation(file) in TRANSPOSED
+            return (file.width, file.height) if turned else (file.height, file.width)
+    except UNREADABLE:
+        pixels = only_pixels(data)
+        if pixels == data:
+            raise
+        return _upright_size(pixels)
+
+
+def _orientation(file: Image.Image) -> int:
+    """The orientation noted in EXIF, 1 to 8; 1 where that is damaged."""
+    try:
+        return file.getexif().get(ExifTags.Base.Orientation, 1)
+    except UNREADABLE:
+        return 1
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:

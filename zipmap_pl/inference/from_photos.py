@@ -12,7 +12,7 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.inference import reconstruct as passes
 from zipmap_pl.inference.reconstruction import Reconstruction
 from zipmap_pl.inference.shared_camera import share_cameras
-from zipmap_pl.inference.sources.model_images import load_images
+from zipmap_pl.inference.sources.model_images import choose_images, load_images
 from zipmap_pl.progress import working
 
 log = logging.getLogger(__name__)
@@ -51,13 +51,14 @@ def reconstruct(
     """
     source = Path(source)
     chosen_device = passes.choose_device(device)
+    chosen = choose_images(source, max_views, every)
     with working(f"loading {checkpoint}"):
         model, seen = load_any(Path(checkpoint), reference_view)
     patch = model.config.patch_size
     width = width or seen.width
     if width % patch:
         raise UserError(f"width {width}: expected a multiple of the patch size {patch}")
-    images = load_images(source, width, patch, (seen.aspect[0], seen.aspect[1]), max_views, every)
+    images = load_images(chosen, width, patch, (seen.aspect[0], seen.aspect[1]))
     with working(f"reconstructing {len(images)} views on {chosen_device}"):
         scene = passes.reconstruct(
             model, images, chosen_device, views_per_chunk, keep_state=model.config.query_head, tell=tell

@@ -14,7 +14,7 @@ from zipmap_pl.datasets.format.schema import slug_of
 from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.natural_order import natural_order
-from zipmap_pl.preprocess.convert.axes import to_opencv
+from zipmap_pl.preprocess.convert.axes import AXES, to_opencv
 from zipmap_pl.preprocess.formats import trajectories, tum
 from zipmap_pl.preprocess.formats.file_patterns import match_files
 from zipmap_pl.preprocess.formats.pictures import in_units, read_depth_npy, read_depth_png, read_picture
@@ -69,6 +69,11 @@ class RgbdFolder:
     def settings(self) -> dict[str, object]:
         """All options but those that `info` tells."""
         return settings_of(self)
+
+    def alternatives(self) -> dict[str, "RgbdFolder"]:
+        """Other camera axes; OpenGL's are among the common mistakes."""
+        others = AXES.keys() - {"opencv", "opengl", self.options.axes}
+        return {f"--axes {axes}": replace(self, options=replace(self.options, axes=axes)) for axes in sorted(others)}
 
     def scenes(self) -> list[RawScene]:
         """One scene per folder with frames, sorted by path. Raises UserError if there are none or files are missing."""

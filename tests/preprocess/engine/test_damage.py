@@ -121,6 +121,14 @@ def test_verify_names_damaged_and_lost_files_of_the_writer(copy, name):
     assert [line for line in verify(copy) if name in line and "missing" in line]
 
 
+def test_verify_names_a_sidecar_or_a_plan_that_belongs_elsewhere(reader, copy, tmp_path):
+    shutil.copy(copy / "sidecars/train/toy-000000.npz", copy / SIDECAR)
+    preprocess(reader, tmp_path / "other", replace(SETTINGS, max_side=32), workers=1)
+    shutil.copy(tmp_path / "other" / PLAN, copy / PLAN)
+    plan, sidecar = verify(copy)
+    assert f"{PLAN}: the plan of another dataset" in plan and f"{SIDECAR}: the sidecar of another shard" in sidecar
+
+
 def test_a_copy_without_the_files_of_the_writer_is_whole(copy):
     shutil.rmtree(copy / "plan")
     shutil.rmtree(copy / "sidecars")

@@ -21,7 +21,7 @@ from zipmap_pl.preprocess.engine.plan import plan_scene
 from zipmap_pl.preprocess.engine.run import preprocess
 from zipmap_pl.preprocess.engine.saved_plan import load_plan
 from zipmap_pl.preprocess.engine.settings import EngineSettings
-from zipmap_pl.preprocess.engine.streams import check_streams, with_every_stream
+from zipmap_pl.preprocess.engine.streams import check_streams, first_frames, with_every_stream
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.zoo.rgbd_folder.reader import RgbdFolder, RgbdOptions
 
@@ -124,6 +124,15 @@ def test_a_short_stream_is_looked_at_for_its_size():
 
 def without_depth(frame: RawFrame) -> RawFrame:
     return replace(frame, depth=None)
+
+
+@pytest.mark.parametrize("streams", [(), (("a", 2), ("b", 7), ("c", 3))])
+def test_a_check_before_the_night_reads_the_first_frames_of_every_stream(plain, streams):
+    (scene,) = Streamed(plain, streams, "any").scenes()
+    first = first_frames(scene, 6)
+    check_streams(first)
+    places = [scene.frames.index(name) for name in first.frames]
+    assert places == (list(range(6)) if not streams else [0, 1, 2, 3, 9, 10])
 
 
 def test_steps_from_one_stream_to_the_next_are_no_motion(toys, tmp_path):

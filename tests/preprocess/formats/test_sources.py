@@ -13,12 +13,14 @@ from miniatures.tars import written_tar
 from miniatures.zoo import tartanair
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.preprocess.formats import sources
+from zipmap_pl.preprocess.formats import sens, sources
+from zipmap_pl.preprocess.formats.seekable import open_seekable
 from zipmap_pl.preprocess.formats.sources import (
     Tarred,
     Zipped,
     exists,
     find_folders,
+    first_holding,
     folders_in,
     join,
     names_in,
@@ -49,6 +51,8 @@ def test_an_archive_reads_like_a_folder(places):
         assert str(top) == str(top if isinstance(top, Path) else top.archive)
         assert names_in(join(top, "a/b")) == ["1.txt", "2.txt"]
         assert names_in(join(top, "a")) == names_in(join(top, "nowhere")) == []
+        assert first_holding((join(top, name) for name in ("x", "a", "a/b", "a/c/d")), ".txt") == join(top, "a/b")
+        assert first_holding((top, join(top, "a/b")), ".png") is None
         assert folders_in(join(top, "a")) == ["b", "c"]
         assert folders_in(parent(join(top, "a"))) == ["a"]
         assert folders_in(join(top, "a/b")) == folders_in(join(top, "nowhere")) == []
@@ -224,3 +228,30 @@ def test_a_process_that_was_forked_does_not_disturb_the_archives_of_the_other(tm
             read_bytes(Zipped(tmp_path / "a.zip", "39.bin"))
             os._exit(0)
         os.waitpid(child, 0)
+
+
+def no_files(folder):
+    """What a folder may hold that is no file: reading it would wait without end, or never come to one."""
+    os.mkfifo(folder / "pipe")
+    (folder / "link to a pipe").symlink_to("pipe")
+    (folder / "device").symlink_to("/dev/zero")
+    (folder / "terminal").symlink_to("/dev/null")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_a_fault_and_is_not_read(tmp_path):
+    for file in no_files(tmp_path):
+        for read in (read_bytes, open_seekable, sens.frame_index):
+            with pytest.raises(RawFault, match="is no file"):
+                read(file)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("archive", [Zipped, Tarred])
+def test_an_archive_that_is_no_file_is_a_fault(tmp_path, archive):
+    for number, file in enumerate(no_files(tmp_path)):
+        named = tmp_path / f"{number}.{'zip' if archive is Zipped else 'tar'}"
+        named.symlink_to(file)
+        with pytest.raises(RawFault, match="is no file"):
+            read_bytes(archive(named, "a/b/1.txt"))

@@ -56,6 +56,13 @@ def test_the_place_of_the_camera_in_the_vehicle_is_an_option_that_is_recorded(ra
         reader_of("midair", raw, "--lever-arm", "0.5,nan,0")
 
 
+@pytest.mark.parametrize(("chosen", "other"), [("0.5,0,0", "none"), ("none", "0.5,0.0,0.0")])
+def test_a_check_compares_the_two_places_of_the_camera(raw, chosen, other):
+    assert reader_of("midair", raw, "--lever-arm", chosen).alternatives() == {
+        f"--lever-arm {other}": reader_of("midair", raw, "--lever-arm", other)
+    }
+
+
 def test_bits_are_half_floats_and_distances_become_planar_depth(raw):
     reader = reader_of("midair", raw)
     (scene,) = reader.scenes()

@@ -169,10 +169,10 @@ def found_twice(scene: str, copy: str, spoil_it: Harm, kind: str = "scene found 
 
 
 def unreadable_archive(archive: str, *more: Expected, scenes: tuple[str, ...] = ()) -> Damage:
-    """A zip is cut off: what it alone holds is lost, as `scenes` or as what `more` says."""
+    """A zip or tar is cut off: what it alone holds is lost, as `scenes` or as what `more` says."""
 
     def harm(raw: Path) -> list[Expected]:
         spoil.truncate(raw / archive)
-        return [Expected(archive, archive, "unreadable zip", lost_scenes=scenes), *more]
+        return [Expected(archive, archive, "unreadable (zip|tar)", lost_scenes=scenes), *more]
 
     return Damage("unreadable archive", harm)

@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
 from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.drawing.depth_colours import colour_depth, depth_limits
+from zipmap_pl.inference.exporters._npy import write_npy
 from zipmap_pl.inference.exporters._png import step_of, write_16bit, write_png
 from zipmap_pl.inference.points import PointCloud
 
@@ -23,7 +22,7 @@ def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
     near, far = depth_limits(list(scene.depth))
     step = step_of(list(scene.depth))
     for stem, depth in zip(scene.stems, scene.depth, strict=True):
-        np.save(below / f"{stem}.npy", depth)
+        write_npy(below / f"{stem}.npy", depth)
         write_png(below / f"{stem}.png", colour_depth(depth, None, near, far))
         write_16bit(below_16 / f"{stem}.png", depth, step)
     (below_16 / "scale.json").write_text(json.dumps({"step": step}) + "\n")

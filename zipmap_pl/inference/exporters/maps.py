@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from zipmap_pl.contracts.scene import Scene
+from zipmap_pl.inference.exporters._npy import write_npy
 from zipmap_pl.inference.points import PointCloud
 
 
@@ -13,5 +12,5 @@ def write(folder: Path, scene: Scene, cloud: PointCloud) -> dict[str, Path]:
     for name, maps in scene.maps.items():
         (folder / name).mkdir(exist_ok=True)
         for stem, values in zip(scene.stems, maps, strict=True):
-            np.save(folder / name / f"{stem}.npy", values)
+            write_npy(folder / name / f"{stem}.npy", values)
     return {name: folder / name for name in scene.maps}

@@ -35,4 +35,4 @@ def write_ply(path: Path, points: np.ndarray, colors: np.ndarray, comment: str) 
     rows["xyz"], rows["rgb"] = points, colors
     with path.open("wb") as file:
         file.write(HEADER.format(comment, len(rows)).encode("ascii"))
-        rows.tofile(file)
+        file.write(rows.tobytes())  # `tofile` has no reason for what it cannot write

@@ -1,7 +1,7 @@
 """Photos or a video as the images that the model takes, and the way back to the pixels of the user's own images."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,20 +37,32 @@ class ModelImage:
     source_from_model: tuple[float, float, float, float]
 
 
-def load_images(
-    source: Path, width: int, patch: int, aspect: tuple[float, float], max_views: int | None, every: int
-) -> list[ModelImage]:
-    """Read a folder of photos (sorted by name, numbers in names by value) or a video, all brought to one size that the model takes.
+@dataclass(frozen=True)
+class ChosenImages:
+    """The images of a source that are to be read.
 
-    The size is `width` pixels wide; see `choose_shape` for its height. What does not fit is cropped around the center; nothing is
-    padded or squeezed. Photos of which less than 75 % is kept are named in the log.
+    Attributes:
+        source: folder of photos or a video.
+        names: of the images.
+        read: opens one by its place in `names`, in rising order. Raises OSError, ValueError or UserError.
+        size: height, width of one, which is not decoded for it. Raises likewise.
+    """
+
+    source: Path
+    names: list[str]
+    read: Callable[[int], Photo]
+    size: Callable[[int], tuple[int, int]]
+
+
+def choose_images(source: Path, max_views: int | None = None, every: int = 1) -> ChosenImages:
+    """Look at a folder of photos (sorted by name, numbers in names by value) or a video; no photo is decoded.
 
     Args:
         max_views: keep at most that many, evenly spread; None keeps all.
         every: keep every n-th.
 
     Raises:
-        UserError: nothing there, or a file that cannot be decoded.
+        UserError: nothing there.
     """
     if source.is_file() and source.suffix.lower() in PHOTO_ENDINGS:
         raise UserError(f"{source}: a single photo, expected a folder of photos or a video; give its folder")
@@ -58,20 +70,33 @@ def load_images(
     chosen = list(range(0, len(names), every))
     if max_views is not None and len(chosen) > max_views:
         chosen = [chosen[position] for position in np.linspace(0, len(chosen) - 1, max_views).round().astype(int)]
+    kept = [names[number] for number in chosen]
+    return ChosenImages(source, kept, lambda place: read(chosen[place]), lambda place: size(chosen[place]))
+
+
+def load_images(images: ChosenImages, width: int, patch: int, aspect: tuple[float, float]) -> list[ModelImage]:
+    """Read images, all brought to one size that the model takes.
+
+    The size is `width` pixels wide; see `choose_shape` for its height. What does not fit is cropped around the center; nothing is
+    padded or squeezed. Photos of which less than 75 % is kept are named in the log.
+
+    Raises:
+        UserError: a file that cannot be decoded.
+    """
     sizes: list[tuple[int, int]] = []
-    images: list[ModelImage] = []
+    loaded: list[ModelImage] = []
     try:
-        for number in chosen:
-            sizes.append(size(number))
+        for place in range(len(images.names)):
+            sizes.append(images.size(place))
         shape = choose_shape(sizes, width, patch, aspect)
-        _tell_cropped(source, [names[number] for number in chosen], sizes, shape)
-        for number in track(chosen, "reading pictures", len(chosen)):
-            images.append(fit_photo(names[number], read(number), shape))
+        _tell_cropped(images.source, images.names, sizes, shape)
+        for place in track(range(len(images.names)), "reading images", len(images.names)):
+            loaded.append(fit_photo(images.names[place], images.read(place), shape))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{source / names[number]}: not a picture that can be decoded ({error}); repair or remove it"
+            f"{images.source / images.names[place]}: not a picture that can be decoded ({error}); repair or remove it"
         ) from error
-    return images
+    return loaded
 
 
 def choose_shape(

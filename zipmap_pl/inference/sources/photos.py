@@ -40,10 +40,16 @@ def open_folder(folder: Path) -> tuple[list[str], Callable[[int], Photo], Callab
     if beside:
         log.warning("%s: left out %s", folder, beside)
 
+    def data(number: int) -> bytes:
+        file = folder / names[number]
+        if not file.is_file():  # reading would wait for a named pipe, and take from a device without end
+            raise ValueError("is no file" if file.exists() else "a link to nothing")
+        return file.read_bytes()
+
     def read(number: int) -> Photo:
-        return open_photo((folder / names[number]).read_bytes())
+        return open_photo(data(number))
 
     def size(number: int) -> tuple[int, int]:
-        return photo_size((folder / names[number]).read_bytes())
+        return photo_size(data(number))
 
     return names, read, size

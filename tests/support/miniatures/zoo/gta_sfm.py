@@ -1,4 +1,4 @@
-"""GTA-SfM in small: a sequence of more than ten frames with a gap, one in the other spelling, a test sequence."""
+"""GTA-SfM in small: a sequence of more than ten frames with a gap, one in the other spelling, a test sequence in a tar."""
 
 import shutil
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from miniatures import spoil
 from miniatures.contract import Damage, Miniature, TrueFrame, TrueScene
-from miniatures.damage import Target, found_twice, rare
+from miniatures.damage import Target, found_twice, rare, unreadable_archive
 from miniatures.files import hdf5, jpeg, png, to_folder
 from miniatures.rooms import Room, pinhole, turned
+from miniatures.tars import written_tar
 
 HEIGHT, WIDTH = 48, 64
 LONG, SHORT, TEST = "train/20190124_203632", "train/20190125_101500", "test/20190203_170211"
@@ -25,7 +26,8 @@ def write(raw: Path) -> list[TrueScene]:
         _sequence(Room((20.0, 8.0, 25.0), open_sky=True, seed=2), range(3), column=True),
         _sequence(Room(seed=3), range(2)),
     )
-    to_folder(raw, {f"{LONG}.hdf5": hdf5(long[0]), f"{TEST}.hdf5": hdf5(test[0])})
+    to_folder(raw, {f"{LONG}.hdf5": hdf5(long[0])})
+    written_tar(raw / "test.tar", {f"{TEST}.hdf5": hdf5(test[0])})
     to_folder(raw / "other", {f"{SHORT.replace('/', '_hdf5/')}.hdf5": hdf5(short[0])})
     return [TrueScene(TEST, "test", test[1]), TrueScene(LONG, "train", long[1]), TrueScene(SHORT, "train", short[1])]
 
@@ -98,6 +100,7 @@ MINIATURE = Miniature(
         _of("no intrinsics", "K_6", _gone, "holds no 'K_6'"),
         found_twice(LONG, f"train_hdf5/{LONG.partition('/')[2]}.hdf5", _copy, used=f"/{LONG}.hdf5"),
         *rare(
+            unreadable_archive("test.tar", scenes=(TEST,)),
             FILE.damage("sequence empty", spoil.empty, "empty file"),
             FILE.damage("sequence garbage", spoil.garbage, "unreadable HDF5 file"),
             FILE.damage("sequence of other arrays", spoil.hdf5_of(np.ones(3), "image"), "no arrays image_<n>"),

@@ -1,21 +1,5 @@
-"""MatrixCity: two rendered cities, from the air (1920x1080) and from the street (1000x1000), depth in centimeters.
+"""The reader; the package says what MatrixCity is."""
 
-    RAW/<small_city|big_city>/<aerial|street>/<train|test>/
-      <block>/transforms.json              camera_angle_x; frames: frame_index, rot_mat (camera to world, OpenGL axes, meters)
-      <block>/<block>/0000.png             8-bit RGB; or <block>/0000.png, or <block>.tar as downloaded, or 0.png
-    RAW/<city>_depth_float32/<aerial|street>/<train|test>/
-      <block>_depth/<block>_depth/0000.exr or <block>_depth/0000.exr, or <block>_depth.tar
-    RAW/<city>_depth/...                   the same in half floats: 65504 = unknown, or farther than 655 m
-
-Rotations are divided by 100. Tars are read in place, those in parts (.tar00, .tar01, ...) too. A scene is a block,
-<city>/<view>/<split>/<block>; its frames are those of transforms.json, by number. Depth in floats is preferred to half floats,
-which lose what is far from the air.
-
-The published training trains on the test blocks, too; here they are the split `test`. The blocks of train_dense, which it does
-not use, are not listed.
-"""
-
-import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,15 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.preprocess.convert.axes import to_opencv
-from zipmap_pl.preprocess.convert.exact_angles import cosine_and_sine
 from zipmap_pl.preprocess.formats.exr import read_exr
-from zipmap_pl.preprocess.formats.json_files import number_in, read_json
 from zipmap_pl.preprocess.formats.pictures import read_picture
 from zipmap_pl.preprocess.formats.sources import (
     Source,
     find_folders,
+    first_holding,
     found_twice,
     join,
     names_in,
@@ -42,6 +23,7 @@ from zipmap_pl.preprocess.formats.sources import (
 from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
+from zipmap_pl.preprocess.zoo.matrixcity.cameras import read_cameras
 
 BLOCK = re.compile(r".*/((?:small|big)_city(?:_depth(?:_float32)?)?/(?:aerial|street)/(?:train|test)/[^/]+)")
 DEPTHS = ("_depth_float32", "_depth")  # after the city's name, in order of preference
@@ -50,7 +32,6 @@ SIZES = {"aerial": (1920, 1080), "street": (1000, 1000)}  # width, height
 CHANNELS = ("B", "R", "Y")  # all are equal; the first that is there
 CENTIMETERS = np.float32(100.0)  # a meter has
 UNKNOWN = np.float32(65504.0)  # the largest half float
-ROTATION = 100.0  # the matrices' rotations are divided by it
 
 
 INFO = DatasetInfo(
@@ -99,31 +80,27 @@ class MatrixCity:
 
     def camera(self, scene: RawScene, frame: str) -> RawCamera:
         """The camera of an image of the published size."""
-        return _cameras(self._files(scene.name)[0]).camera(int(frame), *SIZES[scene.name.split("/")[1]])
+        return read_cameras(self._files(scene.name)[0]).camera(int(frame), *SIZES[scene.name.split("/")[1]])
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
         """The whole frame."""
         number = int(frame)
         image, _ = read_picture(_numbered(self._images(scene.name)[0], number, ".png"))
         depth = read_exr(_numbered(self._depths(scene.name)[0], number, ".exr"), *CHANNELS)
-        camera = _cameras(self._files(scene.name)[0]).camera(number, image.shape[1], image.shape[0])
+        camera = read_cameras(self._files(scene.name)[0]).camera(number, image.shape[1], image.shape[0])
         return RawFrame(camera, image, depth=np.where(depth == UNKNOWN, np.float32(0), depth / CENTIMETERS))
 
     def _scene(self, name: str) -> RawScene:
         """Frames are those of transforms.json: other images may be there, too."""
         frames, left_out = tuple[str, ...](), list[LeftOut]()
         try:
-            numbers, images, depths = (
-                sorted(_cameras(self._files(name)[0]).poses),
-                self._images(name),
-                self._depths(name),
-            )
-            for places in (self._files(name), images, depths):
+            files, images, depths = self._files(name), self._images(name), self._depths(name)
+            for places in (files, images, depths):
                 left_out += found_twice(places)
             if f"{DEPTHS[0]}/" not in str(depths[0]):
                 text = f"half floats: what is farther than 655 m is unknown; _city{DEPTHS[0]} has all of it"
                 left_out.append(LeftOut(str(depths[0]), text))
-            frames = tuple(f"{number:04d}" for number in numbers)
+            frames = tuple(f"{number:04d}" for number in sorted(read_cameras(files[0]).poses))
         except RawFault as fault:
             left_out.append(LeftOut(fault.file, fault.reason))
         return RawScene(name, name.split("/")[2], frames, tuple(left_out))
@@ -153,58 +130,6 @@ class MatrixCity:
         return find_folders(self.raw, BLOCK, tars=True).places.get(name, ())
 
 
-@dataclass(frozen=True)
-class Cameras:
-    """The cameras of a block.
-
-    Attributes:
-        file: what they are from.
-        half_angle: half the angle between the left and the right side of an image, degrees.
-        poses: number of a frame -> rot_mat [3, 4]; None where it is no matrix.
-    """
-
-    file: Source
-    half_angle: float
-    poses: dict[int, np.ndarray | None]
-
-    def camera(self, number: int, width: int, height: int) -> RawCamera:
-        """The camera of a frame, of an image of this size."""
-        raw = self.poses.get(number)
-        if raw is None:
-            raise RawFault(self.file, "rot_mat of a frame is no 4x4 matrix of numbers")
-        cosine, sine = cosine_and_sine(self.half_angle)
-        focal = width / 2 * cosine / sine
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = raw[:, :3] * ROTATION, raw[:, 3]
-        intrinsics = cameras.intrinsics_matrix(np.array((focal, focal, width / 2, height / 2)))
-        return RawCamera(intrinsics, to_opencv(pose, "opengl"), self.file)
-
-
-@lru_cache(maxsize=2)
-def _cameras(file: Source) -> Cameras:
-    """The cameras of a file."""
-    values = read_json(file)
-    angle, frames = number_in(file, "camera_angle_x", values.get("camera_angle_x")), values.get("frames")
-    if not 0 < angle < math.pi:
-        raise RawFault(file, f"camera_angle_x is {angle:g}, expected radians from 0 to pi")
-    poses: dict[int, np.ndarray | None] = {}
-    for frame in frames if isinstance(frames, list) else [frames]:
-        frame = frame if isinstance(frame, dict) else {}
-        number = frame.get("frame_index")
-        if not isinstance(number, int) or number < 0 or number in poses:
-            raise RawFault(file, f"frames has the frame_index {str(number)[:40]}, expected numbers, each once")
-        poses[number] = _matrix(frame.get("rot_mat"))
-    return Cameras(file, math.degrees(angle) / 2, poses)
-
-
-def _matrix(values: object) -> np.ndarray | None:
-    try:
-        matrix = np.array(values, np.float64)
-    except (ValueError, TypeError):
-        return None
-    return matrix[:3] if matrix.shape in ((3, 4), (4, 4)) else None
-
-
 def _some(found: tuple[Source, ...], expected: Path, reason: str) -> tuple[Source, ...]:
     if not found:
         raise RawFault(expected, reason)
@@ -214,9 +139,8 @@ def _some(found: tuple[Source, ...], expected: Path, reason: str) -> tuple[Sourc
 @lru_cache(maxsize=16)
 def _holding(places: tuple[Source, ...], insides: tuple[str, ...], ending: str) -> tuple[Source, ...]:
     """Of each place the first folder in it that holds such files."""
-    folders = ([join(place, inside) for inside in insides] for place in places)
-    found = (next((f for f in inside if any(n.endswith(ending) for n in names_in(f))), None) for inside in folders)
-    return tuple(folder for folder in found if folder is not None)
+    found = (first_holding((join(place, inside) for inside in insides), ending) for place in places)
+    return tuple(folder for folder in found if folder)
 
 
 def _numbered(folder: Source, number: int, ending: str) -> Source:
@@ -228,6 +152,3 @@ def _numbered(folder: Source, number: int, ending: str) -> Source:
 @lru_cache(maxsize=4)
 def _names(folder: Source) -> frozenset[str]:
     return frozenset(names_in(folder))
-
-
-READER = MatrixCity
