@@ -20,7 +20,7 @@ def open_seekable(file: Source) -> BinaryIO:
         return io.BytesIO(read_bytes(file))
     stream: BinaryIO
     if isinstance(file, Tarred):
-        stream: BinaryIO = io.BufferedReader(TarMember(file))
+        stream = io.BufferedReader(TarMember(file))
     else:
         facts_of(file)
         stream = file.open("rb")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from photos_and_model import two_photos
 
 from zipmap_pl.cli.main import COMMANDS, EXIT_NOBODY_READS, main
 
@@ -137,8 +138,8 @@ def test_reconstruct_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.Ca
     status, message = run_and_read(capsys, "reconstruct", str(tmp_path), *run)
     assert status == 2
     assert "found no photos" in message  # which are looked at first
-    (tmp_path / "photo.jpg").touch()
-    status, message = run_and_read(capsys, "reconstruct", str(tmp_path), *run)
+    photos = str(two_photos(tmp_path))
+    status, message = run_and_read(capsys, "reconstruct", photos, *run)
     assert status == 2
     assert "expected a checkpoint" in message
     (tmp_path / "full").mkdir()

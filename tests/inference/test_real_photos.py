@@ -15,7 +15,7 @@ from zipmap_pl.geometry.projection import unproject
 from zipmap_pl.inference.export import find_exporters, write_scene
 from zipmap_pl.inference.points import PointChoice
 from zipmap_pl.inference.reconstruct import reconstruct
-from zipmap_pl.inference.sources.model_images import load_images
+from zipmap_pl.inference.sources.model_images import choose_images, load_images
 
 LENS = np.array([[525, 0, 319.5], [0, 525, 239.5], [0, 0, 1.0]])
 
@@ -30,7 +30,7 @@ def known_poses(folder: Path) -> dict[int, np.ndarray]:
 def test_a_living_room_gives_a_model_whose_tracks_land_on_the_same_thing_in_all_photos(tmp_path: Path) -> None:
     """The colors around a point's pixels agree between the photos of its track, at the size of the photos."""
     data = there(SHARED / "data" / "livingroom_open3d")
-    images = load_images(data / "image", 252, 14, (0.33, 1.0), None, 16)
+    images = load_images(choose_images(data / "image", every=16), 252, 14, (0.33, 1.0))
     known, told = known_poses(data), []
     for image in images:
         number, (sx, sy, x0, y0) = int(Path(image.name).stem), image.source_from_model

@@ -87,7 +87,7 @@ def add_point_options(group) -> None:
         "--sky",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="--no-sky drops what looks like sky by its color (indoors this may be a ceiling; default: keep)",
+        help="--no-sky drops what looks like sky by its color (indoors also white walls; default: keep)",
     )
     group.add_argument(
         "--voxel",

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-MEAN_DOWN = (
-    0.01  # weight of the cameras' mean down axis against their x axes, which decides where all of these are parallel
-)
+# Weight of the cameras' mean down axis against their x axes. It decides where all of these are parallel.
+MEAN_DOWN = 0.01
 
 
 def estimate_down(world_to_cam: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ def at_edges(depth: np.ndarray, focal: tuple[float, float], angle: float) -> np.
 def in_sky(image: np.ndarray) -> np.ndarray:
     """Pixels [h, w] bool of an upright image [h, w, 3] uint8 RGB that look like sky.
 
-    That is what is bright, not reddish, smooth, and joined to the upper border; white ceilings are so, too.
+    That is what is bright, not reddish, smooth, and joined to the upper border; white walls and ceilings are so, too.
     """
     smooth = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, NEIGHBORS).max(axis=2) <= SKY_ROUGHNESS
     values = image.astype(np.int16)

@@ -117,7 +117,7 @@ def test_photos_become_its_maps(tmp_path: Path) -> None:
     arguments = ("reconstruct", two_photos(tmp_path), "--checkpoint", checkpoint, "--output", output)
     assert main([str(word) for word in arguments]) == 0
     stored = [np.load(path) for path in sorted((output / "normals").iterdir())]
-    assert [array.shape for array in stored] == [(42, 56, 3)] * 2
+    assert [array.shape for array in stored] == [(56, 56, 3)] * 2
     assert np.allclose(np.linalg.norm(stored, axis=-1), 1, atol=1e-5)
 
 
