@@ -21,8 +21,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("name", [".result.partial", ".result.1-0.partial", f".result.{os.getpid()}-0.partial"])
+@pytest.mark.parametrize("name", [".result.partial", ".result.1-0.partial", ".result.{pid}-0.partial"])
 def test_a_folder_of_the_users_with_the_name_of_a_temporary_one_stays(tmp_path, name):
+    name = name.format(pid=os.getpid())
     (tmp_path / name).mkdir()
     (tmp_path / name / "mine.txt").write_text("mine")
     with new_folder(tmp_path / "result") as folder:
