@@ -10,9 +10,10 @@ help:          ## this list
 demo: .venv/installed ## generated rooms to shards, a small model trained for minutes, a held-out scene reconstructed
 	.venv/bin/zipmap demo
 
-# Two processes; the tests of a file stay together, because they share what is expensive to make.
+# Three processes, because tests often wait for others or for the disk; the tests of a file stay together, because they share
+# what is expensive to make.
 test: .venv/installed-test ## the tests
-	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: .venv/installed-test-long ## the tests that take minutes
 	.venv/bin/python -m pytest -m long

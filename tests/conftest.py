@@ -1,6 +1,6 @@
 """What lies next to the checkout and not in it: real sequences, and numbers of the published code. Tests skip without them.
 
-Every process of the tests computes with one thread. `make test` runs two of them, and threads that wait for each other on
+Every process of the tests computes with one thread. `make test` runs three of them, and threads that wait for each other on
 a busy machine make small models 20 times slower. It is said before torch is imported, which looks only once.
 """
 
@@ -28,10 +28,12 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # The files that take longest come first, so that the processes of `make test` end together.
 LONGEST = (
+    "preprocess/test_every_dataset.py",
+    "checkpoints/test_sharded.py",
     "training/test_strategies.py",
     "models/test_published_parity.py",
     "memory/test_estimate.py",
-    "preprocess/test_every_dataset.py",
+    "datasets/remote/test_remote.py",
     "training/test_fit.py",
     "training/test_signals.py",
     "checkpoints/test_published_weights.py",

@@ -22,6 +22,7 @@ def verdicts(text):
     return {row[0]: row[3] for row in rows if row[0] != "measured"}
 
 
+@pytest.mark.long
 def test_the_index(tmp_path, capsys):
     data.main(["index", "--frames", "2000", "--scene", "100", "--draws", "5", "--folder", str(tmp_path)])
     rows = verdicts(capsys.readouterr().out)

@@ -158,6 +158,7 @@ def test_flops_of_the_fast_weights_are_those_of_plain_autograd():
     assert count(fast_weight_operators) == count(fast_weights) > 0
 
 
+@pytest.mark.long
 def test_flops_of_shapes_are_those_of_numbers():
     stage = step_stages.stage_of("static", SMALL)
     stage = replace(stage, views=2, model=replace(stage.model, checkpoint_activations=False))
@@ -195,6 +196,7 @@ def test_the_table_says_what_was_measured():
     assert "share of peak FLOP/s" not in training_step.step_table([found], peak=None)
 
 
+@pytest.mark.long
 def test_it_needs_no_settings_loader_or_lpips():
     """A machine with a GPU may have torch, numpy, timm, roma and safetensors only."""
     blocked = f"import sys, runpy; sys.modules.update(dict.fromkeys({NOT_NEEDED}))"

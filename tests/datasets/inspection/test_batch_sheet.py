@@ -75,7 +75,7 @@ def test_data_show(rooms, tmp_path, capsys):
         (["--step", "7", "stage.steps=7"], "--step 7: expected 0 to 6"),
         (["--output", "sheet.gif"], "sheet.gif"),
         (["--output", "no/such/sheet.png"], "no/such"),
-        (["data.views=3"], "data.views=3"),
+        (["data.views=3"], "data.views is 3"),
     ],
 )
 def test_wrong_requests_are_one_line(words, told, capsys):
