@@ -7,6 +7,7 @@ import numpy as np
 
 from zipmap_pl.images.decode import is_jpeg, read_image, read_values, shows_turned
 from zipmap_pl.images.limits import refuse_damage
+from zipmap_pl.images.png_side_data import still
 from zipmap_pl.preprocess.formats.npy_header import read_header
 from zipmap_pl.preprocess.formats.sources import Source, Zipped, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
@@ -25,7 +26,7 @@ def decoded_picture(file: Source, data: bytes) -> tuple[np.ndarray, bytes | None
     """The same of the bytes of a JPEG or PNG that a file holds. RawFault blames the file."""
     try:
         refuse_damage(data)
-        image = read_image(data)
+        image = read_image(still(data))
     except ValueError as error:
         raise RawFault(file, str(error)) from error
     return image, data if is_jpeg(data) and not shows_turned(data, image) else None
@@ -36,7 +37,7 @@ def read_depth_png(file: Source) -> np.ndarray:
     data = read_bytes(file)
     try:
         refuse_damage(data)
-        values = read_values(data)
+        values = read_values(still(data))
     except ValueError as error:
         raise RawFault(file, str(error)) from error
     if values.ndim != 2:

@@ -4,6 +4,7 @@ import numpy as np
 
 from zipmap_pl.images.decode import read_values
 from zipmap_pl.images.limits import PNG_START, refuse_damage
+from zipmap_pl.images.png_side_data import still
 from zipmap_pl.preprocess.formats.pictures import read_depth_png
 from zipmap_pl.preprocess.formats.sources import Source, read_bytes
 from zipmap_pl.preprocess.raw import RawFault
@@ -62,7 +63,7 @@ def _read_8_bits(file: Source) -> np.ndarray:
         raise RawFault(file, f"begins with {data[:8]!r}, expected a PNG")
     try:
         refuse_damage(data)
-        values = read_values(data)
+        values = read_values(still(data))
     except ValueError as error:
         raise RawFault(file, str(error)) from error
     if values.dtype != np.uint8:

@@ -1,5 +1,6 @@
 """What users bring: upright, over white, in 8 bits, and small enough, whatever the file holds."""
 
+import contextlib
 import io
 import struct
 
@@ -151,3 +152,45 @@ def test_the_size_of_a_photo_is_known_without_decoding_it(kind: str, orientation
     if kind != "JPEG":
         with pytest.raises(ValueError, match="."):
             photo_size(data[:10])
+
+
+def tiff(values: np.ndarray, photometric: int) -> bytes:
+    """A TIFF of one strip, [H, W], that says what its zeros are: 0 white, 1 black."""
+    data, (height, width) = values.tobytes(), values.shape
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    tags = {256: width, 257: height, 258: 8 * values.dtype.itemsize, 259: 1, 262: photometric, 273: 8, 277: 1}
+    tags |= {278: height, 279: len(data), 339: kind}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_zeros_of_a_tiff_that_stand_for_white_are_white(kind: str) -> None:
+    ramp = np.linspace(0, 1, 256).reshape(16, 16)
+    values = (ramp * {"u1": 255, "u2": 65535, "f4": 1}[kind]).astype(kind)
+    black, white = (open_photo(tiff(values, what)).resized((16, 16)).astype(int) for what in (1, 0))
+    assert np.array_equal(white, 255 - black) and black[0, 0, 0] == 0
+
+
+def test_values_of_8_bits_in_integers_of_32_keep_their_brightness() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.arange(256, dtype="i4").reshape(16, 16)).save(file, "tiff")
+    assert open_photo(file.getvalue()).resized((16, 16))[..., 0].ravel().tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("data", [b"", b"%PDF-1.4 ...", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_refused_without_an_address_in_memory(data: bytes) -> None:
+    for read in (open_photo, photo_size):
+        with pytest.raises(ValueError, match="begins like no image"):
+            read(data)
+
+
+def test_no_changed_byte_of_an_avif_ends_in_another_error() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(256, size=(8, 8, 3), dtype=np.uint8)).save(file, "avif")
+    whole = file.getvalue()
+    for place in range(0, len(whole), 3):
+        damaged = whole[:place] + b"\xff\0" + whole[place + 2 :]
+        for read in (open_photo, photo_size):
+            with contextlib.suppress(ValueError):
+                read(damaged)

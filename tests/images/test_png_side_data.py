@@ -89,3 +89,10 @@ def test_pixels_that_are_cut_off_are_still_refused(share):
 
 def test_other_formats_stay_as_they_are():
     assert only_pixels(b"GIF89a") == b"GIF89a"
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"acTL"])
+def test_pixels_are_read_next_to_empty_side_data(name):
+    for place in (b"IDAT", b"IEND"):
+        data = png("RGB", chunk(name), place)
+        assert np.array_equal(pixels(data), IMAGE) and photo_size(data) == (20, 30)

@@ -15,8 +15,21 @@ PNG_CHUNK = struct.Struct(">I4s")  # length and kind before its data,
 PNG_CHECKSUM = struct.Struct(">I")  # and what follows them
 MAX_PIXELS = 1 << 27  # 400 MB as RGB; OpenCV would take eight times as much before it sees that a header lies
 
-# What Pillow raises for a header that it cannot read; SyntaxError is its word for a broken file.
-UNREADABLE = (OSError, SyntaxError, ValueError, OverflowError, struct.error)
+# What Pillow raises for an image that it cannot read; SyntaxError is its word for a broken file, and its plugins raise
+# whatever they stumble over. The image is in memory, so none of these is an error of the system.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    EOFError,
+    zlib.error,
+    struct.error,
+)
 
 
 def refuse_damage(data: bytes) -> None:

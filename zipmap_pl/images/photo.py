@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from zipmap_pl.images.crop import center_crop
@@ -21,6 +21,7 @@ from zipmap_pl.images.png_side_data import only_pixels
 from zipmap_pl.images.resample import resize_image
 
 TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+PHOTOMETRIC = 262  # the tag of a TIFF that says what its zeros are: 0 white, 1 black
 # The value that stands for white in what Pillow does not bring to 8 bits by itself.
 WHITE = {"I": 65535.0, "F": 1.0}
 
@@ -91,7 +92,7 @@ def open_photo(data: bytes) -> Photo:
     except Image.DecompressionBombError as error:
         raise ValueError("too many pixels to decode at once; a JPEG of it would be decoded smaller") from error
     except UNREADABLE as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(_reason(error)) from error
 
 
 def photo_size(data: bytes) -> tuple[int, int]:
@@ -105,7 +106,14 @@ def photo_size(data: bytes) -> tuple[int, int]:
     except Image.DecompressionBombError as error:
         raise ValueError("too many pixels to decode at once; a JPEG of it would be decoded smaller") from error
     except UNREADABLE as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Pillow's reason in a line, without the address of an object."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it begins like no image of a known format, or is cut off at its start"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _jpeg(data: bytes) -> JpegPhoto:
@@ -116,12 +124,20 @@ def _jpeg(data: bytes) -> JpegPhoto:
 def _decoded(data: bytes) -> DecodedPhoto:
     try:
         with Image.open(io.BytesIO(data)) as file:
-            return DecodedPhoto(_over_white(_in_8_bits(_turned_upright(file))))
+            negative = _white_is_zero(file)
+            image = _over_white(_in_8_bits(_turned_upright(file)))
+            return DecodedPhoto(255 - image if negative else image)
     except UNREADABLE:
         pixels = only_pixels(data)
         if pixels == data:
             raise
         return _decoded(pixels)
+
+
+def _white_is_zero(file: Image.Image) -> bool:
+    """Return True for a TIFF whose zeros are white, and whose values Pillow leaves as they are: it turns those of 8 bits only."""
+    wide = file.mode in WHITE or file.mode.startswith("I;16")
+    return wide and file.format == "TIFF" and getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0
 
 
 def _turned_upright(file: Image.Image) -> Image.Image:
@@ -163,7 +179,7 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Of 16 bits the upper 8; 32-bit integers from 0 to 65535 likewise; floating-point numbers from 0, black, to 1, white."""
+    """Of 16 bits the upper 8; 32-bit integers from 0 to 65535 likewise; floats from 0, black, to 1, white."""
     if image.mode.startswith("I;16"):  # Pillow would cut it off at 255
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode not in WHITE:
@@ -172,6 +188,8 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     least, most = values.min(), values.max()
     if not (least >= 0 and most <= white):  # NaN as well
         raise ValueError(f"its values go from {least:g} to {most:g}, expected 0 to {white:g}")
+    if image.mode == "I" and most < 256:  # 8 bits in a wide type: nobody's photo is that dark
+        return Image.fromarray(values.astype(np.uint8))
     return Image.fromarray((values >> 8 if image.mode == "I" else np.rint(values * 255)).astype(np.uint8))
 
 

@@ -32,6 +32,11 @@ def only_pixels(data: bytes) -> bytes:
     return PNG_START + b"".join(chunk for name, chunk in chunks if is_kept(name, chunk))
 
 
+def still(data: bytes) -> bytes:
+    """`data`, an animated PNG without its animation: of one that is incomplete, OpenCV decodes black."""
+    return only_pixels(data) if data.startswith(PNG_START) and b"acTL" in data else data
+
+
 def _is_exif(data: bytes) -> bool:
     try:
         exif = Image.Exif()
