@@ -127,7 +127,9 @@ def test_a_death_at_a_random_moment_leaves_a_whole_checkpoint(
 
 def wait_for(step: int, folder: Path, processes: list[BaseProcess]) -> None:
     """Until the checkpoint of that step, or a later one, is the latest."""
-    while not (folder / "latest").exists() or int((folder / "latest").read_text().split()[0].removeprefix("step-")) < step:
+    while (
+        not (folder / "latest").exists() or int((folder / "latest").read_text().split()[0].removeprefix("step-")) < step
+    ):
         assert all(process.exitcode is None for process in processes), "one ended by itself"
         time.sleep(0.002)
 
