@@ -18,7 +18,7 @@ PATHS = {
 }
 
 
-@pytest.fixture(params=["me", "my home", "it's 日本"])
+@pytest.fixture(params=[*(pytest.param(name, marks=pytest.mark.long) for name in ("me", "my home")), "it's 日本"])
 def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("HOME", str(tmp_path / request.param))
     return str(tmp_path / request.param)
