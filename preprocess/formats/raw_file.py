@@ -6,6 +6,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.raw import RawFault
 
 
@@ -78,6 +79,15 @@ class RawFile(io.RawIOBase):
         for stream in self._streams:
             stream.close()
         super().close()
+
+
+def read_listing(file: Path) -> bytes:
+    """The bytes of a text on which whole scenes depend. Raises UserError as `facts_of` raises RawFault."""
+    try:
+        facts_of(file)
+    except RawFault as fault:
+        raise UserError(f"{fault}; expected a text") from fault
+    return file.read_bytes()
 
 
 def facts_of(file: Path) -> os.stat_result:
