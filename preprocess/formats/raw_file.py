@@ -1,5 +1,6 @@
 """Raw files as streams of bytes: one file, or the parts of one that was cut into several."""
 
+import errno
 import io
 import os
 import stat
@@ -100,6 +101,10 @@ def facts_of(file: Path) -> os.stat_result:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RawFault(file, "missing") from error
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise RawFault(file, "a link that leads to itself") from error
     if stat.S_ISDIR(found.st_mode):
         raise RawFault(file, "is a folder, expected a file")
     if not stat.S_ISREG(found.st_mode):

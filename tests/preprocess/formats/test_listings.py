@@ -17,7 +17,14 @@ def test_a_listing_that_is_no_file_is_refused_at_once(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "zeros").symlink_to("/dev/zero")
-    for name, told in {"pipe": "is no file", "zeros": "is no file", "folder": "is a folder", "gone": "missing"}.items():
+    (tmp_path / "loop").symlink_to("loop")
+    for name, told in {
+        "pipe": "is no file",
+        "zeros": "is no file",
+        "folder": "is a folder",
+        "gone": "missing",
+        "loop": "leads to itself",
+    }.items():
         with pytest.raises(UserError, match=told) as caught:
             read(tmp_path / name)
         assert name in str(caught.value)

@@ -35,7 +35,7 @@ def explained(error: BaseException, config: type) -> str:
         if found:
             return found
     lines = dict.fromkeys(line.strip() for text in messages for line in text.splitlines() if _tells(line))
-    key = next((found[1] for text in messages if (found := FULL_KEY.search(text))), "")
+    key = next((key for text in messages for key in FULL_KEY.findall(text)), "")
     text = f"{key}: " * (key != "") + _plain(" / ".join(lines))
     return f"settings: {text}{_near_key(text, config)}; {EVERY}"
 
