@@ -60,14 +60,15 @@ def read_header(file: Source, stream: BinaryIO) -> NpyHeader:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(stream)
     except UNREADABLE as error:
-        raise RawFault(file, f"unreadable numpy file ({str(error)[:200] or type(error).__name__})") from error
+        reason = str(error)[:200].partition(": <")[0]  # not the address of a node of its header
+        raise RawFault(file, f"unreadable numpy file ({reason or type(error).__name__})") from error
     if dtype.hasobject:
         raise RawFault(file, f"unreadable numpy file: holds objects {list(shape)[:8]}, expected numbers or texts")
     if (
         dtype.subdtype
         or not dtype.itemsize
         or len(shape) > MAX_DIMENSIONS
-        or not all(0 <= side <= MAX_LENGTH for side in shape)
+        or not all(type(side) is int and 0 <= side <= MAX_LENGTH for side in shape)
     ):
         raise RawFault(file, f"unreadable numpy file: its header promises {dtype}{list(shape)[:8]}")
     return NpyHeader(shape, fortran, dtype, stream.tell())

@@ -3,6 +3,7 @@
 Nothing is unpickled. What cannot be decoded is a `RawFault` that names the file.
 """
 
+import errno
 import io
 import zipfile
 from pathlib import Path
@@ -32,6 +33,13 @@ def read_arrays(file: Source, *names: str) -> list[np.ndarray]:
         try:
             with zipfile.ZipFile(stream) as archive:
                 return [_array(file, archive, name, size) for name in names]
+        except OSError as error:
+            if error.errno not in (
+                None,
+                errno.EINVAL,
+            ):  # bz2 has no error of its own, a damaged table leads before the start
+                raise
+            raise RawFault(file, f"unreadable npz ({str(error)[:200]})") from error
         except DAMAGED_ZIP as error:
             raise RawFault(file, f"unreadable npz ({str(error)[:200] or type(error).__name__})") from error
 

@@ -1,11 +1,13 @@
 """Raw files as streams of bytes: one file, or the parts of one that was cut into several."""
 
+import errno
 import io
 import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.raw import RawFault
 
 
@@ -80,6 +82,15 @@ class RawFile(io.RawIOBase):
         super().close()
 
 
+def read_listing(file: Path) -> bytes:
+    """The bytes of a text on which whole scenes depend. Raises UserError as `facts_of` raises RawFault."""
+    try:
+        facts_of(file)
+    except RawFault as fault:
+        raise UserError(f"{fault}; expected a text") from fault
+    return file.read_bytes()
+
+
 def facts_of(file: Path) -> os.stat_result:
     """Size and times of a raw file, asked before it is opened: a named pipe would wait for a writer, a device never end.
 
@@ -90,6 +101,10 @@ def facts_of(file: Path) -> os.stat_result:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RawFault(file, "missing") from error
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise RawFault(file, "a link that leads to itself") from error
     if stat.S_ISDIR(found.st_mode):
         raise RawFault(file, "is a folder, expected a file")
     if not stat.S_ISREG(found.st_mode):

@@ -4,6 +4,7 @@
 for all what `pathlib` does for a disk; `find_folders` looks for the folders of scenes in a raw tree of folders and archives.
 """
 
+import errno
 import io
 import os
 import posixpath
@@ -231,8 +232,12 @@ def _tree(top: Path, leaf: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str
                     for entry in entries:
                         if entry.name != MACOS:
                             (folders if _is_folder(entry) else files).append(entry.name)
-        except OSError:
-            continue  # not for us: lost+found, say
+        except (PermissionError, FileNotFoundError, NotADirectoryError):
+            continue  # not for us: lost+found, say; or removed meanwhile
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # links in a circle
+                continue
+            raise  # of a disk that fails: scenes would be lost without a word
         yield top / below[1:], match, files
         waiting += [f"{below}/{name}" for name in sorted(folders, reverse=True)]
 
@@ -307,7 +312,7 @@ def _inside(source: Zipped | Tarred) -> str:
 def _open(source: Zipped | Tarred) -> OpenZip | OpenTar:
     kind = "zip" if isinstance(source, Zipped) else "tar"
     try:
-        found = source.archive.stat()
+        found = facts_of(source.archive)
         return _opened(isinstance(source, Zipped), source.archive, found.st_size, found.st_mtime_ns, os.getpid())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RawFault(source.archive, "missing") from error

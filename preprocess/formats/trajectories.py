@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.formats.raw_file import read_listing
 
 FORMATS = "16, 12, 8 or 7 numbers a line, or 5 lines a frame (trajectory.log)"
 
@@ -84,7 +85,7 @@ def read_intrinsics(file: Path) -> np.ndarray:
 def read_numbers(file: Path) -> list[list[float]]:
     """The numbers of each line. Raises UserError if there are none or something else stands there."""
     try:
-        rows = _parse(file.read_bytes())
+        rows = _parse(read_listing(file))
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     if not rows:

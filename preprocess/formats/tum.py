@@ -11,6 +11,7 @@ import numpy as np
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats import trajectories
+from zipmap_pl.preprocess.formats.raw_file import read_listing
 
 LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
 VALUES_PER_METRE = 5000.0  # of depth
@@ -93,7 +94,7 @@ def _match_times(times: np.ndarray, others: np.ndarray, limit: float) -> dict[in
 def timed_files(listing: Path) -> list[tuple[float, str, Path]]:
     """Lines `timestamp file` as (seconds, the timestamp's text, path), sorted by time."""
     entries = []
-    for number, line in enumerate(listing.read_text("utf-8-sig", "surrogateescape").splitlines(), start=1):
+    for number, line in enumerate(read_listing(listing).decode("utf-8-sig", "surrogateescape").splitlines(), start=1):
         words = line.split(maxsplit=1)
         if not words or words[0].startswith("#"):
             continue

@@ -118,7 +118,7 @@ class RunConfig:
     init_from: str | None = None  # checkpoint or run folder, file or hub id whose weights the run starts from
 
     def __post_init__(self) -> None:
-        expect(self.seed >= 0, "settings: seed", self.seed, "0 or more")
+        expect(0 <= self.seed < 1 << 32, "settings: seed", self.seed, "0 to 4294967295")
         expect(bool(self.output.strip()), "settings: output", "empty", "a folder for what the run writes")
         self.output = os.path.expanduser(self.output)
         if self.init_from is not None:

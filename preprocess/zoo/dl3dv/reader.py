@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.formats.raw_file import read_listing
 from zipmap_pl.preprocess.formats.sources import find_folders, found_twice, join
 from zipmap_pl.preprocess.options import option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
@@ -22,9 +23,9 @@ SCENE = re.compile(rf".*?/((?:\d+K/)?{HASH})")
 def hashes_in(file: str) -> tuple[str, ...]:
     """The hashes that stand in a text, sorted. Raises UserError if there are none."""
     try:
-        text = Path(file).read_text("utf-8", "replace")
-    except OSError as error:
-        raise UserError(f"--test {file}: {error.strerror}; expected a text with hashes of scenes") from error
+        text = read_listing(Path(file)).decode("utf-8", "replace")
+    except UserError as error:
+        raise UserError(f"--test {error} with hashes of scenes") from error
     found = tuple(sorted(set(re.findall(HASH, text))))
     if not found:
         raise UserError(f"--test {file}: no hash of 64 digits in it; expected those of scenes")

@@ -143,3 +143,28 @@ def test_a_cut_or_altered_file_is_a_fault_or_changes_nothing(tmp_path_factory, d
             assert np.array_equal(found, wanted)
         except RawFault as fault:
             assert fault.file.startswith(str(file))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_in_other_compressions_and_in_the_table_is_a_fault(tmp_path, compression):
+    values, file = np.arange(400.0), tmp_path / "x.npz"
+    array = io.BytesIO()
+    np.save(array, values)
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("x.npy", array.getvalue())
+    whole = file.read_bytes()
+    for place in range(0, len(whole) - 4, 7):
+        file.write_bytes(whole[:place] + b"\xff" * 4 + whole[place + 4 :])
+        try:
+            assert np.array_equal(read_arrays(file, "x")[0], values)
+        except RawFault as fault:
+            assert "\n" not in str(fault)
+
+
+@pytest.mark.parametrize("shape", ["(True, 5)", "(4, 5) + ()"])
+def test_odd_shapes_in_headers_are_faults_without_an_address(tmp_path, shape):
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".encode().ljust(117) + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head + bytes(80))
+    with pytest.raises(RawFault, match="unreadable numpy file") as caught:
+        read_npy(tmp_path / "x.npy")
+    assert "object at" not in str(caught.value)

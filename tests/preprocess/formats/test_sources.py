@@ -1,5 +1,6 @@
 """Raw files in folders, zips and tars: the same to a reader, and nothing leads out of any."""
 
+import errno
 import os
 import re
 import shutil
@@ -255,3 +256,20 @@ def test_an_archive_that_is_no_file_is_a_fault(tmp_path, archive):
         named.symlink_to(file)
         with pytest.raises(RawFault, match="is no file"):
             read_bytes(archive(named, "a/b/1.txt"))
+
+
+def test_an_error_of_the_disk_loses_no_scenes_without_a_word(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+
+    def failing(path: object) -> object:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        find_folders(tmp_path, re.compile(r".*/(scene)"))
+
+
+def test_a_folder_with_the_name_of_a_zip_is_a_fault(tmp_path):
+    (tmp_path / "x.zip").mkdir()
+    with pytest.raises(RawFault, match="is a folder"):
+        read_bytes(Zipped(tmp_path / "x.zip", "a"))

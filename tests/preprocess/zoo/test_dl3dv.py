@@ -137,7 +137,7 @@ def test_scenes_for_testing_are_those_of_the_list(downloaded, tmp_path):
     listed.write_text("nothing")
     with pytest.raises(UserError, match="no hash of 64 digits in it"):
         reader(downloaded, "--test", listed)
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="--test .*missing; expected a text with hashes"):
         reader(downloaded, "--test", tmp_path / "nowhere")
 
 

@@ -222,3 +222,41 @@ def test_commands_that_prepare_data_know_the_home_folder(monkeypatch):
     monkeypatch.setattr("zipmap_pl.cli.preprocess.run", lambda arguments: seen.extend(arguments.rest))
     prepare(["synthetic --scenes 1 --output ~/shards/rooms"])
     assert seen == ["--scenes", "1", "--output", "/home/me/shards/rooms"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stage/steps=5", "no group stage/steps, expected data, model, stage, or a key with dots"),
+        ("stage@x=own", "no group stage@x"),
+        ("output=???", "output is ???, expected text"),
+        ("stage.steps=???", "stage.steps is ???, expected a whole number"),
+        ("stage.steps=" + "9" * 5000, "stage.steps is 999"),
+        ("seed=4294967296", "seed"),
+    ],
+)
+def test_unusual_mistakes_are_one_line_too(override, message):
+    with pytest.raises(UserError) as caught:
+        compose([override])
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("width: x", "data.width: .*'x'"),
+        ("views: 3", "data.views: .*expected a list in brackets"),
+        ("train: {a: {weight: x}}", "data.train.a.weight: .*'x'"),
+        ("train: []", "found a list where a block"),
+        ("remote: 3", "found 3, expected a block"),
+        ("null: 2", "a name that is no text"),
+        ("3", "mine.yaml: holds no block of settings"),
+        ("!!set {a}", "mine.yaml: holds no block of settings"),
+    ],
+)
+def test_a_wrong_value_in_a_yaml_is_told_in_our_words(tmp_path, lines, message):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text(lines)
+    with pytest.raises(UserError, match=message) as caught:
+        compose(["stage=own", "data=mine"], config_dir=str(tmp_path))
+    assert not any(word in str(caught.value) for word in ("ListConfig", "NoneType", "raised", "subclass", "\n"))

@@ -6,11 +6,21 @@ from typing import Any
 
 from hydra.errors import MissingConfigException
 
-from zipmap_pl.training.settings.overrides import EVERY, Override, nearest, refusal, setting_at
+from zipmap_pl.training.settings.overrides import EVERY, GROUPS, Override, nearest, refusal, setting_at
 
 NOISE = (
     "object_type", "reference_type", "full_key", "To append", "Config search path", "provider=", "Set the environment", "See https",
 )  # fmt: skip
+# OmegaConf's words for types -> ours.
+WORDS = {
+    r"\w+ is not a ListConfig, list or tuple\.?": "expected a list in brackets",
+    r"Cannot merge DictConfig with ListConfig": "found a list where a block {NAME: VALUE} is expected, or a block for a list",
+    r"Merge error: (\w+) is not a subclass of \w+\. value: (.*)": r"found \2, expected a block {NAME: VALUE}",
+    r"Incompatible key type '(?:NoneType|\w+)'": "found a name that is no text, expected KEY: VALUE",
+    r" of type '\w+'": "",
+    r"\w+ raised while composing config: / ": "",
+}
+FULL_KEY = re.compile(r"^\s*full_key: (\S+)$", re.MULTILINE)
 FROM_A_FILE = re.compile(r"In '([^']+)'")
 
 
@@ -25,8 +35,15 @@ def explained(error: BaseException, config: type) -> str:
         if found:
             return found
     lines = dict.fromkeys(line.strip() for text in messages for line in text.splitlines() if _tells(line))
-    text = " / ".join(lines)
+    key = next((key for text in messages for key in FULL_KEY.findall(text)), "")
+    text = f"{key}: " * (key != "") + _plain(" / ".join(lines))
     return f"settings: {text}{_near_key(text, config)}; {EVERY}"
+
+
+def _plain(text: str) -> str:
+    for theirs, ours in WORDS.items():
+        text = re.sub(theirs, ours, text)
+    return text
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -61,9 +78,12 @@ def _of_override(message: str, config: type) -> str | None:
 
 
 def _no_such_name(key: str) -> str:
-    block, name = re.match(r"(data\.(?:train|validation))\.([^.]+)|$", key).groups()  # type: ignore[union-attr]
-    if block is None:
+    found = re.match(r"(data\.(?:train|validation))\.([^.]+)", key)
+    if found is None and re.search("[/@]", key):
+        return f"settings: no group {key}, expected {', '.join(GROUPS)}, or a key with dots; {EVERY}"
+    if found is None:
         return f"settings: no key {key}; if it is to be new, +{key}=...; {EVERY}"
+    block, name = found.groups()
     return (
         f"settings: {block} has no dataset {name}; a new one is +data.also.{name}=FOLDER, or +{block}.{name}={{path: FOLDER}}; "
         "`zipmap fit --show` prints those that are there"

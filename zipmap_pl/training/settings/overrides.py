@@ -99,6 +99,8 @@ def prepared(text: str, config: type) -> str:
     setting = setting_at(key, config)
     if override.value is None:
         return str(override)
+    if override.value == "???":  # OmegaConf's word for a value that is missing; it would be passed over
+        raise UserError(refusal(key, "???", setting))
     override = dataclasses.replace(override, value=_readable(override.value, setting))
     if setting.open and not override.sign and _plain(setting.kind):
         override = dataclasses.replace(override, sign="++")
@@ -181,7 +183,7 @@ def _check_grammar(override: Override, typed: str, setting: Setting) -> None:
     try:
         parsed = OverridesParser.create().parse_override(str(override))
         readable = not parsed.is_sweep_override()
-    except HydraException:
+    except (HydraException, ValueError):  # ValueError: thousands of digits
         readable = False
     if not readable:
         raise UserError(refusal(override.key, typed, setting))

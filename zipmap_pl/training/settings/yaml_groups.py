@@ -39,6 +39,8 @@ def check_groups(folder: Path, groups: tuple[str, ...]) -> None:
             raise UserError(f"{file}: blocks inside of blocks without end, expected settings") from None
         if root is not None:
             _check_size(root, file)
+            if file.parent != folder and root.tag != "tag:yaml.org,2002:map":
+                raise UserError(f"{file}: holds no block of settings, expected lines KEY: VALUE")
 
 
 def _check_size(root: yaml.Node, file: Path) -> None:
