@@ -10,6 +10,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 NO_TURN = np.eye(3)
+# Benchmarks set these before they import a miniature: how many times larger than usual its images are, and how many gray levels
+# of noise lie on them, so that they cost what photos cost.
+SCALE, GRAIN = 1, 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Room:
     def paint(self, points: np.ndarray) -> np.ndarray:
         """Colours [..., 3] uint8 of points [..., 3]: smooth, another for every point near by."""
         waves = np.array(((1.1, 0.3, 0.2), (0.2, 1.3, -0.4), (-0.3, 0.4, 0.9)))
-        return (128 + 90 * np.sin(points @ waves.T * 2 / max(self.half) * 2 + self.seed)).astype(np.uint8)
+        colors = 128 + 90 * np.sin(points @ waves.T * 2 / max(self.half) * 2 + self.seed)
+        grain = np.random.default_rng(self.seed).integers(-GRAIN, GRAIN, colors.shape, endpoint=True)
+        return (colors + grain).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from miniatures.damage import (
     unreadable_archive,
 )
 from miniatures.files import exr, png, to_folder, to_zip
-from miniatures.rooms import Room, pinhole
+from miniatures.rooms import SCALE, Room, pinhole
 from miniatures.tars import written_tar
 
-HEIGHT, WIDTH = 36, 64
+HEIGHT, WIDTH = 36 * SCALE, 64 * SCALE
 STATIC = "20221013_3_250_batch01hand_static_bigOffice"
 ZOOM = "20221020-3-8_250_highbmihand_zoom_highSchoolGym_a"  # with a dash after the date
 STADIUM = "20221018_3-8_250_batch01hand_pitchUp52_stadium"  # its name begins as that of HDRI

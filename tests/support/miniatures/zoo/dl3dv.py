@@ -26,7 +26,7 @@ from miniatures.damage import (
     unreadable_archive,
 )
 from miniatures.files import npy, npz, png, to_folder, to_zip
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 
 BENT, ZIPPED, BENCHMARK, NO_POSES = f"1K/{'1f' * 32}", f"2K/{'2e' * 32}", "3d" * 32, f"4K/{'4c' * 32}"
 DENSE = f"5K/{'5b' * 32}"
@@ -48,7 +48,7 @@ def _video(
     room: Room, count: int, size: tuple[int, int], smaller: int, lens: tuple = NO_LENS, with_depth: bool = False
 ) -> Video:
     """`size` is height, width of the pictures, which are so many times smaller than what transforms.json tells."""
-    height, width = size
+    height, width = size = size[0] * SCALE, size[1] * SCALE
     k = pinhole(0.9 * max(size), 0.51 * width, 0.48 * height)
     frames, files, entries = [], {}, []
     for place in range(count):

@@ -8,10 +8,10 @@ from miniatures import spoil
 from miniatures.contract import Damage, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, found_twice, rare, unreadable_archive
 from miniatures.files import hdf5, jpeg, png, to_folder
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from miniatures.tars import written_tar
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT, WIDTH = 48 * SCALE, 64 * SCALE
 LONG, SHORT, TEST = "train/20190124_203632", "train/20190125_101500", "test/20190203_170211"
 GAP = 5  # no frame of LONG has this number
 # Rows: east, north, up (the game's world) in a room's right, down, forward.
@@ -36,7 +36,7 @@ def _sequence(room: Room, numbers: object, column: bool = False) -> tuple[dict[s
     """The arrays of a file, its images [n, 1] PNGs or [n] JPEGs, and the truth."""
     arrays, frames = {}, []
     for k in numbers:
-        intrinsics, pose = pinhole(40.0 + k, WIDTH / 2, HEIGHT / 2), room.pose(k)
+        intrinsics, pose = pinhole((40.0 + k) * SCALE, WIDTH / 2, HEIGHT / 2), room.pose(k)
         view = room.see(pose, intrinsics, HEIGHT, WIDTH)
         depth = np.where(view.sky, np.nan if k % 2 else np.inf, view.depth).astype(np.float32)
         if k == 3:

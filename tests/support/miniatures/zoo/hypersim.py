@@ -13,10 +13,10 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, found_twice, hdf5_damages, member_damages, rare, unreadable_archive
 from miniatures.files import to_folder, to_zip
-from miniatures.rooms import Room, View, turned
+from miniatures.rooms import SCALE, Room, View, turned
 from scipy.spatial.transform import Rotation
 
-HEIGHT, WIDTH = 72, 96
+HEIGHT, WIDTH = 72 * SCALE, 96 * SCALE
 KEYFRAMES = 100
 MISSING = 3  # no frame of this number is published
 CSV = "metadata_camera_parameters.csv"

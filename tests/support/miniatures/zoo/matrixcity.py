@@ -9,10 +9,10 @@ from miniatures import spoil
 from miniatures.contract import Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Damage, Target, exr_damages, found_twice, matrix_damages, picture_damages, rare
 from miniatures.files import exr, png, to_folder
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from miniatures.tars import written_tar
 
-AERIAL, STREET = (64, 36), (40, 40)  # width, height
+AERIAL, STREET = (64 * SCALE, 36 * SCALE), (40 * SCALE, 40 * SCALE)  # width, height
 BLOCK, AREA, TEST = (
     "small_city/aerial/train/block_1",
     "big_city/street/train/left_area",

@@ -8,10 +8,10 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, member_damages, picture_damages, rare
 from miniatures.files import hdf5, jpeg, png, to_folder, to_zip
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from scipy.spatial.transform import Rotation
 
-SIDE = 48
+SIDE = 48 * SCALE
 K = pinhole(SIDE / 2, SIDE / 2, SIDE / 2)
 KITE, PLE, TEST = "Kite_training/sunny", "PLE_training/fall", "Kite_test/foggy"
 PLAIN, ZIPPED, NESTED, TESTED = (

@@ -8,10 +8,10 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, exr_damages, found_twice, picture_damages, rare
 from miniatures.files import exr, png, rgba_png, to_folder
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from miniatures.tars import written_tar
 
-HEIGHT, WIDTH, FOCAL = 36, 64, 40.0
+HEIGHT, WIDTH, FOCAL = 36 * SCALE, 64 * SCALE, 40.0 * SCALE
 K = pinhole(FOCAL, WIDTH / 2, HEIGHT / 2)
 MIRROR = np.eye(4)[[1, 0, 2, 3]]  # the game's world has x and y swapped, and so it is left-handed
 WORLD = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))

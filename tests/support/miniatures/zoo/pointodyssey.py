@@ -13,11 +13,11 @@ from miniatures.damage import (
     rare,
 )
 from miniatures.files import jpeg, npz, png, to_folder
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from miniatures.tars import written_tar
 from scipy.spatial.transform import Rotation
 
-HEIGHT, WIDTH, FOCAL = 36, 64, 40.0
+HEIGHT, WIDTH, FOCAL = 36 * SCALE, 64 * SCALE, 40.0 * SCALE
 K = pinhole(FOCAL, WIDTH / 2 - 1.5, HEIGHT / 2 + 1)
 HALF = np.array(((0, 0, 0.5), (0, 0, 0.5), (0, 0, 0)))  # the file counts from the first pixel's center
 WORLD = Rotation.from_euler("xyz", (0.4, -1.0, 0.2)).as_matrix()

@@ -12,11 +12,13 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, found_twice, member_damages, picture_damages, rare
 from miniatures.files import jpeg, png, to_folder, to_zip
-from miniatures.rooms import Room, turned
+from miniatures.rooms import SCALE, Room, turned
 
 # As 1296x968 and 640x480 do, the sizes differ by factors that are no whole numbers and not the same for both sides.
-COLOUR, DEPTH = (130, 97), (64, 48)  # width, height
-K_DEPTH = np.array(((57.2, 0.0, 32.0), (0.0, 57.4, 24.0), (0.0, 0.0, 1.0)))  # from the picture's corner
+COLOUR, DEPTH = (130 * SCALE, 97 * SCALE), (64 * SCALE, 48 * SCALE)  # width, height
+K_DEPTH = np.array(
+    ((57.2 * SCALE, 0.0, 32.0 * SCALE), (0.0, 57.4 * SCALE, 24.0 * SCALE), (0.0, 0.0, 1.0))
+)  # from the picture's corner
 Z_UP = np.array(((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0)))  # from right, down, forward
 LOST = np.full((4, 4), -np.inf)
 SENS, SAME_SIZE, TEST = "scene0000_00", "scene0704_00", "scene0707_00"

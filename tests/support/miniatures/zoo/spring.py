@@ -8,9 +8,9 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, found_twice, member_damages, picture_damages, rare, unreadable_archive
 from miniatures.files import hdf5, png, to_folder, to_zip
-from miniatures.rooms import Room, View, pinhole, turned
+from miniatures.rooms import SCALE, Room, View, pinhole, turned
 
-HEIGHT, WIDTH = 36, 64
+HEIGHT, WIDTH = 36 * SCALE, 64 * SCALE
 BASELINE = 0.065
 PLAIN, ZIPPED = "0001/left", "0004/left"
 FOLDER, IN_ZIP = "spring/train/0001", "spring/train/0004"
@@ -34,7 +34,7 @@ def sequence(room: Room, count: int, side: str = "left") -> tuple[dict[str, byte
     """The files of a sequence, and the truth, seen by one camera. Poses are always the left one's."""
     files, frames, poses, intrinsics = {}, [], [], []
     for k in range(count):
-        focal = 50.0 if k < count / 2 else 65.0 + k  # the second half zooms
+        focal = SCALE * (50.0 if k < count / 2 else 65.0 + k)  # the second half zooms
         camera = pinhole(focal, WIDTH / 2, HEIGHT / 2)
         poses.append(np.linalg.inv(turned(room.pose(k), Z_UP)))
         intrinsics.append((focal, focal, WIDTH / 2, HEIGHT / 2))

@@ -16,10 +16,10 @@ from miniatures.damage import (
     unreadable_archive,
 )
 from miniatures.files import npy, png, to_folder, to_zip
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from scipy.spatial.transform import Rotation
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT, WIDTH = 48 * SCALE, 64 * SCALE
 SKY = 12_000.0
 PLAIN, DOUBLED, ZIPPED = "abandonedfactory/Easy/P000", "hospital/Hard/P003", "seasidetown/Easy/P001"
 # Rows: forward, right, down in a room's or camera's right, down, forward.

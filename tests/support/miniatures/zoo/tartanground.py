@@ -8,10 +8,10 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, found_twice, member_damages, picture_damages, rare, unreadable_archive
 from miniatures.files import float_png, png, to_folder, to_zip
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from scipy.spatial.transform import Rotation
 
-SIDE = 48
+SIDE = 48 * SCALE
 K = pinhole(SIDE / 2, SIDE / 2, SIDE / 2)  # 90 degrees
 SKY = 10_000.0
 V2, V2_ZIPPED = "AbandonedCable/Data_easy/P000", "House/Data_hard/P012"

@@ -15,9 +15,9 @@ from miniatures.damage import (
     unreadable_archive,
 )
 from miniatures.files import npy, rgba_png, to_folder, to_zip
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 
-HEIGHT, WIDTH, FOCAL = 36, 64, 32.0
+HEIGHT, WIDTH, FOCAL = 36 * SCALE, 64 * SCALE, 32.0 * SCALE
 K = pinhole(FOCAL, WIDTH / 2, HEIGHT / 2)
 SWAP = np.eye(4)[[1, 0, 2, 3]]  # a reflection: the left-handed world's x and y for the right-handed one's
 WORLD = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))  # z is up

@@ -8,11 +8,11 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, found_twice, picture_damages, rare
 from miniatures.files import jpeg, png, to_folder
-from miniatures.rooms import Room, pinhole, turned
+from miniatures.rooms import SCALE, Room, pinhole, turned
 from miniatures.tars import written_tar
 from scipy.spatial.transform import Rotation
 
-HEIGHT, WIDTH, FOCAL = 30, 64, 36.0
+HEIGHT, WIDTH, FOCAL = 30 * SCALE, 64 * SCALE, 36.0 * SCALE
 BASELINE = 0.532725
 SKY = 65535
 K = pinhole(FOCAL, WIDTH / 2, HEIGHT / 2)

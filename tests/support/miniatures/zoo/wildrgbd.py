@@ -8,15 +8,15 @@ from miniatures import spoil
 from miniatures.contract import Damage, Expected, Miniature, TrueFrame, TrueScene
 from miniatures.damage import Target, found_twice, member_damages, picture_damages, rare
 from miniatures.files import png, to_folder, to_zip
-from miniatures.rooms import Room, pinhole
+from miniatures.rooms import SCALE, Room, pinhole
 
-WIDTH, HEIGHT = 48, 64
+WIDTH, HEIGHT = 48 * SCALE, 64 * SCALE
 LONG, OTHER, ONE_LIST = "box/scenes/scene_001", "box/scenes/scene_002", "box/scenes/scene_0100"
 BAD, UNLISTED = "box/scenes/scene_257", "ball/scenes/scene_300"
 ZIPPED = "TV/scenes/scene_014"
 KEPT = 9  # of the frames of LONG, by --frames
 FRAMES_OF_LONG = 21
-K = pinhole(55.0, 23.25, 32.5)
+K = pinhole(55.0 * SCALE, 23.25 * SCALE, 32.5 * SCALE)
 
 
 def write(raw: Path) -> list[TrueScene]:
