@@ -107,7 +107,6 @@ def measure(name: str, frames: int, rounds: int) -> Measured:
     rooms.SCALE, rooms.GRAIN = RAW_FILES[name].scale, GRAIN
     from miniatures.found import all_miniatures  # noqa: PLC0415
     from readers import reader_of  # noqa: PLC0415
-    from readers import reader_of  # noqa: PLC0415
 
     miniature = next(m for m in all_miniatures() if m.name == name)
     files = RAW_FILES[name]
