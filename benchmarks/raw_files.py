@@ -55,6 +55,9 @@ def decode(file: Path) -> np.ndarray:
     if file.suffix in (".hdf5", ".dsp5"):
         with h5py.File(file) as opened:
             return next(iter(opened.values()))[()]
+    if file.suffix == ".pfm":
+        _, size, _, values = file.read_bytes().split(b"\n", 3)
+        return np.frombuffer(values, "<f4").reshape([int(side) for side in size.split()[::-1]])[::-1]
     return cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
 
 
@@ -89,6 +92,11 @@ RAW_FILES = {
         20,
         "20221013_3_250_batch01hand_static_bigOffice/seq_000000",
         ("*bigOffice/png/seq_000000/*[05].png", "*bigOffice/depth/seq_000000/*.exr"),
+    ),
+    "blendedmvs": RawFiles(
+        8,
+        "5a3ca9cb270f0e3f14d0eddb",
+        ("BlendedMVS/*/blended_images/????????.jpg", "BlendedMVS/*/rendered_depth_maps/*.pfm"),
     ),
     "dl3dv": RawFiles(10, f"2K/{'2e' * 32}", frames=of_dl3dv),
     "gta_sfm": RawFiles(10, "train/20190124_203632", frames=of_gta_sfm, opens=True),

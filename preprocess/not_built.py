@@ -37,16 +37,6 @@ NOT_BUILT = {
             "more than 7 TB for the whole raw release; four of its assets are needed",
         ),
         _info(
-            "blendedmvs",
-            "BlendedMVS, BlendedMVS+ and BlendedMVS++",
-            "static, real",
-            False,
-            "CC BY 4.0; no registration",
-            True,
-            "https://github.com/YoYo000/BlendedMVS",
-            "189 GB in low resolution",
-        ),
-        _info(
             "co3dv2",
             "Common Objects in 3D, version 2",
             "static, real",
