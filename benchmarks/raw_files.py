@@ -98,6 +98,14 @@ RAW_FILES = {
         "5a3ca9cb270f0e3f14d0eddb",
         ("BlendedMVS/*/blended_images/????????.jpg", "BlendedMVS/*/rendered_depth_maps/*.pfm"),
     ),
+    "co3dv2": RawFiles(
+        12,
+        "apple/189_20393_38136",
+        tuple(
+            f"apple/189_20393_38136/{part}"
+            for part in ("images/*.jpg", "depths/*.png", "depth_masks/*.png", "masks/*.png")
+        ),
+    ),
     "dl3dv": RawFiles(10, f"2K/{'2e' * 32}", frames=of_dl3dv),
     "gta_sfm": RawFiles(10, "train/20190124_203632", frames=of_gta_sfm, opens=True),
     "hypersim": RawFiles(

@@ -37,16 +37,6 @@ NOT_BUILT = {
             "more than 7 TB for the whole raw release; four of its assets are needed",
         ),
         _info(
-            "co3dv2",
-            "Common Objects in 3D, version 2",
-            "static, real",
-            False,
-            "CC BY-NC 4.0; no registration",
-            False,
-            "https://github.com/facebookresearch/co3d",
-            "5.5 TB of zips",
-        ),
-        _info(
             "dynamic-replica",
             "Dynamic Replica",
             "dynamic, synthetic",

@@ -55,8 +55,8 @@ class Annotation:
 
     @property
     def has_viewpoint(self) -> bool:
-        """Return False where there is no camera."""
-        return not np.isnan(self.rotation[0, 0])
+        """Return False where there is no camera; one that holds some NaN is damaged, but there."""
+        return not all(np.isnan(part).all() for part in (self.rotation, self.translation, self.focal))
 
 
 def table_of(file: Source) -> dict[str, np.ndarray]:
