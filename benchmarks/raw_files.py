@@ -107,6 +107,11 @@ RAW_FILES = {
         ),
     ),
     "dl3dv": RawFiles(10, f"2K/{'2e' * 32}", frames=of_dl3dv),
+    "dynamic_replica": RawFiles(
+        20,
+        "train/009850-3_obj/left",
+        tuple(f"train/009850-3_obj_source_left/{part}/*.png" for part in ("images", "depths")),
+    ),
     "gta_sfm": RawFiles(10, "train/20190124_203632", frames=of_gta_sfm, opens=True),
     "hypersim": RawFiles(
         11,

@@ -37,16 +37,6 @@ NOT_BUILT = {
             "more than 7 TB for the whole raw release; four of its assets are needed",
         ),
         _info(
-            "dynamic-replica",
-            "Dynamic Replica",
-            "dynamic, synthetic",
-            True,
-            "CC BY-NC 4.0; the licence is accepted on the project page",
-            False,
-            "https://dynamic-stereo.github.io",
-            "1.8 TB unpacked for training, of which images, depth and masks are needed",
-        ),
-        _info(
             "kubric",
             "Kubric, as CoTracker3 released it",
             "dynamic, synthetic",

@@ -9,12 +9,15 @@ A list may have hundreds of megabytes and serves thousands of scenes, so it is r
 import math
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zipmap_pl.preprocess.formats.json_lists import stream
-from zipmap_pl.preprocess.formats.sources import Source
+from zipmap_pl.preprocess.formats.sources import Source, Zipped
+from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.raw import RawFault
 
 FORMATS = ("ndc_norm_image_bounds", "ndc_isotropic")  # of intrinsics; PyTorch3D takes the first where none is given
@@ -85,6 +88,23 @@ def table_of(file: Source) -> dict[str, np.ndarray]:
         "numbers": np.array(numbers, np.int64).reshape(-1, 4),
         "cameras": np.array(cameras, np.float64).reshape(-1, 17),
     }
+
+
+def kept_frames(file: Source) -> KeptTable:
+    """The table of a list of frames, on disk or in a zip, as the engine keeps it."""
+    if isinstance(file, Path):
+        return KeptTable(file, "frames", table_of)
+    return KeptTable(file.archive, f"frames of {file.name}", partial(_table_in_zip, file.name))
+
+
+def _table_in_zip(name: str, archive: Path) -> dict[str, np.ndarray]:
+    return table_of(Zipped(archive, name))
+
+
+@lru_cache(maxsize=3)
+def annotations_of(file: Source) -> "Annotations":
+    """The frames of a list. Raises RawFault as `table_of`."""
+    return Annotations(kept_frames(file).read())
 
 
 class Annotations:

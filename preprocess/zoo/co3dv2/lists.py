@@ -1,16 +1,15 @@
 """The lists of a category of CO3Dv2: its frames (kept as a table), the sequences with good cameras, the images for training."""
 
-from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from zipmap_pl.preprocess.formats.json_files import read_json
 from zipmap_pl.preprocess.formats.json_lists import stream
-from zipmap_pl.preprocess.formats.pytorch3d import Annotation, Annotations, table_of
-from zipmap_pl.preprocess.formats.sources import Source, Zipped, places_of
-from zipmap_pl.preprocess.kept import KeptTable
+from zipmap_pl.preprocess.formats.pytorch3d import Annotation, annotations_of
+from zipmap_pl.preprocess.formats.sources import Source, places_of
 from zipmap_pl.preprocess.raw import LeftOut, RawFault, RawScene
 
 QUALITY = 0.5
@@ -28,24 +27,6 @@ def needed(places: tuple[Source, ...], *names: str) -> Source:
     if file is None:
         raise RawFault(f"{places[0] if places else '.'}/{names[0]}", "missing")
     return file
-
-
-def frames_table(file: Source) -> KeptTable:
-    """The frames of a category, kept."""
-    if isinstance(file, Path):
-        return KeptTable(file, "frames", table_of)
-    assert isinstance(file, Zipped)
-    return KeptTable(file.archive, f"frames of {file.name}", partial(_table_in_zip, file.name))
-
-
-def _table_in_zip(name: str, archive: Path) -> dict[str, np.ndarray]:
-    return table_of(Zipped(archive, name))
-
-
-@lru_cache(maxsize=2)
-def annotations_of(file: Source) -> Annotations:
-    """The frames of a category. Raises RawFault."""
-    return Annotations(frames_table(file).read())
 
 
 @lru_cache(maxsize=4)

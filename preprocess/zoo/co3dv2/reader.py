@@ -12,16 +12,14 @@ from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.convert.axes import pytorch3d_camera
 from zipmap_pl.preprocess.formats.pictures import read_depth_png, read_picture
 from zipmap_pl.preprocess.formats.png_layers import read_half_png
-from zipmap_pl.preprocess.formats.pytorch3d import Annotation
+from zipmap_pl.preprocess.formats.pytorch3d import Annotation, annotations_of, kept_frames
 from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, join, parent
 from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
 from zipmap_pl.preprocess.zoo.co3dv2.lists import (
-    annotations_of,
     first,
     frames_of,
-    frames_table,
     good_sequences,
     listed_images,
     needed,
@@ -95,7 +93,7 @@ class Co3d:
     def containers(self) -> list[KeptTable]:
         """The frames of each category."""
         files = (first(self._places(category), FRAMES) for category in self._found())
-        return [frames_table(file) for file in files if file is not None]
+        return [kept_frames(file) for file in files if file is not None]
 
     def scenes(self) -> list[RawScene]:
         """One scene per sequence, sorted by name. Raises UserError if there are none."""
