@@ -133,6 +133,11 @@ RAW_FILES = {
         ("Kite_training/sunny/color_left/*_3000/*.JPEG", "Kite_training/sunny/depth/*_3000/*.PNG"),
     ),
     "mvs_synth": RawFiles(20, "0000", ("GTAV_720/0000/images/*.png", "GTAV_720/0000/depths/*.exr")),
+    "omniobject3d": RawFiles(
+        17,
+        "anise_001",
+        tuple(f"blender_renders/anise/anise_001/render/{part}" for part in ("images/*.png", "depths/*.exr")),
+    ),
     "pointodyssey": RawFiles(
         15, "train/dancing", tuple(f"train/dancing/{part}" for part in ("rgbs/*.jpg", "depths/*.png"))
     ),

@@ -77,16 +77,6 @@ NOT_BUILT = {
             "about 199 GB, and 667 GB of SfM models",
         ),
         _info(
-            "omniobject3d",
-            "OmniObject3D, rendered views",
-            "static, synthetic",
-            True,
-            "CC BY 4.0; the download needs an account",
-            True,
-            "https://github.com/omniobject3d/OmniObject3D",
-            "part of 1.2 TB",
-        ),
-        _info(
             "omniworld",
             "OmniWorld-Game",
             "dynamic, synthetic",
