@@ -49,7 +49,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=1.0,
     url="https://dynamic-stereo.github.io",
     commercial=False,
-    raw_size="1.8 TB unpacked for training, of which images, depth and masks are needed",
+    raw_size="1.8 TB unpacked for training, of which images and depth are needed",
 )
 
 

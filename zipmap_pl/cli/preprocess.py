@@ -28,7 +28,8 @@ def add_parser(subparsers) -> None:
     """Add `preprocess` to the `zipmap` command. What follows NAME is parsed in `run`, by that dataset's own parser."""
     from zipmap_pl.preprocess.registry import first_lines
 
-    lines = [f"  {name:<14}{line}" for name, line in first_lines().items()]
+    width = max(map(len, first_lines()), default=0)
+    lines = [f"  {name:<{width}}  {line}" for name, line in first_lines().items()]
     parser = subparsers.add_parser(
         "preprocess",
         help="turn a raw dataset into shards",

@@ -49,7 +49,7 @@ INFO = DatasetInfo(
     metres_per_raw_unit=None,
     url="https://github.com/facebookresearch/co3d",
     commercial=False,
-    raw_size="5.5 TB of zips",
+    raw_size="5.5 TB",
 )
 
 
