@@ -64,6 +64,20 @@ class SeenPictures:
 
 
 @dataclass
+class Figures:
+    """What a validation said of the weights: metric -> value, those of baselines too.
+
+    Attributes:
+        step: of the stage, when it was; the weights are those of that step or later ones.
+        scenes: which ones: "held-out", "training", or both.
+    """
+
+    step: int
+    scenes: str
+    values: dict[str, float]
+
+
+@dataclass
 class FileFacts:
     """A file's size and checksum."""
 
@@ -85,6 +99,8 @@ class Manifest:
         terms: licence terms of the weights that the first stage started from; empty for own ones.
         files: file name -> size and checksum; filled in by `save_checkpoint`.
         parts: in how many files each group of tensors lies; 0 = in one file, whole.
+        validation: the last one that this process made before it saved; None if there was none.
+        commit: of the code, where it ran from a git checkout; "-dirty" at its end if files were changed.
     """
 
     step: int
@@ -99,6 +115,8 @@ class Manifest:
     format_version: int = FORMAT_VERSION
     zipmap_pl_version: str = __version__
     torch_version: str = torch.__version__
+    validation: Figures | None = None
+    commit: str = ""
 
 
 def save_checkpoint(

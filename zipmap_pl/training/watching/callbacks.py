@@ -4,6 +4,7 @@
 # mypy: disable-error-code="override"
 
 import logging
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from zipmap_pl.checkpoints.folder import EMA, Manifest, SeenPictures, save_checkpoint, set_aside
+from zipmap_pl.checkpoints.folder import EMA, Figures, Manifest, SeenPictures, save_checkpoint, set_aside
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
 from zipmap_pl.checkpoints.sharded import save_sharded, together
 from zipmap_pl.datasets.data_module import ZooDataModule
@@ -26,6 +27,7 @@ from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.parallel.sharding import is_sharded
 from zipmap_pl.training.step.optimizer import optimizer_state
 from zipmap_pl.training.watching.fixed_scene import show_scene
+from zipmap_pl.version import code_commit
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +163,17 @@ class Checkpoints(lightning.Callback):
             pictures,
             trained_on={**module.resume.trained_on, **self.data.licences()},
             terms=module.model.terms,
+            validation=self._figures(module),
+            commit=code_commit(),
         )
+
+    @staticmethod
+    def _figures(module: ZipMapModule) -> Figures | None:
+        """The last validation; values that are not finite, which JSON has no way to write, are left out."""
+        values = {name: value for name, value in module.validation.items() if math.isfinite(value)}
+        if module.validated_step is None or not values:
+            return None
+        return Figures(module.validated_step, module.config.data.validated_scenes(), values)
 
 
 class Faults(lightning.Callback):
