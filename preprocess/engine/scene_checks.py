@@ -112,6 +112,8 @@ class SpanCheck:
 
     def add(self, ordinal: int, encoded: EncodedFrame) -> None:
         """A frame that `wants` asked for."""
+        if not encoded.row["frame.valid_share"]:
+            return
         view = thinned(encoded.depth_view(), KEPT_PIXELS)
         depths = view.depth[view.depth > 0]
         if depths.size and view.depth.size >= SMALLEST:

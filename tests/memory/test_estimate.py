@@ -104,7 +104,8 @@ def counted(config: RunConfig, shape: StepShape, numerics: Numerics) -> int:
         ([], 2, 0.03),
         (LEAN, 2, 0.01),
         pytest.param([*STREAMING, *LEAN], 1, 0.01, marks=pytest.mark.long),
-        ([*QUERY, *LEAN], 1, 0.1),  # so small that the gradients of the model decide
+        # So small that the gradients of the model decide.
+        pytest.param([*QUERY, *LEAN], 1, 0.1, marks=pytest.mark.long),
     ],
     ids=["plain", "checkpointing", "streaming", "query"],
 )
@@ -217,7 +218,7 @@ def test_the_step_that_takes_most_has_the_largest_pictures() -> None:
 
 
 @pytest.mark.usefixtures("step_by_rule")
-@pytest.mark.parametrize("images", [2, *(pytest.param(few, marks=pytest.mark.long) for few in (3, 8, 16)), 11])
+@pytest.mark.parametrize("images", [2, *(pytest.param(few, marks=pytest.mark.long) for few in (3, 8, 11, 16))])
 def test_the_largest_number_of_images_that_fits(images: int) -> None:
     config = compose([])
     capacity = estimate_memory(with_images(config, images), ALONE, GIB).total + IMAGE // 2

@@ -33,8 +33,17 @@ def only_pixels(data: bytes) -> bytes:
 
 
 def still(data: bytes) -> bytes:
-    """`data`, an animated PNG without its animation: of one that is incomplete, OpenCV decodes black."""
-    return only_pixels(data) if data.startswith(PNG_START) and b"acTL" in data else data
+    """`data`, an animated PNG without its animation: of one that is incomplete, OpenCV decodes black.
+
+    Only an animation that is announced before the pixels counts, for OpenCV too.
+    """
+    if data.startswith(PNG_START):
+        for name, _ in _chunks(data):
+            if name == b"IDAT":
+                break
+            if name == b"acTL":
+                return only_pixels(data)
+    return data
 
 
 def _is_exif(data: bytes) -> bool:
