@@ -15,7 +15,16 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from zipmap_pl.checkpoints.folder import EMA, Figures, Manifest, SeenPictures, save_checkpoint, set_aside
+from zipmap_pl.checkpoints.folder import (
+    EMA,
+    Figures,
+    Manifest,
+    SeenPictures,
+    add_figures,
+    path_of,
+    save_checkpoint,
+    set_aside,
+)
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
 from zipmap_pl.checkpoints.sharded import save_sharded, together
 from zipmap_pl.datasets.data_module import ZooDataModule
@@ -115,6 +124,17 @@ class Checkpoints(lightning.Callback):
             if self.config.checkpoint_or_stop:
                 raise
             log.error("step %d: going on without this checkpoint (%s)", module.step, error)
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """Give the figures to the checkpoint of this step, which was written before."""
+        figures = self._figures(module)
+        if trainer.is_global_zero and figures is not None:
+            try:
+                add_figures(path_of(Path(module.config.output) / "checkpoints", module.step), figures)
+            except (OSError, UserError) as error:
+                log.warning(
+                    "step %d: its checkpoint stays without the figures of its validation (%s)", module.step, error
+                )
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Save the end of the stage."""
