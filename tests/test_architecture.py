@@ -67,6 +67,8 @@ WITHOUT_TORCH = [
     "datasets.inspection.verification",
     "datasets.config",
     "geometry.exact_cameras",
+    "doctor.text",
+    "doctor.versions",
 ]
 
 

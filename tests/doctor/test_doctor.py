@@ -1,22 +1,26 @@
 """`zipmap doctor`: what it finds, what it calls broken, and what it keeps to itself."""
 
 import getpass
+import pwd
 import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from importlib.metadata import version
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from photos_and_model import untrained_checkpoint
 from random_vgg import write_random_vgg
 
 from zipmap_pl.cli.main import main
-from zipmap_pl.doctor import machine, report, self_test
+from zipmap_pl.doctor import examination, machine, self_test
 from zipmap_pl.doctor.holdings import datasets, runs, weights
 from zipmap_pl.doctor.machine import devices, memory
 from zipmap_pl.doctor.section import Section
+from zipmap_pl.doctor.text import report
 from zipmap_pl.doctor.versions import versions
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.perceptual import default_vgg_path
@@ -195,10 +199,10 @@ def test_a_device_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[st
 def test_the_report_keeps_home_name_token_and_passwords_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/users/ada")
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")
-    monkeypatch.setattr(report, "get_token", lambda: "hf_abc")
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_abc")
     section = Section("Title", [("a", "/users/ada/x"), ("b", "/tmp/torch_ada, 1 GB"), ("c", "http://u:p@host/hf_abc")])
     section.broken.append("/users/ada: full; /users/adams")
-    text = report.report([section])
+    text = report([section])
     assert "~/x" in text and "torch_<user>, 1 GB" in text and "http://<secret>@host/<token>" in text  # noqa: PT018
     assert text.endswith("Broken\n  ~: full; /users/adams")
 
@@ -207,12 +211,31 @@ def test_the_exit_status_says_whether_something_is_broken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     section = Section("Title")
-    monkeypatch.setattr(report, "examine", lambda *_: [section])
+    monkeypatch.setattr(examination, "examine", lambda *_: [section])
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out.endswith("Nothing is broken.\n")
     section.broken.append("x: broken; buy a new one")
     assert main(["doctor"]) == 1
     assert capsys.readouterr().out.endswith("x: broken; buy a new one\n")
+
+
+def test_a_package_that_cannot_be_imported_is_reported_with_the_versions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "zipmap_pl.doctor.examination", None)
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert f"torch                      {version('torch')}" in shown
+    assert "the package cannot be imported (" in shown
+
+
+def test_a_user_without_name_and_home_gets_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number."""
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: {}[number])
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    assert report([Section("Title", [("a", "/x")])]) == f"Title\n  {'a':26} /x\n\nNothing is broken."
 
 
 @pytest.mark.long

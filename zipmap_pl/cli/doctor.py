@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zipmap_pl.doctor.section import Section
 
 
 def add_parser(subparsers) -> None:
@@ -19,11 +23,24 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report. Returns 1 if something is broken."""
-    from zipmap_pl.cli.fetch import ON_THE_HUB
-    from zipmap_pl.doctor.report import examine, report
+    from zipmap_pl.doctor.text import report
+    from zipmap_pl.doctor.versions import versions
     from zipmap_pl.progress import working
 
     with working("looking around, and running the self-test"):
-        sections = examine(ON_THE_HUB, arguments.shards, arguments.runs)
+        sections = [versions(), *_others(arguments)]
     print(report(sections))
     return int(any(section.broken for section in sections))
+
+
+def _others(arguments: argparse.Namespace) -> "list[Section]":
+    """The sections that need the package to be importable, or one that says why it is not."""
+    from zipmap_pl.cli.fetch import ON_THE_HUB
+    from zipmap_pl.doctor.section import Section, first_line
+
+    try:
+        from zipmap_pl.doctor.examination import examine
+    except (ImportError, OSError, RuntimeError) as error:  # a library is missing, or torch's own libraries do not fit
+        remedy = "install it again in a new environment: python -m pip install zipmap_pl"
+        return [Section("Import", broken=[f"the package cannot be imported ({first_line(error)}); {remedy}"])]
+    return examine(ON_THE_HUB, arguments.shards, arguments.runs)

@@ -1,6 +1,5 @@
 """What is on this machine already: caches and published weights, datasets in shards, runs with their checkpoints."""
 
-import getpass
 import hashlib
 import os
 import tempfile
@@ -17,6 +16,7 @@ from zipmap_pl.datasets.format.schema import DATASET_FILE, PLAN_FOLDER
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.datasets.remote.remote_files import RemoteConfig
 from zipmap_pl.doctor.section import Section, first_line, gigabytes
+from zipmap_pl.doctor.text import user_name
 from zipmap_pl.errors import UserError
 from zipmap_pl.losses.perceptual import default_vgg_path
 
@@ -26,7 +26,7 @@ COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 def cache_folders() -> dict[str, Path]:
     """The caches that the package and its libraries use, by name."""
-    compiled = os.environ.get(COMPILED) or Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    compiled = os.environ.get(COMPILED) or Path(tempfile.gettempdir()) / f"torchinductor_{user_name()}"
     return {
         "hub cache": Path(constants.HF_HUB_CACHE),
         "torch cache": Path(torch.hub.get_dir()),
