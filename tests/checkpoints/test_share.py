@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,10 +47,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     hub = FakeHub(tmp_path / "hub")
     hub.stand_in(monkeypatch)
-    return hub
+    yield hub
+    hub.close()
 
 
 def checkpoint(*arguments: object) -> int:
@@ -195,14 +197,30 @@ def test_a_pull_that_breaks_off_resumes_and_gives_a_folder_that_loads(
 ) -> None:
     assert checkpoint("push", run, REPOSITORY) == 0
     output = tmp_path / "weights"
-    hub.cut_after = 1000
+    hub.cut_at = 1_100_000
     assert checkpoint("pull", REPOSITORY, "--output", output) == 2
     assert "then the same command again" in capsys.readouterr().err
     assert not (output / "model.safetensors").exists()
+    hub.cut_at, resumed = None, hub.ranges[-1]
+    assert 1_000_000 <= resumed <= 1_100_000
     assert checkpoint("pull", REPOSITORY, "--output", output) == 0
+    assert hub.ranges[-1] == resumed
     assert "dynamic, 700 steps" in capsys.readouterr().out
     assert load_any(output / "model.safetensors")[1] == MANIFEST.pictures
-    assert (output / "README.md").is_file()
+    assert {path.name for path in output.iterdir()} == {"model.safetensors", "config.json", "README.md", ".zipmap-pull"}
+    hub.ranges.clear()
+    assert checkpoint("pull", REPOSITORY, "--output", output) == 0
+    assert hub.ranges == []  # it is there
+
+
+def test_bytes_that_are_not_those_of_the_checksum_are_refused_and_removed(
+    run: Path, hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checkpoint("push", run, REPOSITORY) == 0
+    hub.wrong = True
+    assert checkpoint("pull", REPOSITORY, "--output", tmp_path / "weights") == 2
+    assert "the bytes are not those that the hub names" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [".zipmap-pull"]
 
 
 def test_a_pull_touches_no_file_of_the_user(

@@ -104,13 +104,19 @@ def look_up(hub_id: HubId) -> Listed:
 @contextmanager
 def hub_errors(name: str) -> Iterator[None]:
     """Turn what the hub's client raises inside into a UserError that says in one line why, and what to do."""
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub.errors import EntryNotFoundError
 
-    network: Any = HfHubHTTPError.__mro__[1]  # the client's library for HTTP has changed, and its errors with it
     try:
         yield
-    except (OSError, ValueError, EntryNotFoundError, network) as error:
+    except (OSError, ValueError, EntryNotFoundError, network_errors()) as error:
         raise UserError(f"{name}: {_reason(error)}") from error
+
+
+def network_errors() -> Any:
+    """The class of what the client's library for HTTP raises; which library that is differs between versions of the client."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return HfHubHTTPError.__mro__[1]
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zipmap_pl.checkpoints.card import licence_of, model_card
 from zipmap_pl.checkpoints.description import describe_manifest
+from zipmap_pl.checkpoints.download import download
 from zipmap_pl.checkpoints.folder import read_averages
 from zipmap_pl.checkpoints.history import history_of
 from zipmap_pl.checkpoints.hub import CONFIG, DEFAULT_FILE, HubId, hub_errors, look_up, parse_hub_id
@@ -134,12 +135,11 @@ def _take(folder: Path, hub_id: HubId) -> None:
 
 
 def _download(repository: str, file: str, folder: Path, needed: bool) -> None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError
 
     with hub_errors(f"{repository}/{file}"):
         try:
-            hf_hub_download(repository, file, local_dir=folder)
-        except EntryNotFoundError as error:
-            if needed or isinstance(error, LocalEntryNotFoundError):
+            download(repository, file, folder / file)
+        except EntryNotFoundError:
+            if needed:
                 raise
