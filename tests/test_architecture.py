@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "checkpoints": {"models"},
     "inference": {"contracts", "models", "geometry", "images", "drawing", "checkpoints"},
     "training": {"contracts", "models", "losses", "metrics", "datasets", "geometry", "drawing", "checkpoints"},
+    "doctor": {"checkpoints", "datasets", "inference", "losses", "models"},
     "memory": {"contracts", "models", "losses", "datasets", "training"},
 }
 LAST = ("stages", "fit", "curriculum", "stage_selection", "run_settings")
@@ -66,6 +67,8 @@ WITHOUT_TORCH = [
     "datasets.inspection.verification",
     "datasets.config",
     "geometry.exact_cameras",
+    "doctor.text",
+    "doctor.versions",
 ]
 
 

@@ -10,6 +10,7 @@ import OpenEXR
 import pytest
 import trimesh
 from made_up_scenes import depth_of, exact_scene, in_first_camera, phone_cameras
+from nerfstudio_rules import by_nerfstudios_rules
 
 from zipmap_pl.contracts.scene import Scene
 from zipmap_pl.errors import UserError
@@ -111,21 +112,6 @@ def test_a_trajectory_is_camera_to_world_with_quaternions_xyzw(scene: Scene, tmp
         axis = np.array([x, y, z])
         turned = [v + 2 * np.cross(axis, np.cross(axis, v) + w * v) for v in np.eye(3)]  # q v q^-1
         assert np.allclose(np.stack(turned, axis=1), pose[:3, :3], atol=1e-5)
-
-
-def by_nerfstudios_rules(file: Path) -> list[tuple[Path, np.ndarray, np.ndarray, tuple[int, int]]]:
-    """Photo, camera-to-world, intrinsics and height, width of every frame, from its documentation of data conventions."""
-    text = json.loads(file.read_text())
-    assert text["camera_model"] in ("OPENCV", "PINHOLE")
-    frames = []
-    for frame in text["frames"]:
-        values = {key: frame.get(key, text.get(key)) for key in ("fl_x", "fl_y", "cx", "cy", "w", "h")}
-        k = np.array([[values["fl_x"], 0, values["cx"]], [0, values["fl_y"], values["cy"]], [0, 0, 1]])
-        pose = np.array(frame["transform_matrix"])
-        assert np.allclose(pose[3], [0, 0, 0, 1])
-        assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
-        frames.append((file.parent / frame["file_path"], pose, k, (values["h"], values["w"])))
-    return frames
 
 
 def test_transforms_json_leads_to_the_photos_and_its_cameras_see_its_points(scene: Scene, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from photos_and_model import two_photos, untrained_checkpoint
 import zipmap_pl
 from zipmap_pl.discovery import names_in
 from zipmap_pl.errors import UserError
+from zipmap_pl.geometry.gravity import estimate_down
 from zipmap_pl.geometry.rays import query_rays
 from zipmap_pl.inference import exporters
 from zipmap_pl.inference.points import PointChoice
@@ -57,6 +58,30 @@ def test_photos_become_cameras_depth_and_points(predicted: Reconstruction) -> No
     assert np.allclose(predicted.kept, 0.75)
     cloud = predicted.points(confidence=50, edge_angle=0)
     assert len(cloud.points) == pytest.approx(56 * 56, abs=2)
+
+
+def test_down_is_estimated_from_the_cameras_or_the_first_ones(
+    predicted: Reconstruction, given: tuple[Path, Path]
+) -> None:
+    assert np.allclose(predicted.down, estimate_down(predicted.world_to_cam))
+    assert not np.allclose(predicted.down, [0, 1, 0], atol=1e-3)
+    plain = zipmap_pl.reconstruct(given[0], given[1], upright=False)
+    assert plain.down.tolist() == [0, 1, 0]
+
+
+def test_a_query_of_a_size_that_the_model_cannot_make_is_refused(predicted: Reconstruction) -> None:
+    with pytest.raises(ValueError, match="90 x 120.*multiple"):
+        predicted.query(predicted.cameras[0])
+
+
+def test_maps_of_every_photo_come_at_its_own_size(predicted: Reconstruction) -> None:
+    """Landscape and portrait; the crop of three quarters is filled, the rest is 0."""
+    for view, shown in enumerate(predicted.cameras):
+        depth, confidence = predicted.photo_maps(view)
+        assert depth.shape == confidence.shape == shown.size
+        assert depth.dtype == confidence.dtype == np.float32
+        assert np.mean(depth > 0) == pytest.approx(predicted.kept[view], abs=0.01)
+        assert np.array_equal(depth > 0, confidence > 0)
 
 
 def test_a_query_from_a_camera_is_what_the_model_sees_along_its_rays(predicted: Reconstruction) -> None:

@@ -26,6 +26,7 @@ from zipmap_pl.losses.reconstruction import ReconstructionLoss
 from zipmap_pl.models.zipmap import ZipMap
 from zipmap_pl.training.config import compose
 from zipmap_pl.training.fit import FitResult, _restore, fit
+from zipmap_pl.version import code_commit
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,10 @@ def test_a_run_leaves_checkpoints_that_load(whole_run: FitResult) -> None:
     assert (manifest.step, manifest.stage) == (6, "demo")
     assert manifest.pictures == SeenPictures(56, [1.0, 1.0], [2, 4])
     assert list(manifest.trained_on) == ["synthetic"]
+    assert manifest.commit == code_commit()
+    assert manifest.validation is not None
+    assert (manifest.validation.scenes, manifest.validation.step) == ("held-out", 6)
+    assert manifest.validation.values == whole_run.after
     prediction = load_model(whole_run.output).model(torch.rand(2, 3, 56, 56))
     assert prediction.depth.shape == (1, 2, 56, 56, 1)
 

@@ -1,4 +1,4 @@
-"""Our own checkpoints: one folder per step, never overwritten.
+"""Our own checkpoints: one folder per step, whose tensors are never overwritten.
 
     checkpoints/
       step-00001100/
@@ -23,7 +23,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -64,6 +64,20 @@ class SeenPictures:
 
 
 @dataclass
+class Figures:
+    """What a validation said of the weights: metric -> value, those of baselines too.
+
+    Attributes:
+        step: of the stage, when it was; the weights are those of that step or later ones.
+        scenes: which ones: "held-out", "training", or both.
+    """
+
+    step: int
+    scenes: str
+    values: dict[str, float]
+
+
+@dataclass
 class FileFacts:
     """A file's size and checksum."""
 
@@ -85,6 +99,8 @@ class Manifest:
         terms: licence terms of the weights that the first stage started from; empty for own ones.
         files: file name -> size and checksum; filled in by `save_checkpoint`.
         parts: in how many files each group of tensors lies; 0 = in one file, whole.
+        validation: of these weights, or the last one before them; None if the process made none. See `add_figures`.
+        commit: of the code, where it ran from a git checkout; "-dirty" at its end if files were changed.
     """
 
     step: int
@@ -99,6 +115,8 @@ class Manifest:
     format_version: int = FORMAT_VERSION
     zipmap_pl_version: str = __version__
     torch_version: str = torch.__version__
+    validation: Figures | None = None
+    commit: str = ""
 
 
 def save_checkpoint(
@@ -144,9 +162,25 @@ def open_new(final: Path) -> bool:
 def close_new(final: Path, manifest: Manifest) -> None:
     """All files are written and brought to the disk: add the manifest, which names them, and give the folder its name."""
     temporary = temporary_name(final)
-    write_file(temporary / MANIFEST, (json.dumps(asdict(manifest), indent=2) + "\n").encode())
+    _write_manifest(temporary, manifest)
     temporary.rename(final)
     sync(final.parent)
+
+
+def add_figures(final: Path, figures: Figures) -> None:
+    """Give a checkpoint the figures of a validation that came after it was written; nothing if there is no checkpoint.
+
+    Its manifest alone is replaced, in one step. Raises OSError.
+    """
+    if not (final / MANIFEST).is_file():
+        return
+    manifest = read_manifest(final)
+    if manifest.validation != figures:
+        _write_manifest(final, replace(manifest, validation=figures))
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_file(folder / MANIFEST, (json.dumps(asdict(manifest), indent=2) + "\n").encode())
 
 
 def point_to(final: Path, keep: int) -> None:

@@ -1,13 +1,16 @@
 """Files from the Hugging Face hub: cached, and from the cache alone with HF_HUB_OFFLINE=1."""
 
+import errno
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zipmap_pl.checkpoints.weight_file import OUR_KEY, SUFFIXES, require_plain_values
-from zipmap_pl.errors import UserError
+from zipmap_pl.errors import NO_ROOM, UserError
 
 DEFAULT_FILES = {"coast01/ZipMap": "checkpoint_aff_inv.pt"}  # others: DEFAULT_FILE
 DEFAULT_FILE = "model.safetensors"
@@ -74,3 +77,84 @@ def fetch_settings(repository: str) -> dict[str, Any]:
     if not isinstance(carried, dict):
         raise UserError(f"{name}: expected a JSON object, with settings by name under {OUR_KEY} if it has that")
     return carried
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file as the hub lists it: its size, and the licence of its repository."""
+
+    bytes: int
+    licence: str
+
+
+def look_up(hub_id: HubId) -> Listed:
+    """Ask the hub for a file without fetching it. Raises UserError: not there, and the reasons of `hub_errors`."""
+    from huggingface_hub import HfApi
+
+    with hub_errors(str(hub_id)):
+        info = HfApi().model_info(hub_id.repository, files_metadata=True)
+    sizes = {file.rfilename: file.size for file in info.siblings or []}
+    if hub_id.file not in sizes:
+        weights = ", ".join(name for name in sizes if name.endswith(SUFFIXES)) or "no weights"
+        raise UserError(f"{hub_id}: the repository has no such file; it has {weights}")
+    licence = info.card_data.get("license") if info.card_data else None
+    return Listed(sizes[hub_id.file] or 0, f"licence {licence}" if licence else "no licence")
+
+
+@contextmanager
+def hub_errors(name: str) -> Iterator[None]:
+    """Turn what the hub's client raises inside into a UserError that says in one line why, and what to do."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        yield
+    except (OSError, ValueError, EntryNotFoundError, network_errors()) as error:
+        raise UserError(f"{name}: {_reason(error)}") from error
+
+
+def network_errors() -> Any:
+    """The class of what the client's library for HTTP raises; which library that is differs between versions of the client."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return HfHubHTTPError.__mro__[1]
+
+
+def _reason(error: Exception) -> str:
+    """Why the hub did not do it, and what to do."""
+    from huggingface_hub import errors, get_token
+
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    by_kind: tuple[tuple[type[Exception], str], ...] = (
+        (
+            errors.GatedRepoError,
+            "its owner wants its terms accepted; do so on the hub's page, with the token's account",
+        ),
+        (
+            errors.RepositoryNotFoundError,
+            f"no such repository, or one that is hidden from you; check the id{_log_in()}",
+        ),
+        (errors.OfflineModeIsEnabled, "HF_HUB_OFFLINE is set; unset it"),
+        (errors.LocalTokenNotFoundError, f"the hub wants a token{_log_in()}"),
+        (errors.LocalEntryNotFoundError, "the hub is out of reach; check the connection, then the same command again"),
+        (errors.EntryNotFoundError, "the repository has no such file; see its page on the hub"),
+        (errors.HFValidationError, f"not an id of the hub ({said}); expected owner/name"),
+    )
+    for kind, reason in by_kind:
+        if isinstance(error, kind):
+            return reason
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code if error.response is not None else 0
+        if status == 401:
+            return f"the hub {'does not know the token' if get_token() else 'wants a token'}{_log_in()}"
+        if status == 403:
+            return "no right to do so; take a token with that right (to push: write), of an account that has access"
+        return f"the hub answered {said}; try the same command later"
+    if isinstance(error, OSError) and error.errno in NO_ROOM | {errno.EACCES, errno.EROFS}:
+        return f"{error.strerror} ({error.filename or 'writing'}); make room, or choose another folder"
+    if isinstance(error, ValueError):
+        return f"the hub's client refuses it ({said})"
+    return f"the hub is out of reach ({said}); check the connection, then the same command again"
+
+
+def _log_in() -> str:
+    return ", and log in: `hf auth login`, or set HF_TOKEN"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from zipmap_pl.checkpoints.folder import MANIFEST, WEIGHTS, SeenPictures
+from zipmap_pl.checkpoints.history import HISTORY, History
 from zipmap_pl.checkpoints.hub import EXPECTED, fetch, fetch_settings, parse_hub_id
 from zipmap_pl.checkpoints.layout import as_float32, require_fit
 from zipmap_pl.checkpoints.recognition import is_vggt, model_config_of, parse_settings, unused_heads
@@ -124,16 +125,23 @@ def take_terms(model: ZipMap, found: WeightFile) -> None:
         log.warning("%s: %s", found.name, model.terms)
 
 
-def save_published(model: ZipMap, path: str | Path, pictures: SeenPictures | None = None) -> None:
+def save_published(
+    model: ZipMap, path: str | Path, pictures: SeenPictures | None = None, history: History | None = None
+) -> None:
     """Write a model in the published layout to a .pt or .safetensors file.
 
     Every tensor is kept bit for bit. What the tensors do not tell (`reference_view`, further settings, terms, the
-    `pictures` of the training) goes beside them, where other programs do not mind it and `from_published` finds it.
+    `pictures` of the training, the `history` of the weights) goes next to them, where other programs do not mind it and
+    `from_published` finds it.
 
     Raises:
         UserError: another suffix.
     """
-    carried = {"model": asdict(model.config), "terms": model.terms}
-    if pictures is not None:
-        carried["pictures"] = asdict(pictures)
-    write_weight_file(Path(path), model.state_dict(), carried)
+    write_weight_file(Path(path), model.state_dict(), what_is_carried(model, pictures, history))
+
+
+def what_is_carried(model: ZipMap, pictures: SeenPictures | None, history: History | None) -> dict[str, Any]:
+    """What the tensors of a model do not tell, as plain values."""
+    parts = {"pictures": pictures, HISTORY: history}
+    told = {name: asdict(part) for name, part in parts.items() if part is not None}
+    return {"model": asdict(model.config), "terms": model.terms, **told}

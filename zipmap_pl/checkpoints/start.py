@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zipmap_pl.checkpoints.folder import find_checkpoint, read_manifest, read_weights
+from zipmap_pl.checkpoints.history import carried_history
 from zipmap_pl.checkpoints.layout import as_float32, require_finite, require_fit
 from zipmap_pl.checkpoints.published import means_published, read_published, take_terms
 from zipmap_pl.checkpoints.recognition import mixer_of, unused_heads
@@ -51,7 +52,8 @@ def start_from(model: ZipMap, source: str) -> Origin:
         found = read_published(source)
         _fill(model, found.weights, found.name)
         take_terms(model, found)
-        return Origin()
+        history = carried_history(found.carried, found.name)
+        return Origin(dict(history.trained_on) if history else {})
     folder = find_checkpoint(Path(source))
     manifest = read_manifest(folder)
     _fill(model, read_weights(folder), str(folder))

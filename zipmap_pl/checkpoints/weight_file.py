@@ -151,7 +151,8 @@ def write_weight_file(path: Path, weights: Mapping[str, Tensor], carried: dict[s
         raise UserError(f"{path}: found suffix {path.suffix or 'none'}, expected one of {', '.join(SUFFIXES)}")
     with new_file(path) as temporary:
         if path.suffix == ".safetensors":
-            write_safetensors(temporary, weights, {"format": "pt", OUR_KEY: json.dumps(carried)})
+            # One entry alone: several come in an order that changes from call to call, and the same weights give other bytes.
+            write_safetensors(temporary, weights, {OUR_KEY: json.dumps(carried)})
         else:
             tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
             write_pt(temporary, {STATE_DICT_KEYS[0]: tensors, OUR_KEY: carried})

@@ -22,7 +22,8 @@ COMMANDS = {
     "fit": ("zipmap_pl.cli.fit", "train a stage (the same as python train.py)"),
     "reconstruct": ("zipmap_pl.cli.reconstruct", "photos or a video in; cameras, depth and a point cloud out"),
     "plan": ("zipmap_pl.cli.plan", "will a stage fit into the memory of a GPU"),
-    "checkpoint": ("zipmap_pl.cli.checkpoint", "make one file of weights out of a checkpoint folder"),
+    "checkpoint": ("zipmap_pl.cli.checkpoint", "what weights are; one file of them; to the hub and back"),
+    "doctor": ("zipmap_pl.cli.doctor", "what a bug report needs, and a self-test"),
     "demo": ("zipmap_pl.cli.demo", "the whole way on generated scenes: shards, training, reconstruction"),
 }
 TAKE_SETTINGS = {"fit", "data", "plan"}

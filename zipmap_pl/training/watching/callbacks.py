@@ -4,6 +4,7 @@
 # mypy: disable-error-code="override"
 
 import logging
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,16 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from zipmap_pl.checkpoints.folder import EMA, Manifest, SeenPictures, save_checkpoint, set_aside
+from zipmap_pl.checkpoints.folder import (
+    EMA,
+    Figures,
+    Manifest,
+    SeenPictures,
+    add_figures,
+    path_of,
+    save_checkpoint,
+    set_aside,
+)
 from zipmap_pl.checkpoints.parts import by_parameter_and_kind
 from zipmap_pl.checkpoints.sharded import save_sharded, together
 from zipmap_pl.datasets.data_module import ZooDataModule
@@ -26,6 +36,7 @@ from zipmap_pl.training.module import ZipMapModule
 from zipmap_pl.training.parallel.sharding import is_sharded
 from zipmap_pl.training.step.optimizer import optimizer_state
 from zipmap_pl.training.watching.fixed_scene import show_scene
+from zipmap_pl.version import code_commit
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +125,17 @@ class Checkpoints(lightning.Callback):
                 raise
             log.error("step %d: going on without this checkpoint (%s)", module.step, error)
 
+    def on_validation_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
+        """Give the figures to the checkpoint of this step, which was written before."""
+        figures = self._figures(module)
+        if trainer.is_global_zero and figures is not None:
+            try:
+                add_figures(path_of(Path(module.config.output) / "checkpoints", module.step), figures)
+            except (OSError, UserError) as error:
+                log.warning(
+                    "step %d: its checkpoint stays without the figures of its validation (%s)", module.step, error
+                )
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: ZipMapModule) -> None:
         """Save the end of the stage."""
         self.save(trainer, module)
@@ -161,7 +183,17 @@ class Checkpoints(lightning.Callback):
             pictures,
             trained_on={**module.resume.trained_on, **self.data.licences()},
             terms=module.model.terms,
+            validation=self._figures(module),
+            commit=code_commit(),
         )
+
+    @staticmethod
+    def _figures(module: ZipMapModule) -> Figures | None:
+        """The last validation; values that are not finite, which JSON has no way to write, are left out."""
+        values = {name: value for name, value in module.validation.items() if math.isfinite(value)}
+        if module.validated_step is None or not values:
+            return None
+        return Figures(module.validated_step, module.config.data.validated_scenes(), values)
 
 
 class Faults(lightning.Callback):
