@@ -122,6 +122,7 @@ RAW_FILES = {
         ),
         opens=True,
     ),
+    "kubric": RawFiles(12, "0001", ("0001/0001/frames/*.png", "0001/0001/depths/*.npy")),
     "matrixcity": RawFiles(
         25,
         "small_city/street/test/small_city_road_down_test",
