@@ -128,6 +128,11 @@ RAW_FILES = {
         "small_city/street/test/small_city_road_down_test",
         ("small_city/street/test/*/*.png", "small_city_depth/street/test/*/*.exr"),
     ),
+    "matterport3d": RawFiles(
+        20,
+        "17DRP5sb8fy",
+        tuple(f"v1/scans/17DRP5sb8fy/17DRP5sb8fy/undistorted_{part}_images/*" for part in ("color", "depth")),
+    ),
     "midair": RawFiles(
         21,
         "Kite_training/sunny/trajectory_3000",

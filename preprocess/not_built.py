@@ -47,16 +47,6 @@ NOT_BUILT = {
             "not known",
         ),
         _info(
-            "matterport3d",
-            "Matterport3D",
-            "static, real",
-            True,
-            "Matterport3D Terms of Use: a signed agreement, sent from the address of an institution",
-            False,
-            "https://niessner.github.io/Matterport",
-            "1.3 TB for everything; four kinds of archives are needed",
-        ),
-        _info(
             "megadepth",
             "MegaDepth (v1)",
             "static, real",
