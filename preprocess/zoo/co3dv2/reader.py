@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -158,8 +158,11 @@ class Co3d:
             len(chosen),
             len(listed) - len(chosen),
         )
+        lost = (LeftOut(str(file), frames.unnamed),) if frames.unnamed else ()
         for sequence in chosen:
-            yield scene_of(f"{category}/{sequence}", frames.frames(sequence), listed[sequence], file)
+            scene = scene_of(f"{category}/{sequence}", frames.frames(sequence), listed[sequence], file)
+            yield replace(scene, left_out=lost + scene.left_out)
+            lost = ()
 
     def _found(self) -> list[str]:
         """Names of the categories that are there and chosen."""
@@ -174,6 +177,8 @@ class Co3d:
         annotation = frames_of(file, sequence).get(frame)
         if annotation is None:
             raise RawFault(file, f"holds no frame {frame} of {sequence}")
+        if annotation.fault:
+            raise RawFault(file, annotation.fault)
         return annotation
 
     def _file(self, scene: RawScene, path: str) -> Source:
