@@ -112,27 +112,30 @@ class Co3d:
         return self._camera(self._annotation(scene, frame), scene)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
-        """The whole frame."""
+        """The whole frame. All of its files are decoded before it is passed over: one that cannot be is damage."""
         annotation = self._annotation(scene, frame)
-        camera = self._camera(annotation, scene)
-        file = self._file(scene, annotation.image)
-        if not annotation.depth or not annotation.depth_mask:
-            raise RawFault(file, NO_DEPTH, usual=True)
-        image, jpeg = read_picture(file)
+        image, jpeg = read_picture(file := self._file(scene, annotation.image))
         if image.shape[:2] != annotation.size:
             (height, width), there = annotation.size, f"{image.shape[1]}x{image.shape[0]}"
             raise RawFault(file, f"image is {there}, but its entry in {FRAMES} says {width}x{height}")
+        depth = self._depth(scene, annotation)
+        seen = read_depth_png(self._file(scene, annotation.mask)) > 0.4 * 255 if annotation.mask else None
+        camera = self._camera(annotation, scene)
+        if depth is None or not (depth > 0).any():
+            raise RawFault(file, NO_DEPTH, usual=True)
+        return RawFrame(camera, image, jpeg, depth, object=seen)
+
+    def _depth(self, scene: RawScene, annotation: Annotation) -> np.ndarray | None:
+        """Depth [H, W] float32 where several views agree, else 0; None if the list names none."""
+        if not annotation.depth or not annotation.depth_mask:
+            return None
         depth = read_half_png(self._file(scene, annotation.depth)) * np.float32(annotation.scale)
         agreed = read_depth_png(mask := self._file(scene, annotation.depth_mask)) > 127
         if agreed.shape != depth.shape:
             raise RawFault(
                 mask, f"mask is {agreed.shape[1]}x{agreed.shape[0]}, depth {depth.shape[1]}x{depth.shape[0]}"
             )
-        depth = np.where(agreed & np.isfinite(depth), depth, np.float32(0))
-        if not (depth > 0).any():
-            raise RawFault(file, NO_DEPTH, usual=True)
-        seen = read_depth_png(self._file(scene, annotation.mask)) > 0.4 * 255 if annotation.mask else None
-        return RawFrame(camera, image, jpeg, depth, object=seen)
+        return np.where(agreed & np.isfinite(depth), depth, np.float32(0))
 
     def _camera(self, annotation: Annotation, scene: RawScene) -> RawCamera:
         file = self._file(scene, annotation.image)

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from miniatures.zoo.co3dv2 import APPLE, BAD, BOTH, FAILED, UNLISTED, VASE, compressed, write
+from miniatures.zoo.co3dv2 import APPLE, BAD, BOTH, FAILED, FIRST_FILE, NO_CAMERA, UNLISTED, VASE, compressed, write
 from readers import reader_of
 
 from zipmap_pl.errors import UserError
@@ -119,6 +119,21 @@ def test_a_bad_entry_of_a_list_is_damage_of_one_frame(raw, change, reason):
         usable_cam_to_world("", reader.frame(scene, "frame000005").camera)
     assert not fault.value.usual
     reader.frame(scene, "frame000006")
+
+
+@pytest.mark.parametrize("part", ["images", "depths", "depth_masks", "masks"])
+def test_a_frame_without_a_camera_whose_files_are_damaged_is_not_passed_over(raw, part):
+    reader = reader_of("co3dv2", raw)
+    scene, frame = reader.scenes()[0], f"frame{NO_CAMERA + FIRST_FILE:06d}"
+    assert frame in scene.frames
+    with pytest.raises(RawFault, match="has no camera") as fault:
+        reader.frame(scene, frame)
+    assert fault.value.usual
+    for file in (raw / "apple" / APPLE / part).glob(f"{frame}*"):
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(RawFault, match=f"/{part}/") as fault:
+        reader.frame(scene, frame)
+    assert not fault.value.usual
 
 
 def test_without_the_one_list_the_other_is_taken(raw):
