@@ -122,10 +122,16 @@ RAW_FILES = {
         ),
         opens=True,
     ),
+    "kubric": RawFiles(12, "0001", ("0001/0001/frames/*.png", "0001/0001/depths/*.npy")),
     "matrixcity": RawFiles(
         25,
         "small_city/street/test/small_city_road_down_test",
         ("small_city/street/test/*/*.png", "small_city_depth/street/test/*/*.exr"),
+    ),
+    "matterport3d": RawFiles(
+        20,
+        "17DRP5sb8fy",
+        tuple(f"v1/scans/17DRP5sb8fy/17DRP5sb8fy/undistorted_{part}_images/*" for part in ("color", "depth")),
     ),
     "midair": RawFiles(
         21,

@@ -37,16 +37,6 @@ NOT_BUILT = {
             "more than 7 TB for the whole raw release; four of its assets are needed",
         ),
         _info(
-            "kubric",
-            "Kubric, as CoTracker3 released it",
-            "dynamic, synthetic",
-            True,
-            "Apache-2.0; no registration",
-            True,
-            "https://huggingface.co/datasets/facebook/CoTracker3_Kubric",
-            "about 1.75 TB of tar.gz",
-        ),
-        _info(
             "mapfree",
             "Map-free Visual Relocalization",
             "static, real",
@@ -55,16 +45,6 @@ NOT_BUILT = {
             False,
             "https://research.nianticlabs.com/mapfree-reloc-benchmark",
             "not known",
-        ),
-        _info(
-            "matterport3d",
-            "Matterport3D",
-            "static, real",
-            True,
-            "Matterport3D Terms of Use: a signed agreement, sent from the address of an institution",
-            False,
-            "https://niessner.github.io/Matterport",
-            "1.3 TB for everything; four kinds of archives are needed",
         ),
         _info(
             "megadepth",

@@ -6,19 +6,22 @@ from pathlib import Path
 from zipmap_pl.errors import UserError
 
 
-def read_split_lists(option: str, folder: Path, lists: dict[str, str], example: str) -> dict[str, str]:
+def read_split_lists(
+    option: str, folder: Path, lists: dict[str, str], example: str, pattern: str | None = None
+) -> dict[str, str]:
     """Split of each scene, of the lists in a folder.
 
     Args:
         option: that named the folder.
         folder: where the lists are; some may be missing.
         lists: split -> name of its list.
-        example: of a scene's name: a name is one that differs from it in digits only.
+        example: of a scene's name.
+        pattern: of names; None = they differ from the example in digits only.
 
     Raises:
         UserError: none is there, a line is no scene, or a scene is in two lists.
     """
-    scene = re.compile(re.sub(r"\d", r"\\d", re.escape(example)), re.ASCII)
+    scene = re.compile(pattern or re.sub(r"\d", r"\\d", re.escape(example)), re.ASCII)
     splits: dict[str, str] = {}
     files = {split: folder / name for split, name in lists.items() if (folder / name).is_file()}
     if not files:

@@ -141,6 +141,7 @@ def test_a_full_disk_of_one_is_told_by_all_and_costs_nothing(tmp_path: Path) -> 
     assert whole(folder) == 1
 
 
+@pytest.mark.long
 def test_a_full_disk_of_the_one_that_writes_is_told_by_all(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     run(tasks.save_twice, 2, folder, "whole", tasks.fill_the_disk, 0, 4, log=tmp_path / "log", expected=1)

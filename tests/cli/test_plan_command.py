@@ -16,6 +16,7 @@ from zipmap_pl.training.config import RunConfig, compose
 from zipmap_pl.training.parallel.strategies import World
 
 
+@pytest.mark.long
 def test_the_demo_fits(capsys) -> None:
     assert main(["plan", "gpu=24GB"]) == 0
     told = capsys.readouterr().out

@@ -83,6 +83,7 @@ def test_the_page_has_a_row_for_each_file():
     assert set(named) == {*FILES, GOLDEN, ROWS}
 
 
+@pytest.mark.long
 def test_the_files_of_the_page_pass_the_suite_and_nothing_is_missing(copy):
     printed = copy.run(SUITE)
     passed, failed = ended(printed)

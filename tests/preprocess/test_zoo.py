@@ -102,6 +102,7 @@ def test_readers_are_not_imported_for_the_list_of_datasets():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.long
 def test_no_test_of_preprocessing_brings_torch():
     """Collecting imports every test module and whatever they import at their top; one dataset goes all the way."""
     code = (

@@ -147,6 +147,7 @@ def _rank(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()  # its threads would abort a process that just ends
 
 
+@pytest.mark.long
 def test_all_ranks_stop_together_and_name_the_files_of_all(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_rank, (str(tmp_path),), nprocs=2)
     told = [(tmp_path / f"told-{rank}").read_text() for rank in (0, 1)]

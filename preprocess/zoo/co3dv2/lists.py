@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -37,12 +36,8 @@ def frames_of(file: Source, sequence: str) -> dict[str, Annotation]:
 
 def good_sequences(file: Source) -> set[str]:
     """The sequences whose cameras are good."""
-    found = {entry.get("sequence_name"): entry.get("viewpoint_quality_score") for entry in stream(file)}
-    return {name for name, score in found.items() if isinstance(name, str) and _is_more(score, QUALITY)}
-
-
-def _is_more(value: Any, least: float) -> bool:  # noqa: ANN401
-    return isinstance(value, (int, float)) and value > least
+    found = {str(entry.get("sequence_name")): entry.get("viewpoint_quality_score") for entry in stream(file)}
+    return {name for name, score in found.items() if isinstance(score, (int, float)) and score > QUALITY}
 
 
 def listed_images(file: Source) -> dict[str, set[str]]:
@@ -63,7 +58,10 @@ def scene_of(name: str, frames: list[Annotation], listed: set[str], file: Source
     chosen = [frame for frame in frames if frame.image in listed]
     if any(np.abs(frame.translation).sum() > FARTHEST for frame in chosen):
         return RawScene(
-            name, "train", (), (LeftOut(str(file), f"a camera of {name} is further away than {FARTHEST:g}"),)
+            name,
+            "train",
+            (),
+            (LeftOut(str(file), f"a camera of {name} is nowhere, or further away than {FARTHEST:g}"),),
         )
     stems = dict.fromkeys(PurePosixPath(frame.image).stem for frame in chosen)
     left_out = (

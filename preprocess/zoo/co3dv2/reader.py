@@ -13,7 +13,7 @@ from zipmap_pl.preprocess.convert.axes import pytorch3d_camera
 from zipmap_pl.preprocess.formats.pictures import read_depth_png, read_picture
 from zipmap_pl.preprocess.formats.png_layers import read_half_png
 from zipmap_pl.preprocess.formats.pytorch3d import Annotation, annotations_of, kept_frames
-from zipmap_pl.preprocess.formats.sources import Source, exists, find_folders, join, parent
+from zipmap_pl.preprocess.formats.sources import Source, find_folders, join, parent
 from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
@@ -37,7 +37,7 @@ UNSEEN = names("ball,book,couch,frisbee,hotdog,kite,remote,sandwich,skateboard,s
 CATEGORY = re.compile(rf".*/({'|'.join(sorted(SEEN + UNSEEN))})")
 FRAMES, SEQUENCES = "frame_annotations.jgz", "sequence_annotations.jgz"
 LISTS = tuple(f"set_lists/set_lists_{subset}.json" for subset in ("fewview_train", "fewview_dev"))
-PROCESSED = "selected_seqs_train.json"  # of CUT3R's and DUSt3R's form
+PROCESSED = ("selected_seqs_train.json", "selected_seqs_test.json")  # of CUT3R's and DUSt3R's form
 NO_DEPTH = "no pixel has a depth that several views agree on"
 
 INFO = DatasetInfo(
@@ -98,10 +98,9 @@ class Co3d:
     def scenes(self) -> list[RawScene]:
         """One scene per sequence, sorted by name. Raises UserError if there are none."""
         found = self._found()
-        if any(exists(join(parent(place), PROCESSED)) for name in found for place in self._places(name)):
-            raise UserError(
-                f"{self.raw}: holds {PROCESSED}, so it is a processed form with other depth; give CO3Dv2 itself"
-            )
+        tops = tuple(parent(place) for name in found for place in self._places(name))
+        if (processed := first(tops, *PROCESSED)) is not None:
+            raise UserError(f"{processed}: belongs to a processed form, whose depth is another; give CO3Dv2 itself")
         if not found:
             raise UserError(f"{self.raw}: no category of --categories, such as apple, in folders or zips")
         unreadable = find_folders(self.raw, CATEGORY).unreadable

@@ -72,10 +72,19 @@ def test_a_frame_of_another_intrinsics_format_has_the_same_intrinsics(raw):
     np.testing.assert_allclose(first, second)
 
 
-def test_processed_forms_are_refused(raw):
-    (raw / "selected_seqs_train.json").write_text("{}")
-    with pytest.raises(UserError, match="selected_seqs_train.json, so it is a processed form with other depth"):
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_processed_forms_are_refused(raw, part):
+    (raw / f"selected_seqs_{part}.json").write_text("{}")
+    with pytest.raises(
+        UserError, match=f"selected_seqs_{part}.json: belongs to a processed form, whose depth is another"
+    ):
         reader_of("co3dv2", raw).scenes()
+
+
+def test_a_sequence_without_a_proper_name_or_score_is_not_a_good_one(raw):
+    entries = [{"sequence_name": ["a"], "viewpoint_quality_score": 1.0}, {"sequence_name": APPLE}, {}]
+    (raw / "apple/sequence_annotations.jgz").write_bytes(compressed(entries))
+    assert names_of(raw) == [f"vase/{VASE}"]
 
 
 @pytest.mark.parametrize(
