@@ -158,14 +158,16 @@ class KeptTable:
             raise
         data = npz_bytes(arrays, comment=bytes(DIGEST))
         stream.write(memoryview(data)[:-DIGEST])
-        stream.write(_digest(data))
+        stream.write(_digest(data, file))
         commit(stream, file)
         return arrays
 
 
-def _digest(data: bytes) -> bytes:
-    """Checksum of a kept table, which is its last bytes (the comment of the zip), over all bytes before."""
-    return hashlib.sha256(memoryview(data)[:-DIGEST]).hexdigest().encode()
+def _digest(data: bytes, file: Path) -> bytes:
+    """Checksum of a kept table, which is its last bytes (the comment of the zip), over its name and all bytes before."""
+    digest = hashlib.sha256(file.name.encode())
+    digest.update(memoryview(data)[:-DIGEST])
+    return digest.hexdigest().encode()
 
 
 def _load(file: Path) -> dict[str, np.ndarray] | None:
@@ -174,7 +176,7 @@ def _load(file: Path) -> dict[str, np.ndarray] | None:
         data = file.read_bytes()
     except FileNotFoundError:
         return None
-    if data[-DIGEST:] != _digest(data):
+    if data[-DIGEST:] != _digest(data, file):
         return None
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return dict(arrays)

@@ -5,6 +5,7 @@ depth and cameras agree as they are read, with each common mistake undone, and i
 (`alternatives`, see `preprocess.raw.RawReader`).
 """
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import numpy as np
 from zipmap_pl.datasets.format.frame_reader import FrameReader
 from zipmap_pl.datasets.format.shard_index import ShardIndex
 from zipmap_pl.datasets.inspection.agreement import Agreement, read_view, thinned, written_agreements
+from zipmap_pl.errors import UserError
 from zipmap_pl.geometry import exact_cameras as cameras
 from zipmap_pl.preprocess.engine.mistakes import Reading
 from zipmap_pl.preprocess.engine.output_folder import TABLES_FOLDER
@@ -31,6 +33,8 @@ from zipmap_pl.preprocess.engine.tables import make_tables
 from zipmap_pl.preprocess.engine.workers import workers_of
 from zipmap_pl.preprocess.kept import kept_in
 from zipmap_pl.preprocess.raw import RawReader, RawScene
+
+log = logging.getLogger(__name__)
 
 FRAMES = 64  # of a scene, that are read
 
@@ -151,7 +155,11 @@ def look_at(reader: RawReader, settings: EngineSettings, workers: int, scenes: i
         others = {}
         for number, (name, other) in enumerate(getattr(reader, "alternatives", dict)().items()):
             folder = Path(temporary) / str(number)
-            _written(other, chosen, folder, settings)
+            try:
+                _written(other, chosen, folder, settings)
+            except UserError:  # poses that are no rotations, say: so it is not that
+                log.warning("read with %r, no frame can be used", name)
+                continue
             others[name] = ShardIndex.open(folder)
         index = ShardIndex.open(output)
         looks = tuple(_scene_looks(index, others))

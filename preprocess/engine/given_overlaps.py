@@ -39,21 +39,32 @@ def usable_overlaps(file: str, frame: RawFrame, ordinal: int, frames: tuple[str,
         frames: names of all planned frames of the scene.
 
     Raises:
-        RawFault: a share is not a number from 0 to 1.
+        RawFault: they are not pairs of a name and a number from 0 to 1.
     """
-    if not frame.overlaps:
+    if not (given := _pairs(file, frame.overlaps)):
         return NONE
     places, best = _places(frames), {NOWHERE: 0}
-    for name, share in frame.overlaps:
-        if not 0 <= share <= 1:
-            raise RawFault(file, f"overlap with {name} is {share:g}, expected a share from 0 to 1")
-        other, coded = places.get(name, NOWHERE), round(255 * float(share))
+    for name, share in given:
+        other, coded = places.get(name, NOWHERE), round(255 * share)
         if other not in (NOWHERE, ordinal) and coded:
             best[other] = max(best.get(other, 0), coded)
-    if len(best) > 1 or any(name in places for name, _ in frame.overlaps):
+    if len(best) > 1 or any(name in places for name, _ in given):
         del best[NOWHERE]
     kept = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:MAX_NEIGHBOURS]
     return Overlaps(np.array([k for k, _ in kept], np.int32), np.array([share for _, share in kept], np.uint8))
+
+
+def _pairs(file: str, overlaps: object) -> list[tuple[str, float]]:
+    """Name and share of each overlap, from a file that a dataset gives. Raises RawFault as `usable_overlaps`."""
+    pairs = []
+    for pair in () if overlaps is None else overlaps if isinstance(overlaps, tuple | list) else (overlaps,):
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise RawFault(file, f"an overlap is {ascii(pair)[:60]}, expected a name and a share from 0 to 1")
+        name, share = pair
+        if not (isinstance(share, int | float | np.integer | np.floating) and 0 <= share <= 1):
+            raise RawFault(file, f"overlap with {name} is {str(share)[:40]}, expected a share from 0 to 1")
+        pairs.append((name, float(share)))
+    return pairs
 
 
 @lru_cache(maxsize=2)

@@ -94,10 +94,11 @@ def _square(transform: np.ndarray) -> np.ndarray:
 FLIPPED: Final = np.diag((1.0, -1.0, -1.0))
 ROTATED: Final = np.eye(3)[[2, 0, 1]]
 OTHER_UNITS: Final = Mistake("depth in other units", other_units(1.7), other_units(1 / 1.7))
+RAY_LENGTHS: Final = Mistake("distance read as depth", as_distance, as_planar)
 MISTAKES: Final = (
     Mistake("world to camera", inverse_poses, inverse_poses),
     Mistake("axes of OpenGL", other_axes(FLIPPED), other_axes(FLIPPED)),
     Mistake("axes rotated", other_axes(ROTATED), other_axes(ROTATED.T)),
     OTHER_UNITS,
-    Mistake("distance read as depth", as_distance, as_planar),
+    RAY_LENGTHS,
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from zipmap_pl.datasets.inspection.agreement import LEAST_COMPARED, DepthView, compare, thinned
 from zipmap_pl.geometry import exact_cameras as cameras
-from zipmap_pl.preprocess.engine.mistakes import MISTAKES, OTHER_UNITS, Change, Reading, other_units
+from zipmap_pl.preprocess.engine.mistakes import MISTAKES, OTHER_UNITS, RAY_LENGTHS, Change, Reading, other_units
 from zipmap_pl.preprocess.engine.scene_checks import PAIRS, KeptView, chosen_pairs, compare_kept
 
 AS_IT_IS: Final = "as it is"
@@ -53,17 +53,22 @@ class SceneTable:
     Attributes:
         tolerance: relative difference within which a pixel agrees.
         fits: of the readings.
+        in_place: share of the first, had the cameras only turned. Another reading of poses or units that is no better than
+            this fits because it makes motion small: of positions that are hardly more than noise, or along walls.
     """
 
     tolerance: float
     fits: tuple[Fit, ...]
+    in_place: float = 0.0
 
     def gain(self, place: int) -> float:
         """By how much the share of a reading is larger than that of the first; 0 if that cannot be told."""
-        own, other = self.fits[0].share, self.fits[place].share
+        own, other = self.fits[0].share or 0.0, self.fits[place].share
         if other is None:
             return 0.0
-        return other - (own or 0.0)
+        if self.fits[place].name == RAY_LENGTHS.name:
+            return other - own
+        return min(other - own, max(0.0, other - self.in_place))
 
 
 def table_of(frames: Frames, alternatives: Mapping[str, Frames]) -> SceneTable:
@@ -85,12 +90,18 @@ def table_of(frames: Frames, alternatives: Mapping[str, Frames]) -> SceneTable:
     medians = {name: float(np.median(found)) if found.size else np.nan for name, found in differences.items()}
     known = [median for median in medians.values() if median == median]
     tolerance = float(np.clip(TOLERANCE * min(known, default=np.inf), FINEST, COARSEST))
+    in_place = _differences({place: _view(_turned_only(frame)) for place, frame in frames.items()}, pairs)
     fits = [
         Fit(name, float(np.mean(found <= tolerance)) if found.size else None, medians[name])
         for name, found in differences.items()
     ]
     note = f"depth x {factor:.3g}"
-    return SceneTable(tolerance, tuple(replace(f, note=note) if f.name == OTHER_UNITS.name else f for f in fits))
+    noted = tuple(replace(f, note=note) if f.name == OTHER_UNITS.name else f for f in fits)
+    return SceneTable(tolerance, noted, float(np.mean(in_place <= tolerance)) if len(in_place) >= least else 0.0)
+
+
+def _turned_only(frame: Reading) -> Reading:
+    return replace(frame, cam_to_world=frame.cam_to_world * np.array((1, 1, 1, 0)) + np.diag((0, 0, 0, 1)))
 
 
 def _all(frames: Frames, change: Change) -> Frames:

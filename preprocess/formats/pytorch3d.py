@@ -21,9 +21,12 @@ from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.raw import RawFault
 
 FORMATS = ("ndc_norm_image_bounds", "ndc_isotropic")  # of intrinsics; PyTorch3D takes the first where none is given
+VERSION = 2  # of the table
+NAMELESS = ("", "")  # sequence and camera of an entry that does not say whose it is
 LARGEST = 1 << 20  # pixels of a side, frame numbers
-# Texts of a frame, one behind the other: sequence, camera, and paths, empty where there is none.
-TEXTS = ("sequence", "camera", "image", "depth", "depth_mask", "mask")
+# Texts of a frame, one behind the other: sequence, camera, paths, and why it cannot be used; empty where there is none.
+TEXTS = ("sequence", "camera", "image", "depth", "depth_mask", "mask", "fault")
+MISREAD = (AttributeError, KeyError, TypeError, ValueError, OverflowError)  # what an entry of another form raises
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Annotation:
         rotation, translation: R [3, 3], T [3], row vectors; NaN without a viewpoint.
         focal, principal_point: [2], in normalized device coordinates.
         unit: the intrinsics' format.
+        fault: why the entry cannot be used, for a `RawFault`; "" = it can. Of one that cannot, only the names and the number
+            are good.
     """
 
     sequence: str
@@ -55,6 +60,7 @@ class Annotation:
     focal: np.ndarray
     principal_point: np.ndarray
     unit: str
+    fault: str = ""
 
     @property
     def has_viewpoint(self) -> bool:
@@ -65,24 +71,33 @@ class Annotation:
 def table_of(file: Source) -> dict[str, np.ndarray]:
     """The frames of a `frame_annotations.jgz` as arrays, to keep, and to give to `Annotations`.
 
+    An entry that is no frame costs that frame only: its fault stays with its names, or without a sequence if it has none.
+
     Returns:
         texts: uint8, UTF-8, the `TEXTS` of each frame with a zero after each;
         numbers: [N, 4] int64, frame number, height, width, place of the intrinsics' format in `FORMATS`;
         cameras: [N, 17] float64: scale of depth, R, T, focal length, principal point; NaN without a viewpoint.
 
     Raises:
-        RawFault: missing, damaged, no list of frames; the reason names the entry.
+        RawFault: missing, damaged, or none of its entries has the names of a frame.
     """
     texts, numbers, cameras = bytearray(), array("q"), array("d")
+    first, named = "", False
     for place, entry in enumerate(stream(file)):
         try:
-            for text in _texts(entry):
-                texts += text.encode() + b"\0"
-            numbers.extend(_numbers(entry))
-            cameras.extend(_camera(entry))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            names, row, camera = [*_texts(entry), ""], _numbers(entry), _camera(entry)
+        except MISREAD as error:
             reason = f"has no {error}" if isinstance(error, KeyError) else str(error)[:200]
-            raise RawFault(file, f"entry {place} is no frame: {reason}") from error
+            names, row = _faulty(entry, place, reason)
+            camera = [1.0, *[math.nan] * 16]
+            first = first or f"entry {place} is no frame: {reason}"
+        named |= bool(names[0])
+        for text in names:
+            texts += text.encode() + b"\0"
+        numbers.extend(row)
+        cameras.extend(camera)
+    if first and not named:
+        raise RawFault(file, first)
     return {
         "texts": np.frombuffer(bytes(texts), np.uint8),
         "numbers": np.array(numbers, np.int64).reshape(-1, 4),
@@ -90,11 +105,21 @@ def table_of(file: Source) -> dict[str, np.ndarray]:
     }
 
 
+def _faulty(entry: dict[str, Any], place: int, reason: str) -> tuple[list[str], tuple[int, int, int, int]]:
+    """Texts and numbers of an entry that is no frame."""
+    try:
+        names = _checked([entry["sequence_name"], entry.get("camera_name") or "", entry["image"]["path"]])
+        number = _whole(entry["frame_number"])
+    except MISREAD:
+        return ["", "", "", "", "", "", f"entry {place} is no frame: {reason}"], (0, 0, 0, 0)
+    return [*names, "", "", "", f"its entry is no frame: {reason}"], (number, 0, 0, 0)
+
+
 def kept_frames(file: Source) -> KeptTable:
     """The table of a list of frames, on disk or in a zip, as the engine keeps it."""
     if isinstance(file, Path):
-        return KeptTable(file, "frames", table_of)
-    return KeptTable(file.archive, f"frames of {file.name}", partial(_table_in_zip, file.name))
+        return KeptTable(file, "frames", table_of, VERSION)
+    return KeptTable(file.archive, f"frames of {file.name}", partial(_table_in_zip, file.name), VERSION)
 
 
 def _table_in_zip(name: str, archive: Path) -> dict[str, np.ndarray]:
@@ -117,9 +142,16 @@ class Annotations:
         rows: dict[tuple[str, str], list[int]] = {}
         for row, name in enumerate(zip(self._texts[0], self._texts[1], strict=True)):
             rows.setdefault(name, []).append(row)
+        self._unnamed = [self._texts[-1][row] for row in rows.pop(NAMELESS, ())]
         self._rows = {
             name: sorted(found, key=lambda row: self._numbers[row, 0]) for name, found in sorted(rows.items())
         }
+
+    @property
+    def unnamed(self) -> str:
+        """What to report of entries that are no frames and do not say whose they are; "" = there are none."""
+        others = f" (and {len(self._unnamed) - 1} more)" if self._unnamed[1:] else ""
+        return self._unnamed[0] + others if self._unnamed else ""
 
     @property
     def sequences(self) -> list[tuple[str, str]]:
@@ -131,7 +163,7 @@ class Annotations:
         return [self._frame(row) for row in self._rows.get((sequence, camera), ())]
 
     def _frame(self, row: int) -> Annotation:
-        sequence, camera, image, depth, depth_mask, mask = (texts[row] for texts in self._texts)
+        sequence, camera, image, depth, depth_mask, mask, fault = (texts[row] for texts in self._texts)
         number, height, width, unit = self._numbers[row].tolist()
         scale, *values = np.split(self._cameras[row], (1, 10, 13, 15))
         rotation, translation, focal, principal_point = values
@@ -150,6 +182,7 @@ class Annotations:
             focal,
             principal_point,
             FORMATS[unit],
+            fault,
         )
 
 
@@ -157,23 +190,31 @@ def _texts(entry: dict[str, Any]) -> list[str]:
     image, depth, mask = entry["image"], entry.get("depth") or {}, entry.get("mask") or {}
     camera = entry.get("camera_name") or ""
     paths = (image["path"], depth.get("path"), depth.get("mask_path"), mask.get("path"))
-    texts = [entry["sequence_name"], camera, *(path or "" for path in paths)]
+    return _checked([entry["sequence_name"], camera, *(path or "" for path in paths)])
+
+
+def _checked(texts: list[Any]) -> list[str]:
+    """The texts, of which the first is not empty. Raises ValueError."""
     for text in texts:
-        if not isinstance(text, str) or "\0" in text:
+        if not isinstance(text, str) or "\0" in text or not texts[0]:
             raise ValueError(f"{str(text)[:40]!r} is no name")
+        text.encode()
     return texts
 
 
 def _numbers(entry: dict[str, Any]) -> tuple[int, int, int, int]:
     height, width = entry["image"]["size"]
-    number = entry["frame_number"]
-    for value in (number, height, width):
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
-            raise ValueError(f"{str(value)[:40]} is no number of a frame, or of pixels")
+    number, height, width = map(_whole, (entry["frame_number"], height, width))
     unit = (entry.get("viewpoint") or {}).get("intrinsics_format") or FORMATS[0]
     if unit not in FORMATS:
         raise ValueError(f"intrinsics_format is {str(unit)[:40]!r}, expected {' or '.join(FORMATS)}")
     return number, height, width, FORMATS.index(unit)
+
+
+def _whole(value: Any) -> int:  # noqa: ANN401
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
+        raise ValueError(f"{ascii(value)[:40]} is no number of a frame, or of pixels")
+    return value
 
 
 def _camera(entry: dict[str, Any]) -> list[float]:
@@ -188,4 +229,7 @@ def _camera(entry: dict[str, Any]) -> list[float]:
         values = [value for part in parts for value in part]
         if not all(isinstance(value, (int, float)) for value in values):
             raise ValueError("viewpoint holds something else than numbers")
-    return [1.0 if scale is None else float(scale), *map(float, values)]
+    scale = 1.0 if scale is None else float(scale)
+    if not 0 < scale < math.inf:
+        raise ValueError(f"scale_adjustment is {scale:g}, expected a positive number")
+    return [scale, *map(float, values)]

@@ -120,6 +120,7 @@ class DynamicReplica:
             yield RawScene(split, SPLITS[split], (), (LeftOut(fault.file, fault.reason),))
             return
         places, missing, scaled = find_folders(self.raw, FOLDER).places, 0, False
+        lost = [LeftOut(str(file), frames.unnamed)] if frames.unnamed else []
         for sequence, camera in frames.sequences:
             if camera not in self.cameras:
                 continue
@@ -129,7 +130,9 @@ class DynamicReplica:
                 of_scene = frames.frames(sequence, camera)
                 scaled |= any(frame.scale != 1 for frame in of_scene)
                 numbers = tuple(dict.fromkeys(f"{frame.number:04d}" for frame in of_scene))
-                yield RawScene(f"{split}/{sequence}/{camera}", SPLITS[split], numbers, tuple(found_twice(there)))
+                left_out = (*lost, *found_twice(there))
+                yield RawScene(f"{split}/{sequence}/{camera}", SPLITS[split], numbers, left_out)
+                lost = []
         if missing:
             log.info("%s: %d of its sequences are not there, and not read", file, missing)
         if scaled:
@@ -143,6 +146,8 @@ class DynamicReplica:
         found = _by_name(file, sequence, camera).get(frame)
         if found is None:
             raise RawFault(file, f"holds no frame {frame} of {sequence}, {camera}")
+        if found.fault:
+            raise RawFault(file, found.fault)
         view = found.rotation, found.translation, found.focal, found.principal_point
         if not found.has_viewpoint:
             raise RawFault(file, "a frame has no camera")

@@ -56,7 +56,7 @@ def listed_images(file: Source) -> dict[str, set[str]]:
 def scene_of(name: str, frames: list[Annotation], listed: set[str], file: Source) -> RawScene:
     """A sequence; without frames if its reconstruction failed."""
     chosen = [frame for frame in frames if frame.image in listed]
-    if any(frame.has_viewpoint and not np.abs(frame.translation).sum() <= FARTHEST for frame in chosen):
+    if any(np.abs(frame.translation).sum() > FARTHEST for frame in chosen):
         return RawScene(
             name,
             "train",

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,27 +111,30 @@ class Co3d:
         return self._camera(self._annotation(scene, frame), scene)
 
     def frame(self, scene: RawScene, frame: str) -> RawFrame:
-        """The whole frame."""
+        """The whole frame. All of its files are decoded before it is passed over: one that cannot be is damage."""
         annotation = self._annotation(scene, frame)
-        camera = self._camera(annotation, scene)
-        file = self._file(scene, annotation.image)
-        if not annotation.depth or not annotation.depth_mask:
-            raise RawFault(file, NO_DEPTH, usual=True)
-        image, jpeg = read_picture(file)
+        image, jpeg = read_picture(file := self._file(scene, annotation.image))
         if image.shape[:2] != annotation.size:
             (height, width), there = annotation.size, f"{image.shape[1]}x{image.shape[0]}"
             raise RawFault(file, f"image is {there}, but its entry in {FRAMES} says {width}x{height}")
+        depth = self._depth(scene, annotation)
+        seen = read_depth_png(self._file(scene, annotation.mask)) > 0.4 * 255 if annotation.mask else None
+        camera = self._camera(annotation, scene)
+        if depth is None or not (depth > 0).any():
+            raise RawFault(file, NO_DEPTH, usual=True)
+        return RawFrame(camera, image, jpeg, depth, object=seen)
+
+    def _depth(self, scene: RawScene, annotation: Annotation) -> np.ndarray | None:
+        """Depth [H, W] float32 where several views agree, else 0; None if the list names none."""
+        if not annotation.depth or not annotation.depth_mask:
+            return None
         depth = read_half_png(self._file(scene, annotation.depth)) * np.float32(annotation.scale)
         agreed = read_depth_png(mask := self._file(scene, annotation.depth_mask)) > 127
         if agreed.shape != depth.shape:
             raise RawFault(
                 mask, f"mask is {agreed.shape[1]}x{agreed.shape[0]}, depth {depth.shape[1]}x{depth.shape[0]}"
             )
-        depth = np.where(agreed & np.isfinite(depth), depth, np.float32(0))
-        if not (depth > 0).any():
-            raise RawFault(file, NO_DEPTH, usual=True)
-        seen = read_depth_png(self._file(scene, annotation.mask)) > 0.4 * 255 if annotation.mask else None
-        return RawFrame(camera, image, jpeg, depth, object=seen)
+        return np.where(agreed & np.isfinite(depth), depth, np.float32(0))
 
     def _camera(self, annotation: Annotation, scene: RawScene) -> RawCamera:
         file = self._file(scene, annotation.image)
@@ -157,8 +160,11 @@ class Co3d:
             len(chosen),
             len(listed) - len(chosen),
         )
+        lost = (LeftOut(str(file), frames.unnamed),) if frames.unnamed else ()
         for sequence in chosen:
-            yield scene_of(f"{category}/{sequence}", frames.frames(sequence), listed[sequence], file)
+            scene = scene_of(f"{category}/{sequence}", frames.frames(sequence), listed[sequence], file)
+            yield replace(scene, left_out=lost + scene.left_out)
+            lost = ()
 
     def _found(self) -> list[str]:
         """Names of the categories that are there and chosen."""
@@ -173,6 +179,8 @@ class Co3d:
         annotation = frames_of(file, sequence).get(frame)
         if annotation is None:
             raise RawFault(file, f"holds no frame {frame} of {sequence}")
+        if annotation.fault:
+            raise RawFault(file, annotation.fault)
         return annotation
 
     def _file(self, scene: RawScene, path: str) -> Source:

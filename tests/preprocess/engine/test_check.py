@@ -1,7 +1,7 @@
 """`zipmap preprocess NAME RAW --check`: what it says of right and of misread data, and that it leaves nothing behind."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from zipmap_pl.cli.main import main
 from zipmap_pl.preprocess.engine.dry_run import look_at
 from zipmap_pl.preprocess.engine.mistakes import MISTAKES
 from zipmap_pl.preprocess.engine.settings import EngineSettings
+from zipmap_pl.preprocess.zoo.synthetic.trajectories import look
 
 SMALL = replace(STILL, scene_count=1, options=replace(STILL.options, width=64, height=48, views=10))
 
@@ -63,6 +64,52 @@ def test_cameras_that_hardly_move_decide_nothing():
     look = looked_at(replace(SMALL, poses=still))
     assert verdict(look).startswith("undecided: the cameras hardly move")
     assert not is_wrong(look)
+
+
+def turning(step: float):
+    """12 cameras that turn and go to the side by so many meters a frame."""
+
+    def poses(rng):
+        steps = np.arange(12)
+        positions = np.column_stack((steps * step - 0.3, np.full(12, -0.4), np.full(12, 1.5)))
+        return look(positions, 0.1 * steps if step == 0 else 0 * steps, np.full(12, -0.05), np.zeros(12))
+
+    return poses
+
+
+def shaken(frame):
+    """Its position is some millimeters off, which is known to depend on nothing but the frame."""
+    pose = frame.camera.cam_to_world.copy()
+    pose[:3, 3] += np.random.default_rng(int(1e4 * abs(pose[:2, :3]).sum() + 1e3 * pose[0, 3])).normal(0, 0.006, 3)
+    return replace(frame, camera=replace(frame.camera, cam_to_world=pose))
+
+
+@pytest.mark.parametrize("step", [0, 0.008])
+def test_positions_that_are_mostly_noise_name_no_other_units(step):
+    """With depth a hundred times as far the noise is gone, and so is all motion: that is no reading that fits."""
+    found = looked_at(Changed(replace(SMALL, poses=turning(step)), shaken))
+    assert not is_wrong(found), check_text("x", found, 1)
+    assert "depth in other units" in found.undecided()
+
+
+@dataclass(frozen=True)
+class WithAlternatives(Changed):
+    """Two other readings, of which one finds no usable frame."""
+
+    def alternatives(self):
+        no_rotation = Changed(self.reader, lambda frame: replace(frame, camera=scaled(frame.camera)))
+        return {"--scaled": no_rotation, "--opengl": Changed(self.reader, MISTAKES[1].made_in)}
+
+
+def scaled(camera):
+    return replace(camera, cam_to_world=camera.cam_to_world * np.array((2, 2, 2, 1)))
+
+
+def test_another_reading_that_finds_no_usable_frame_is_told_and_the_others_are_compared(caplog):
+    look = looked_at(WithAlternatives(SMALL, lambda frame: frame))
+    assert caplog.messages == ["read with '--scaled', no frame can be used"]
+    assert "--opengl" in (text := check_text("x", look, 1)) and "--scaled" not in text
+    assert verdict(look).startswith("right: ")
 
 
 def test_data_without_depth_are_not_checked():

@@ -140,6 +140,26 @@ def test_a_share_that_is_none_is_refused_in_one_line(folder_reader, tmp_path, sh
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "overlaps",
+    [
+        (("0", None),),
+        (("0", "0.5"),),
+        (("0", 10**400),),
+        (("0", np.array([0.5, 0.6])),),
+        ((["0"], 0.5),),
+        (("0",),),
+        ("0", 0.5),
+        np.zeros((2, 2)),
+    ],
+)
+def test_what_is_no_name_and_share_is_damage_of_its_frame(overlaps):
+    """Arrays of a raw file may have any type and shape: they must not end the run."""
+    frame = RawFrame(RawCamera(np.eye(3), np.eye(4)), np.zeros((1, 1, 3), np.uint8), overlaps=overlaps)
+    with pytest.raises(RawFault, match="expected a(| name and a) share from 0 to 1"):
+        usable_overlaps("x", frame, 1, ("0", "1"))
+
+
 def test_the_best_are_kept():
     names = tuple(f"{k}" for k in range(50))
     shares = np.random.default_rng(0).permutation(50) / 50

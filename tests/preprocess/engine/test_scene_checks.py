@@ -14,9 +14,10 @@ from kinds_of_scenes import KINDS, PANORAMIC, SPARSE, STILL, UNMASKED, UNORDERED
 from zipmap_pl.cli.main import main
 from zipmap_pl.cli.shards import info_text
 from zipmap_pl.datasets.format.shard_index import ShardIndex
-from zipmap_pl.datasets.inspection.agreement import written_agreements
+from zipmap_pl.datasets.inspection.agreement import DepthView, written_agreements
 from zipmap_pl.preprocess.engine.mistakes import MISTAKES, Mistake, Reading
 from zipmap_pl.preprocess.engine.run import Report, preprocess
+from zipmap_pl.preprocess.engine.scene_checks import KeptView, chosen_pairs
 from zipmap_pl.preprocess.engine.settings import EngineSettings
 from zipmap_pl.preprocess.engine.watch import Disagreement
 from zipmap_pl.preprocess.raw import RawFault, RawFrame, RawScene
@@ -72,6 +73,30 @@ def pairs_of(folder: Path) -> list[tuple[int, int]]:
     with np.load(sidecar) as arrays:
         checks = json.loads(bytes(arrays["meta"]))["checks"]
     return [(check["ordinal"], check["other"]) for check in checks]
+
+
+def seen_from(*distances: float) -> dict[int, KeptView]:
+    """Frames that look at a wall from so many of its depths to the right, which is the share of the image that they miss."""
+    depth, intrinsics = np.full((32, 32), 2, np.float32), np.array((32.0, 32, 16, 16))
+    poses = [np.eye(4)[:3] - np.eye(4)[3] * [[2 * distance], [0], [0]] for distance in distances]
+    return {k: KeptView(DepthView(depth, intrinsics, pose), 2.0, 1.0) for k, pose in enumerate(poses)}
+
+
+@pytest.mark.parametrize("order", [(0.02, 0.25, 0.7), (0.7, 0.02, 0.25), (0.25, 0.7, 0.02)])
+def test_without_a_good_frame_five_later_the_one_that_shows_most_is_taken(order):
+    """Neither the nearest, from which no mistake shows, nor the furthest, which sees other things."""
+    assert chosen_pairs(seen_from(0, *order), [0]) == [(0, 1 + order.index(0.25))]
+
+
+def test_pairs_that_stand_too_near_each_other_to_show_a_mistake_are_left_out():
+    assert chosen_pairs(seen_from(0, 0.01, 0.2, 0.21), [0, 2]) == [(0, 3), (2, 0)]
+    near = seen_from(0, 0.01, 0.6, 0.9)
+    assert (0, 1) not in chosen_pairs(near, [0, 1, 2, 3])
+
+
+def test_frames_five_apart_that_hardly_move_are_passed_by_for_others():
+    distances = [0.002 * k for k in range(7)] + [0.2]
+    assert chosen_pairs(seen_from(*distances), [0]) == [(0, 7)]
 
 
 def test_overlaps_that_the_raw_data_give_choose_the_pairs(tmp_path):

@@ -220,6 +220,14 @@ def test_a_damaged_one_is_built_anew(raw, folder):
         assert file.read_bytes() == data
 
 
+def test_one_that_lies_under_the_name_of_another_is_built_anew(raw, folder):
+    for name in ("a", "b"):
+        kept.table(raw / f"{name}.poses.gz", "poses", poses_of)
+    first, second = sorted(folder.iterdir())
+    shutil.copy2(second, first)
+    assert len(kept.table(raw / "a.poses.gz", "poses", poses_of)["cam_to_world"]) == SCENES["a"]
+
+
 @pytest.mark.parametrize("change", ["bytes", "time", "kind", "version", "file"])
 def test_another_file_kind_or_version_has_another_table(raw, folder, change):
     file, kind, version = raw / "a.poses.gz", "poses", 1

@@ -3,6 +3,7 @@
 import copy
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
@@ -82,37 +83,60 @@ def test_cameras_of_a_sequence_are_apart(tmp_path):
     assert [frame.camera for frame in frames.frames("e0ff8f-3_obj", "right")] == ["right"] * 2
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "reason"),
-    [
-        (["image"], None, "entry 1 is no frame"),
-        (["sequence_name"], 5, "'5' is no name"),
-        (["frame_number"], 1.5, "1.5 is no number of a frame"),
-        (["frame_number"], -1, "-1 is no number"),
-        (["image", "size"], [90], "entry 1 is no frame"),
-        (["image", "size"], [90, 1 << 40], "is no number of a frame, or of pixels"),
-        (["viewpoint", "R"], [[1, 0, 0]], r"viewpoint is not R \[3, 3\]"),
-        (["viewpoint", "T"], ["a", 0, 0], "something else than numbers"),
-        (["viewpoint", "intrinsics_format"], "pixels", "intrinsics_format is 'pixels', expected ndc_"),
-        (["depth", "scale_adjustment"], "x", "entry 1 is no frame"),
-    ],
-)
-def test_an_entry_that_is_no_frame_is_named(tmp_path, path, value, reason):
+SPOILT = [
+    (["image"], None, "has no|subscriptable"),
+    (["image"], {"size": [90, 60]}, "has no 'path'"),
+    (["sequence_name"], 5, "'5' is no name"),
+    (["sequence_name"], "", "'' is no name"),
+    (["frame_number"], 1.5, "1.5 is no number of a frame"),
+    (["frame_number"], "\0\ud800", "is no number of a frame"),
+    (["frame_number"], -1, "-1 is no number"),
+    (["image", "size"], [90], "not enough values"),
+    (["image", "size"], [90, 1 << 40], "is no number of a frame, or of pixels"),
+    (["viewpoint"], "none", "no attribute 'get'"),
+    (["viewpoint", "R"], [[1, 0, 0]], r"viewpoint is not R \[3, 3\]"),
+    (["viewpoint", "T"], ["a", 0, 0], "something else than numbers"),
+    (["viewpoint", "intrinsics_format"], "pixels", "intrinsics_format is 'pixels', expected ndc_"),
+    (["depth"], "none", "no attribute 'get'"),
+    (["depth", "scale_adjustment"], "x", "could not convert"),
+    (["depth", "scale_adjustment"], float("nan"), "scale_adjustment is nan, expected a positive number"),
+    (["depth", "scale_adjustment"], -1.5, "scale_adjustment is -1.5"),
+]
+
+
+def spoilt(path, value):
+    """Entry 1 with another value at this path."""
     wrong = copy.deepcopy(entry(1))
     *above, name = path
     inner = wrong
     for step in above:
         inner = inner[step]
     inner[name] = value
-    with pytest.raises(RawFault, match=reason):
-        table_of(written(tmp_path, [entry(0), wrong]))
+    return wrong
 
 
-def test_a_missing_key_is_named(tmp_path):
+@pytest.mark.parametrize(("path", "value", "reason"), SPOILT)
+def test_an_entry_that_is_no_frame_costs_that_frame(tmp_path, path, value, reason):
+    frames = Annotations(table_of(written(tmp_path, [entry(0), spoilt(path, value), entry(2)])))
+    found = {frame.number: frame.fault for frame in frames.frames(SEQUENCE)}
+    assert (found.pop(0), found.pop(2)) == ("", "")
+    assert [*found] == ([1] if path[0] in ("viewpoint", "depth") or path[1:] == ["size"] else [])
+    assert re.search(f"entry( 1)? is no frame: .*({reason})", found.get(1, frames.unnamed))
+    assert bool(found) != bool(frames.unnamed)
+
+
+def test_entries_without_names_are_counted(tmp_path):
+    wrong = [spoilt(["sequence_name"], None)] * 3
+    frames = Annotations(table_of(written(tmp_path, [*wrong, entry(0)])))
+    assert frames.unnamed == "entry 0 is no frame: 'None' is no name (and 2 more)"
+    assert frames.sequences == [(SEQUENCE, "")]
+
+
+def test_a_list_of_something_else_is_refused(tmp_path):
     wrong = entry(1)
     del wrong["frame_number"]
     with pytest.raises(RawFault, match="entry 0 is no frame: has no 'frame_number'"):
-        table_of(written(tmp_path, [wrong]))
+        table_of(written(tmp_path, [wrong, {}]))
 
 
 def test_an_empty_list_has_no_sequences(tmp_path):

@@ -1,14 +1,18 @@
 """CO3Dv2 beyond the suite: which categories, lists and sequences are read; processed forms; lists that are missing or damaged."""
 
+import gzip
 import json
 
 import numpy as np
 import pytest
-from miniatures.zoo.co3dv2 import APPLE, BAD, BOTH, FAILED, UNLISTED, VASE, compressed, write
+from miniatures.zoo.co3dv2 import APPLE, BAD, BOTH, FAILED, FIRST_FILE, NO_CAMERA, UNLISTED, VASE, compressed, write
 from readers import reader_of
 
 from zipmap_pl.errors import UserError
+from zipmap_pl.preprocess.engine.frame_checks import usable_cam_to_world
+from zipmap_pl.preprocess.formats.pytorch3d import annotations_of
 from zipmap_pl.preprocess.raw import RawFault
+from zipmap_pl.preprocess.zoo.co3dv2.lists import frames_of
 
 
 @pytest.fixture
@@ -102,6 +106,43 @@ def test_a_list_that_a_category_needs_is_told_once_and_the_others_are_read(raw, 
     assert name == file
     with pytest.raises(RawFault, match=reason):
         raise RawFault(name, found)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"scale_adjustment": float("nan")}, "scale_adjustment is nan"), ({"T": [float("nan"), 0, 0]}, "pose holds nan")],
+)
+def test_a_bad_entry_of_a_list_is_damage_of_one_frame(raw, change, reason):
+    """Neither passed over nor the end of its sequence."""
+    (file,) = (raw / "apple").rglob("frame_annotations.jgz")
+    entries = json.loads(gzip.decompress(file.read_bytes()))
+    entry = next(e for e in entries if "frame000005" in e["image"]["path"] and e["sequence_name"] == BOTH)
+    for part in ("depth", "viewpoint"):
+        entry[part].update({name: value for name, value in change.items() if name in entry[part]})
+    file.write_bytes(compressed(entries))
+    annotations_of.cache_clear()
+    frames_of.cache_clear()
+    reader = reader_of("co3dv2", raw)
+    scene = next(scene for scene in reader.scenes() if scene.name == f"apple/{BOTH}")
+    with pytest.raises(RawFault, match=reason) as fault:
+        usable_cam_to_world("", reader.frame(scene, "frame000005").camera)
+    assert not fault.value.usual
+    reader.frame(scene, "frame000006")
+
+
+@pytest.mark.parametrize("part", ["images", "depths", "depth_masks", "masks"])
+def test_a_frame_without_a_camera_whose_files_are_damaged_is_not_passed_over(raw, part):
+    reader = reader_of("co3dv2", raw)
+    scene, frame = reader.scenes()[0], f"frame{NO_CAMERA + FIRST_FILE:06d}"
+    assert frame in scene.frames
+    with pytest.raises(RawFault, match="has no camera") as fault:
+        reader.frame(scene, frame)
+    assert fault.value.usual
+    for file in (raw / "apple" / APPLE / part).glob(f"{frame}*"):
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(RawFault, match=f"/{part}/") as fault:
+        reader.frame(scene, frame)
+    assert not fault.value.usual
 
 
 def test_without_the_one_list_the_other_is_taken(raw):

@@ -10,6 +10,7 @@ from readers import reader_of
 
 from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.formats.pytorch3d import annotations_of
+from zipmap_pl.preprocess.raw import RawFault
 
 
 @pytest.fixture
@@ -69,6 +70,21 @@ def test_a_scale_of_depth_is_told_once_and_not_applied(raw, caplog):
     scene = scenes_of(raw)[LEFT]
     assert sum("scales of depth other than 1" in record.message for record in caplog.records) == 1
     np.testing.assert_array_equal(reader.frame(scene, "0003").depth, before)
+
+
+def test_a_bad_entry_of_a_list_costs_its_frame_and_one_without_names_is_told(raw):
+    file = raw / "train/frame_annotations_train.jgz"
+    entries = json.loads(gzip.decompress(file.read_bytes()))
+    bad = next(e for e in entries if (e["sequence_name"], e["camera_name"], e["frame_number"]) == (TRAIN, "left", 3))
+    bad["viewpoint"]["T"] = "nowhere"
+    file.write_bytes(gzip.compress(json.dumps([*entries, {"sequence_name": None}]).encode()))
+    annotations_of.cache_clear()
+    scenes, reader = scenes_of(raw), reader_of("dynamic_replica", raw)
+    with pytest.raises(RawFault, match="its entry is no frame: viewpoint is not"):
+        reader.frame(scenes[LEFT], "0003")
+    reader.frame(scenes[LEFT], "0002")
+    told = [out.reason for scene in scenes.values() for out in scene.left_out if out.file == str(file)]
+    assert told == [f"entry {len(entries)} is no frame: has no 'image'"]
 
 
 def test_sequences_without_a_list_are_told(raw):
