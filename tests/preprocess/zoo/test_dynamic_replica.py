@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from miniatures.zoo.dynamic_replica import BASELINE, LEFT, NOT_THERE, SHORT, TEST, TRAIN, VALID, changed, write
+from miniatures.zoo.dynamic_replica import BASELINE, LEFT, NOT_THERE, SHORT, TEST, TRAIN, VALID, changed, listed, write
 from readers import reader_of
 
 from zipmap_pl.errors import UserError
@@ -85,6 +85,24 @@ def test_a_bad_entry_of_a_list_costs_its_frame_and_one_without_names_is_told(raw
     reader.frame(scenes[LEFT], "0002")
     told = [out.reason for scene in scenes.values() for out in scene.left_out if out.file == str(file)]
     assert told == [f"entry {len(entries)} is no frame: has no 'image'"]
+
+
+def test_frames_with_the_number_of_another_are_told(raw):
+    file = raw / "train/frame_annotations_train.jgz"
+    entries = json.loads(gzip.decompress(file.read_bytes()))
+    file.write_bytes(
+        listed([*entries, next(e for e in entries if (e["sequence_name"], e["camera_name"]) == (TRAIN, "left"))])
+    )
+    annotations_of.cache_clear()
+    scene = scenes_of(raw)[LEFT]
+    assert [left.reason for left in scene.left_out] == ["frames with the number of another one: 1"]
+    assert len(set(scene.frames)) == len(scene.frames) == 8
+
+
+def test_depths_that_are_no_number_and_those_at_the_lens_are_unknown(raw):
+    reader = reader_of("dynamic_replica", raw)
+    depth = reader.frame(scenes_of(raw)[LEFT], "0000").depth
+    assert depth[2, 3:8].tolist() == [0] * 5  # 0, infinity, NaN, a hundredth of a millimeter, -1
 
 
 def test_sequences_without_a_list_are_told(raw):
