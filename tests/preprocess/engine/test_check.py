@@ -12,6 +12,7 @@ from real_sequences import SEQUENCES
 
 from zipmap_pl.cli.check_text import check_text, is_wrong, verdict
 from zipmap_pl.cli.main import main
+from zipmap_pl.datasets.inspection.agreement import Agreement
 from zipmap_pl.preprocess.engine.dry_run import look_at
 from zipmap_pl.preprocess.engine.mistakes import MISTAKES
 from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -110,6 +111,16 @@ def test_another_reading_that_finds_no_usable_frame_is_told_and_the_others_are_c
     assert caplog.messages == ["read with '--scaled', no frame can be used"]
     assert "--opengl" in (text := check_text("x", look, 1)) and "--scaled" not in text
     assert verdict(look).startswith("right: ")
+
+
+def test_a_few_scenes_that_disagree_are_no_wrong_reading():
+    """As in a whole run, where surfaces that hide each other explain 5 % of the scenes."""
+    found = looked_at(SMALL)
+    (scene,) = found.looks
+    bad = replace(scene, agreement=Agreement(0.1, 0.5))
+    few, more = (replace(found, looks=(bad,) * count + (scene,) * 20) for count in (1, 2))
+    assert verdict(few).startswith("right: ") and "cameras of 1 in 21 scenes disagree all the same" in verdict(few)
+    assert verdict(more) == "WRONG: depth and cameras disagree, and none of the known mistakes explains it"
 
 
 def test_data_without_depth_are_not_checked():
