@@ -167,6 +167,11 @@ def test_another_reading_that_the_reader_offers_is_named_with_status_3(sequence,
     assert not output.exists()
 
 
+def test_a_number_of_workers_that_makes_no_sense_is_one_line(sequence, capsys):
+    assert main(["preprocess", "rgbd_folder", str(sequence), "--check", "--workers", "0"]) == 2
+    assert capsys.readouterr().err == "zipmap: --workers 0: expected 1 or more\n"
+
+
 def test_output_is_required_without_check(sequence, capsys):
     assert main(["preprocess", "rgbd_folder", str(sequence)]) == 2
     assert "required: --output (or --check" in capsys.readouterr().err
