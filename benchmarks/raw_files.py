@@ -88,6 +88,11 @@ def of_gta_sfm(raw: Path) -> Iterator[Decode]:
 
 
 RAW_FILES = {
+    "arkitscenes": RawFiles(
+        8,
+        "Training/40000001",
+        tuple(f"Training/40000001/{part}/*_10[01]*.png" for part in ("vga_wide", "lowres_depth")),
+    ),
     "bedlam": RawFiles(
         20,
         "20221013_3_250_batch01hand_static_bigOffice/seq_000000",

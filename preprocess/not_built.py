@@ -27,16 +27,6 @@ NOT_BUILT = {
             "about 1.2 TB for the 5,000 scenes of the recipe; 23 TB in all",
         ),
         _info(
-            "arkitscenes",
-            "ARKitScenes",
-            "static, real",
-            True,
-            "Apple's own: personal and non-commercial; commercial terms are separate; no registration",
-            False,
-            "https://github.com/apple/ARKitScenes",
-            "more than 7 TB for the whole raw release; four of its assets are needed",
-        ),
-        _info(
             "mapfree",
             "Map-free Visual Relocalization",
             "static, real",

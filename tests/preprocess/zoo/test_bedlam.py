@@ -8,7 +8,7 @@ from miniatures.zoo.bedlam import CLOSE_UP, FIRST, HDRI, HEADER, SECOND, SKIPPED
 from readers import reader_of
 
 from zipmap_pl.errors import UserError
-from zipmap_pl.preprocess.zoo.bedlam import EXCLUDED
+from zipmap_pl.preprocess.zoo.bedlam.excluded import EXCLUDED
 
 
 @pytest.fixture(scope="module")

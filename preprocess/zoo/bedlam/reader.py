@@ -1,20 +1,4 @@
-"""BEDLAM (version 1): rendered people who move, in 30 render jobs of short videos, 1280x720, depth in centimeters.
-
-    RAW/<job>/
-      png/seq_000000/seq_000000_0000.png             8-bit RGB, 30 a second
-      depth/seq_000000/seq_000000_0000_depth.exr     "Depth": floats, planar centimeters; 1,000 m and more is the sky
-      ground_truth/camera/seq_000000_camera.csv      name of an image, x y z, yaw pitch roll, focal_length, sensor_width, sensor_height
-
-Jobs may lie at any depth, unpacked or in archives, or in several places that have a part each. A scene is <job>/<sequence>; all
-are for training. Every fifth image is read (--every), because depth is published for those.
-
-Angles and places are Unreal's: left-handed, x forward, y right, z up, centimeters; angles in degrees. The focal length is in
-millimeters and changes from frame to frame.
-
-Left out are jobs whose background has no depth (HDRI), close-ups, which are stored turned, and the sequences that the published
-training skips. That training also skips two stadium jobs, whose names begin as an HDRI job's does; their depth is right, and they
-are read here. The published preprocessing stops after the first sequence of a job; here all are read.
-"""
+"""The reader of BEDLAM. The package's docstring describes the raw data."""
 
 import logging
 import re
@@ -44,6 +28,7 @@ from zipmap_pl.preprocess.formats.tables import number_of, read_csv
 from zipmap_pl.preprocess.kept import KeptTable
 from zipmap_pl.preprocess.options import names, option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
+from zipmap_pl.preprocess.zoo.bedlam.excluded import EXCLUDED
 
 log = logging.getLogger(__name__)
 
@@ -56,27 +41,6 @@ EVERY = 5  # depth is published for these numbers
 CENTIMETERS = np.float32(100.0)  # a meter has
 FAR = 1000.0  # meters; from here on it is the sky
 CLOSE_UP = "closeup"
-NO_DEPTH = (  # whole names: others begin like these
-    "20221010_3_1000_batch01hand",
-    "20221017_3_1000_batch01hand",
-    "20221018_3-8_250_batch01hand",
-    "20221019_3_250_highbmihand",
-)
-SKIPPED = {
-    "20221010_3-10_500_batch01hand_zoom_suburb_d": "11 12 13 23 25 29 42 44 45 59 76 80 81 82 83 84 94 97 105 114 119 122 246 249 251"
-    " 267 268 269 283 284 287 290 293 297 308 309 311 316 326 327 332 334 348 352 361 368 373 383 396 419 421 425 434",
-    "20221012_3-10_500_batch01hand_zoom_highSchoolGym": "79 486",
-    "20221013_3_250_batch01hand_orbit_bigOffice": "120 122 149 161 182 189 192 193 196 207 226",
-    "20221013_3_250_batch01hand_static_bigOffice": "15 38",
-    "20221014_3_250_batch01hand_orbit_archVizUI3_time15": "86 95 96",
-    "20221019_3-8_1000_highbmihand_static_suburb_d": "163 177 250 251 279 283 310 317 322 324 453 752 768 779 785 794 796 800 804 811"
-    " 817 818 827 841 842 856 889 890 900 904 907 969 978 982",
-    "20221019_3-8_250_highbmihand_orbit_stadium": "3 7 13 16 27 31 36 38 46 62 67 76 85 91 106",
-    "20221024_10_100_batch01handhair_zoom_suburb_d": "59 60 64 69 71",
-    "20221024_3-10_100_batch01handhair_static_highSchoolGym": "2 4 12 13 17 24 34 43 53 61 63 77 79 82 89 95",
-}
-EXCLUDED = NO_DEPTH + tuple(f"{job}/seq_{int(k):06d}" for job, skipped in SKIPPED.items() for k in skipped.split())
-
 
 INFO = DatasetInfo(
     slug="bedlam",
@@ -212,6 +176,3 @@ class Bedlam:
 def _rows(file: Source) -> dict[str, dict[str, str]]:
     """The cameras of a sequence by the name of the image: other images than those of the folder are there, too."""
     return {row["name"]: row for row in read_csv(file, "name", *PLACE, *LENS)}
-
-
-READER = Bedlam
