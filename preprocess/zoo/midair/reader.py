@@ -13,7 +13,7 @@ from zipmap_pl.preprocess.convert.depth_of import planar
 from zipmap_pl.preprocess.formats.hdf5 import opened
 from zipmap_pl.preprocess.formats.pictures import read_picture
 from zipmap_pl.preprocess.formats.png_layers import read_half_png
-from zipmap_pl.preprocess.formats.sources import Source, found_twice, join
+from zipmap_pl.preprocess.formats.sources import Source, find_folders, found_twice, join
 from zipmap_pl.preprocess.formats.trajectories import matrix_of_quaternion
 from zipmap_pl.preprocess.options import option, raw_folder, settings_of
 from zipmap_pl.preprocess.raw import DatasetInfo, LeftOut, RawCamera, RawFault, RawFrame, RawScene
