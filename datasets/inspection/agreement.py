@@ -1,7 +1,7 @@
 """Do a dataset's depth maps and cameras agree with each other? Warps depth from one frame into another and compares.
 
 A wrong camera axis, pose direction, depth kind or focal length shows at once: right data agree to about 1 %, wrong data
-to 5-50 %. What right data reach depends on what they are (`Rule`); docs/conventions.md has a table of what is caught.
+to 5-50 %. What right data reach depends on what they are (`Rule`); docs/agreement.md has a table of what is caught.
 """
 
 import math

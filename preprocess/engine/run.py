@@ -31,7 +31,7 @@ from zipmap_pl.preprocess.engine.state import (
 )
 from zipmap_pl.preprocess.engine.tables import make_tables
 from zipmap_pl.preprocess.engine.watch import Watch, result_of
-from zipmap_pl.preprocess.engine.workers import Job, Run, run_here, terminable, workers_of
+from zipmap_pl.preprocess.engine.workers import Job, Run, check_workers, run_here, terminable, workers_of
 from zipmap_pl.preprocess.engine.writer import Stopped, Written, removed, write_shard
 from zipmap_pl.preprocess.kept import kept_in
 from zipmap_pl.preprocess.raw import RawReader, RawScene
@@ -205,8 +205,7 @@ def _check_arguments(output: Path, settings: EngineSettings, workers: int, part:
         raise UserError(f"{output}: is a file; expected a new or empty folder, or one of shards, as --output")
     if not has_plan(output):
         refuse_foreign_folder(output)
-    if workers < 1:
-        raise UserError(f"--workers {workers}: expected 1 or more")
+    check_workers(workers)
     if not 1 <= part[0] <= part[1]:
         raise UserError(f"--part {part[0]}/{part[1]}: expected i/n with 1 <= i <= n")
     if settings.max_side < 16:

@@ -17,6 +17,7 @@ from typing import Any
 
 import cv2
 
+from zipmap_pl.errors import UserError
 from zipmap_pl.preprocess.kept import TablesFolder, keep_in, tables_folder
 from zipmap_pl.preprocess.raw import RawReader
 from zipmap_pl.processes import require_main_guard
@@ -42,9 +43,16 @@ def never() -> bool:
     return False
 
 
+def check_workers(workers: int) -> None:
+    """Raise UserError for a number of processes that makes no sense."""
+    if workers < 1:
+        raise UserError(f"--workers {workers}: expected 1 or more")
+
+
 @contextmanager
 def workers_of(reader: RawReader, workers: int) -> Iterator[Run]:
-    """Run tasks in so many processes (1 = this one); all stop when one fails."""
+    """Run tasks in so many processes (1 = this one); all stop when one fails. Raises UserError as `check_workers`."""
+    check_workers(workers)
     if workers == 1:
         yield run_here(Job(reader, never))
         return

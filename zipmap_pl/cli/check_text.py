@@ -20,20 +20,26 @@ def check_text(name: str, look: "Look", workers: int) -> str:
 
 
 def verdict(look: "Look") -> str:
-    """The last line: right, wrong and how, or why that cannot be said."""
+    """The last line: right, wrong and how, or why that cannot be said. As many scenes may disagree as in a whole run."""
+    from zipmap_pl.datasets.inspection.agreement import FEW
+
     better = look.better()
     if better:
         (name, _), *others = better
         also = f"; less so: {', '.join(other for other, _ in others)}" if others else ""
         return f"WRONG: {_better_text(look, name)}{also}"
-    if not any(scene.agreement.checked for scene in look.looks):
+    checked = [scene.agreement for scene in look.looks if scene.agreement.checked]
+    disagreeing = sum(agreement.disagrees for agreement in checked)
+    if not checked:
         return "not checked: no two frames see enough of the same depth"
-    if any(scene.agreement.disagrees for scene in look.looks):
+    if disagreeing > FEW * len(checked):
         return "WRONG: depth and cameras disagree, and none of the known mistakes explains it"
     undecided = look.undecided()
     if undecided and all(name in undecided for name in _names(look)):
         return "undecided: the cameras hardly move, so all readings agree; look at more scenes with --check-scenes"
     tail = f"; not to be told apart here: {', '.join(undecided)}" if undecided else ""
+    if disagreeing:
+        tail += f"; depth and cameras of {disagreeing} in {len(checked)} scenes disagree all the same"
     return f"right: no other reading agrees better{tail}"
 
 

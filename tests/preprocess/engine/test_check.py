@@ -12,6 +12,7 @@ from real_sequences import SEQUENCES
 
 from zipmap_pl.cli.check_text import check_text, is_wrong, verdict
 from zipmap_pl.cli.main import main
+from zipmap_pl.datasets.inspection.agreement import Agreement
 from zipmap_pl.preprocess.engine.dry_run import look_at
 from zipmap_pl.preprocess.engine.mistakes import MISTAKES
 from zipmap_pl.preprocess.engine.settings import EngineSettings
@@ -112,6 +113,16 @@ def test_another_reading_that_finds_no_usable_frame_is_told_and_the_others_are_c
     assert verdict(look).startswith("right: ")
 
 
+def test_a_few_scenes_that_disagree_are_no_wrong_reading():
+    """As in a whole run, where surfaces that hide each other explain 5 % of the scenes."""
+    found = looked_at(SMALL)
+    (scene,) = found.looks
+    bad = replace(scene, agreement=Agreement(0.1, 0.5))
+    few, more = (replace(found, looks=(bad,) * count + (scene,) * 20) for count in (1, 2))
+    assert verdict(few).startswith("right: ") and "cameras of 1 in 21 scenes disagree all the same" in verdict(few)
+    assert verdict(more) == "WRONG: depth and cameras disagree, and none of the known mistakes explains it"
+
+
 def test_data_without_depth_are_not_checked():
     look = looked_at(Changed(SMALL, lambda frame: replace(frame, depth=None)))
     assert verdict(look).startswith("not checked: ")
@@ -154,6 +165,11 @@ def test_another_reading_that_the_reader_offers_is_named_with_status_3(sequence,
     assert main(command) == 3
     assert "WRONG: read with '--axes ned', " in capsys.readouterr().out.splitlines()[-1]
     assert not output.exists()
+
+
+def test_a_number_of_workers_that_makes_no_sense_is_one_line(sequence, capsys):
+    assert main(["preprocess", "rgbd_folder", str(sequence), "--check", "--workers", "0"]) == 2
+    assert capsys.readouterr().err == "zipmap: --workers 0: expected 1 or more\n"
 
 
 def test_output_is_required_without_check(sequence, capsys):
