@@ -130,8 +130,10 @@ class DynamicReplica:
                 of_scene = frames.frames(sequence, camera)
                 scaled |= any(frame.scale != 1 for frame in of_scene)
                 numbers = tuple(dict.fromkeys(f"{frame.number:04d}" for frame in of_scene))
-                left_out = (*lost, *found_twice(there))
-                yield RawScene(f"{split}/{sequence}/{camera}", SPLITS[split], numbers, left_out)
+                left_out = [*lost, *found_twice(there)]
+                if twice := len(of_scene) - len(numbers):
+                    left_out.append(LeftOut(str(file), f"frames with the number of another one: {twice}"))
+                yield RawScene(f"{split}/{sequence}/{camera}", SPLITS[split], numbers, tuple(left_out))
                 lost = []
         if missing:
             log.info("%s: %d of its sequences are not there, and not read", file, missing)
