@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from made_up_scenes import turn
 
@@ -43,10 +43,11 @@ vectors = st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(np.array).filte
 
 
 @given(vectors, vectors)
+@example(np.array([0.0, 0.0, 1.0]), np.array([0.0, 1e-05, -0.875]))
 def test_a_turn_takes_one_direction_to_another_and_is_a_rotation(start: np.ndarray, end: np.ndarray) -> None:
     start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
     for target in (end, start, -start):
         turned = turn_between(start, target)
-        assert np.allclose(turned @ start, target, atol=1e-6)
-        assert np.allclose(turned @ turned.T, np.eye(3), atol=1e-6)
-        assert np.linalg.det(turned) == pytest.approx(1)
+        assert np.allclose(turned @ start, target, atol=1e-8)
+        assert np.allclose(turned @ turned.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(turned) == pytest.approx(1, abs=1e-12)

@@ -28,11 +28,9 @@ def estimate_down(world_to_cam: np.ndarray) -> np.ndarray:
 
 def turn_between(direction: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The smallest rotation [3, 3] that takes one unit vector [3] to another; for opposite ones half a turn about some axis."""
-    axis, cosine = np.cross(direction, target), float(direction @ target)
-    if cosine < -1 + 1e-12:
-        across = np.cross(direction, [1.0, 0, 0] if abs(direction[0]) < 0.9 else [0, 0, 1.0])
-        across /= np.linalg.norm(across)
-        return 2 * np.outer(across, across) - np.eye(3)
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + cosine)
+    # Half a turn about the direction itself, then one about the middle between the two: a rotation whatever rounding does.
+    middle = direction + target
+    if np.linalg.norm(middle) < 1e-9:
+        middle = np.cross(direction, [1.0, 0, 0] if abs(direction[0]) < 0.9 else [0, 0, 1.0])
+    middle /= np.linalg.norm(middle)
+    return (2 * np.outer(middle, middle) - np.eye(3)) @ (2 * np.outer(direction, direction) - np.eye(3))
